@@ -1,0 +1,61 @@
+// What the benchmark asks of a measuring process, and what that answers.
+import type { ProviderName } from '../runtime/providers.ts'
+import type { Predictions } from '../tasks/task.ts'
+import type { SamplesFile } from './samples.ts'
+
+/** Commands with what they ask for and what is answered; `open` comes first. */
+export interface Commands {
+  /** Opens a model. */
+  open: {
+    request: {
+      readonly path: string
+      readonly provider: ProviderName
+      readonly threads: number
+      readonly samples: SamplesFile
+    }
+    /** The batch size that the model demands, undefined where it takes any. */
+    reply: { readonly fixedBatch: number | undefined }
+  }
+  /** Runs a few samples and tells the largest resident memory of the process so far, in bytes. */
+  memory: { request: { readonly batch: number }; reply: number }
+  /** Multiply-accumulates of one sample, undefined where a shape is unknown. */
+  macs: { request: Record<string, never>; reply: number | undefined }
+  /** Counts the nodes that the provider itself runs, and those that fell back to another. */
+  placement: {
+    request: Record<string, never>
+    reply: { readonly nodesOnProvider: number; readonly nodesElsewhere: number } | undefined
+  }
+  /** The model's outputs for samples of these numbers, for all where they are not given. */
+  predict: { request: { readonly indices?: Uint32Array }; reply: Predictions }
+  /** Runs batches of these samples until the time of a run is stable, for `budgetMs` at most. */
+  warm: {
+    request: {
+      readonly batch: number
+      readonly indices: Uint32Array
+      readonly budgetMs: number
+    }
+    reply: { readonly runs: number }
+  }
+  /** Times runs at the batch size of the last `warm`, in ms: at most `runs`, for `budgetMs`, at least one. */
+  time: { request: { readonly runs: number; readonly budgetMs: number }; reply: Float64Array }
+}
+
+/** The name of a command. */
+export type CommandName = keyof Commands
+/** What a command asks for. */
+export type RequestOf<Name extends CommandName> = Commands[Name]['request']
+/** What a command answers. */
+export type ReplyOf<Name extends CommandName> = Commands[Name]['reply']
+
+/** A command on its way to the measuring process. */
+export interface CommandMessage {
+  readonly id: number
+  readonly command: CommandName
+  readonly request: unknown
+}
+
+/** An answer on its way back; `alive` alone says that a long command goes on. */
+export type AnswerMessage =
+  | { readonly id: number; readonly reply: unknown }
+  | { readonly id: number; readonly error: { readonly message: string; readonly user: boolean } }
+  | { readonly alive: true }

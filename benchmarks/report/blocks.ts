@@ -1,0 +1,120 @@
+// What a report section is made of: plain data that every renderer understands. All text is unescaped.
+
+/** A judgement that renderers show by a sign and a colour. */
+export type Mark = 'good' | 'bad' | 'muted'
+
+/** One cell of a table. */
+export interface Cell {
+  readonly text: string
+  /** A second, quieter line. */
+  readonly note?: string
+  readonly mark?: Mark
+  /** The number of the variant (0 is the teacher) whose colour stands before the text. */
+  readonly series?: number
+}
+
+/** One column of a table. */
+export interface Column {
+  readonly title: string
+  readonly align: 'left' | 'right'
+  /** The unit of all its cells, shown below the title. */
+  readonly unit?: string
+}
+
+/** Rows below titled columns; the first cell of a row names the row. */
+export interface Table {
+  readonly kind: 'table'
+  readonly caption: string
+  readonly columns: readonly Column[]
+  readonly rows: readonly (readonly Cell[])[]
+}
+
+/** An axis: what it shows, how its ticks are written, and whether it is logarithmic. */
+export interface Axis {
+  readonly label: string
+  readonly format: (value: number) => string
+  readonly scale: 'linear' | 'log'
+}
+
+/** A point of a scatter plot; `low` and `high` bound its value. */
+export interface Point {
+  readonly label: string
+  readonly title: string
+  readonly series: number
+  readonly x: number
+  readonly y: number
+  readonly low: number
+  readonly high: number
+  readonly onFront: boolean
+}
+
+/** A line of a plot of curves, its points by rising x. */
+export interface Curve {
+  readonly label: string
+  readonly series: number
+  readonly dashed: boolean
+  readonly points: readonly { readonly x: number; readonly y: number }[]
+}
+
+/** A dot of a plot of rows; `high`, where present, ends a line that starts at `x`. */
+export interface Dot {
+  readonly row: string
+  readonly title: string
+  readonly series: number
+  readonly x: number
+  readonly high?: number
+}
+
+/** What a plot shows, without a word on how it is drawn. */
+export type PlotSpec =
+  | {
+      readonly plot: 'scatter'
+      readonly x: Axis
+      readonly y: Axis
+      readonly points: readonly Point[]
+    }
+  | {
+      readonly plot: 'curves'
+      readonly x: Axis
+      readonly y: Axis
+      readonly curves: readonly Curve[]
+    }
+  | {
+      readonly plot: 'dots'
+      readonly x: Axis
+      readonly rows: readonly string[]
+      readonly dots: readonly Dot[]
+      /** Where a line marks the value of the teacher. */
+      readonly reference?: number
+    }
+
+/** A plot with its caption; `legend` names the series that it shows without labels. */
+export interface Plot {
+  readonly kind: 'plot'
+  readonly caption: string
+  readonly spec: PlotSpec
+  readonly legend?: readonly { readonly label: string; readonly series: number }[]
+}
+
+/** A number that a reader should see first. */
+export interface Figure {
+  readonly value: string
+  readonly label: string
+  readonly note: string
+  readonly mark?: Mark
+}
+
+/** A part of a section. */
+export type Block =
+  | { readonly kind: 'paragraph'; readonly text: string }
+  | { readonly kind: 'statement'; readonly text: string }
+  | { readonly kind: 'figures'; readonly figures: readonly Figure[] }
+  | { readonly kind: 'list'; readonly items: readonly string[] }
+  | {
+      readonly kind: 'code'
+      readonly caption: string
+      readonly language: string
+      readonly text: string
+    }
+  | Table
+  | Plot

@@ -1,0 +1,156 @@
+// One self-contained page: no script, no font, no request. Everything from outside is escaped on its way in.
+import type { Block, Cell, Column, Figure, Mark, Plot, Table } from './blocks.ts'
+import { formatBytes } from './format.ts'
+import { counted, everyVariant } from './judge.ts'
+import { seriesColor } from './palette.ts'
+import { drawPlot } from './plots.ts'
+import type { Report } from './report.ts'
+import type { BuiltSection } from './sections.ts'
+import { styleSheet } from './style.ts'
+
+/** The widths in CSS pixels for which every plot is drawn: for a window, and for a telephone. */
+const plotWidths = { wide: 560, narrow: 328 } as const
+
+/** Nothing may be loaded or run, whatever a hostile name manages to smuggle in. */
+const policy =
+  "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+
+/** Renders the report as an HTML page that opens from disk. */
+export function renderHtml(report: Report, sections: readonly BuiltSection[]): string {
+  const { host, data } = report
+  const facts = [
+    `${counted(everyVariant(report).length - 1, 'variant')} of one teacher`,
+    `${data.source}, ${data.test} test samples`,
+    `${host.cpu}, ${counted(host.cores, 'core')}, ${formatBytes(host.memoryBytes)}`,
+    `seed ${report.seed}`,
+  ]
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="${policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="referrer" content="no-referrer">
+<link rel="icon" href="data:,">
+<title>${escapeHtml(report.name)} – Condense report</title>
+<style>${styleSheet}</style>
+</head>
+<body>
+<a class="skip" href="#report">Skip to the report</a>
+<header>
+<p class="product">Condense report</p>
+<h1>${escapeHtml(report.name)}</h1>
+<p class="facts">${facts.map((fact) => `<span>${escapeHtml(fact)}</span>`).join(' ')}</p>
+<nav aria-label="Sections"><ul>
+${sections.map(({ id, title }) => `<li><a href="#${id}">${escapeHtml(title)}</a></li>`).join('\n')}
+</ul></nav>
+</header>
+<main id="report">
+${sections.map(renderSection).join('\n')}
+</main>
+<footer><p>Measured <time datetime="${escapeHtml(report.createdAt)}">${escapeHtml(dateOf(report.createdAt))}</time>
+with ONNX Runtime ${escapeHtml(host.onnxruntime)} on Node ${escapeHtml(host.node)}.
+The numbers are also in report.json, for programs.</p></footer>
+</body>
+</html>
+`
+}
+
+/** Makes a text safe as the content of an element or of a quoted attribute. */
+export function escapeHtml(text: string): string {
+  return text
+    .replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
+    .replace(unprintable, '\ufffd')
+}
+
+// Control characters (but tab and newline) have no place in HTML, and overrides of the direction fake a text.
+const unprintable = /(?![\t\n])[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu
+
+function renderSection({ id, title, intro, blocks }: BuiltSection): string {
+  const lines = [
+    `<section id="${id}" aria-labelledby="${id}-title">`,
+    `<h2 id="${id}-title">${escapeHtml(title)}</h2>`,
+    ...(intro ? [`<p class="intro">${escapeHtml(intro)}</p>`] : []),
+  ]
+  for (let index = 0; index < blocks.length; index++) {
+    const block = blocks[index]!
+    // Plots in a row share one grid.
+    const opens = block.kind === 'plot' && blocks[index - 1]?.kind !== 'plot'
+    const closes = block.kind === 'plot' && blocks[index + 1]?.kind !== 'plot'
+    if (opens) lines.push('<div class="plots">')
+    lines.push(renderBlock(block, `${id}-${index}`))
+    if (closes) lines.push('</div>')
+  }
+  return [...lines, '</section>'].join('\n')
+}
+
+function renderBlock(block: Block, id: string): string {
+  switch (block.kind) {
+    case 'paragraph':
+      return `<p>${escapeHtml(block.text)}</p>`
+    case 'statement':
+      return `<p class="statement">${escapeHtml(block.text)}</p>`
+    case 'figures':
+      return `<dl class="figures">\n${block.figures.map(renderFigure).join('\n')}\n</dl>`
+    case 'list':
+      return `<ul>\n${block.items.map((item) => `<li>${escapeHtml(item)}</li>`).join('\n')}\n</ul>`
+    case 'code':
+      return `<figure class="code"><figcaption>${escapeHtml(block.caption)}</figcaption>
+<pre tabindex="0"><code>${escapeHtml(block.text)}</code></pre></figure>`
+    case 'table':
+      return renderTable(block, id)
+    case 'plot':
+      return renderPlot(block)
+  }
+}
+
+function renderFigure({ value, label, note, mark }: Figure): string {
+  return `<div${classOf(mark)}><dt>${escapeHtml(label)}</dt><dd class="value">${escapeHtml(value)}</dd><dd class="note">${escapeHtml(note)}</dd></div>`
+}
+
+function renderTable({ caption, columns, rows }: Table, id: string): string {
+  const head = columns.map(
+    ({ title, align, unit }) =>
+      `<th scope="col" class="${align}">${escapeHtml(title)}${unit ? `<small>${escapeHtml(unit)}</small>` : ''}</th>`,
+  )
+  // The container scrolls, so that a wide table never makes the page wide; a keyboard reaches it too.
+  return `<div class="scroll" role="region" tabindex="0" aria-labelledby="${id}">
+<table>
+<caption id="${id}">${escapeHtml(caption)}</caption>
+<thead><tr>${head.join('')}</tr></thead>
+<tbody>
+${rows.map((row) => `<tr>${row.map((cell, index) => renderCell(cell, columns[index], index)).join('')}</tr>`).join('\n')}
+</tbody>
+</table>
+</div>`
+}
+
+function renderCell({ text, note, mark, series }: Cell, column: Column | undefined, index: number) {
+  const swatch = series === undefined ? '' : renderSwatch(series)
+  const content = `${swatch}${escapeHtml(text)}${note ? `<small>${escapeHtml(note)}</small>` : ''}`
+  const classes = [column?.align ?? 'left', ...(mark ? [mark] : [])].join(' ')
+  return index === 0
+    ? `<th scope="row" class="${classes}">${content}</th>`
+    : `<td class="${classes}">${content}</td>`
+}
+
+function renderPlot({ caption, spec, legend = [] }: Plot): string {
+  const drawn = Object.entries(plotWidths).map(
+    ([name, width]) => `<div class="${name}">${drawPlot(spec, width, caption)}</div>`,
+  )
+  const keys = legend.map(
+    ({ label, series }) => `<li>${renderSwatch(series)}${escapeHtml(label)}</li>`,
+  )
+  const list = keys.length > 0 ? `<ul class="legend">${keys.join('')}</ul>` : ''
+  return `<figure class="plot-figure"><figcaption>${escapeHtml(caption)}</figcaption>${list}
+${drawn.join('\n')}</figure>`
+}
+
+const renderSwatch = (series: number): string =>
+  `<span class="swatch" style="background:${seriesColor(series)}" aria-hidden="true"></span>`
+
+const classOf = (mark: Mark | undefined): string => (mark ? ` class="${mark}"` : '')
+
+const dateOf = (time: string): string =>
+  time.replace('T', ' ').replace(/(:\d\d)(:\d\d(\.\d+)?)/, '$1')

@@ -1,0 +1,227 @@
+// What the numbers of a report mean: the verdict in one sentence, the best variant for each goal, what got worse.
+import {
+  formatBytes,
+  formatMs,
+  formatPercent,
+  formatPoints,
+  formatProbability,
+  formatRatio,
+} from './format.ts'
+import type { ProviderResult, Report, Variant } from './report.ts'
+
+/** Below this share of the teacher's accuracy no variant is recommended for its size or speed. */
+export const acceptableRetention = 0.95
+
+/** A latency counts as worse from this ratio on; less is within the noise of repeated runs. */
+const slowerFrom = 1.05
+
+/** The level below which a difference is called significant. */
+const significance = 0.05
+
+/** The teacher and all variants, in the order of the report. */
+export function everyVariant(report: Report): readonly Variant[] {
+  return [report.teacher, ...report.variants]
+}
+
+/** All providers that the report names, in the order of their first mention. */
+export function providersOf(report: Report): string[] {
+  return [...new Set(everyVariant(report).flatMap(({ providers }) => Object.keys(providers)))]
+}
+
+/** A provider's result, if it has a headline latency. */
+export function timed(
+  variant: Variant,
+  provider: string,
+): (ProviderResult & { p50Ms: number }) | undefined {
+  // A name from outside must not find what every object inherits.
+  const result = Object.hasOwn(variant.providers, provider)
+    ? variant.providers[provider]
+    : undefined
+  return result?.available && typeof result.p50Ms === 'number'
+    ? { ...result, p50Ms: result.p50Ms }
+    : undefined
+}
+
+/** The providers on which at least one variant was timed. */
+export function timedProviders(report: Report): string[] {
+  return providersOf(report).filter((provider) =>
+    everyVariant(report).some((variant) => timed(variant, provider)),
+  )
+}
+
+/** Latency of a variant over that of another on one provider, if both were timed there. */
+export function latencyRatio(
+  variant: Variant,
+  reference: Variant,
+  provider: string,
+): number | undefined {
+  const own = timed(variant, provider)
+  const other = timed(reference, provider)
+  return own && other && own.p50Ms / other.p50Ms
+}
+
+/** How the accuracy compares with the teacher's, with McNemar's p: `no significant difference (p = 0.21)`. */
+export function comparison({ retention }: Variant): string {
+  if (!retention) return 'not measured'
+  const p = formatProbability(retention.mcnemarP)
+  const written = p.startsWith('<') ? `p ${p}` : `p = ${p}`
+  if (retention.mcnemarP >= significance) return `no significant difference (${written})`
+  return `significantly ${retention.accuracy < 1 ? 'lower' : 'higher'} (${written})`
+}
+
+/** True where the variant is less accurate than the teacher and chance does not explain it. */
+export function losesAccuracy({ retention }: Variant): boolean {
+  return retention !== null && retention.accuracy < 1 && retention.mcnemarP < significance
+}
+
+/**
+ * The variant that the verdict speaks of: the one that the gates name, if they agree on one; else the smallest
+ * leaf that keeps {@link acceptableRetention}; else the most faithful leaf.
+ */
+export function headline(report: Report): Variant | undefined {
+  const leaves = report.variants.filter(
+    ({ id, failed }) => failed === undefined && !report.variants.some(({ from }) => from === id),
+  )
+  const gated = new Set(report.gates.map(({ variant }) => variant))
+  const named = report.variants.find(({ id, failed }) => gated.has(id) && failed === undefined)
+  if (gated.size === 1 && named) return named
+  return least(leaves.filter(isAcceptable), ({ sizeBytes }) => sizeBytes) ?? mostFaithful(leaves)
+}
+
+/** The outcome in one or two sentences, for the report and the terminal. */
+export function verdict(report: Report): string {
+  const variant = headline(report)
+  const failedGates = report.gates.filter(({ passed }) => !passed).length
+  const gates =
+    failedGates === 0 ? '' : ` ${failedGates} of ${counted(report.gates.length, 'gate')} failed.`
+  if (!variant) {
+    const why = report.variants.length === 0 ? 'There is no variant to compare' : 'No variant works'
+    return `${why}: the teacher stands alone.${gates}`
+  }
+  const { retention } = variant
+  const kept = retention
+    ? `keeps ${formatPercent(retention.accuracy, 1)} of the teacher's accuracy`
+    : 'was not tested for accuracy'
+  const provider = ['cpu', ...timedProviders(report)].find(
+    (name) => latencyRatio(variant, report.teacher, name) !== undefined,
+  )
+  const size = share(variant.sizeBytes / report.teacher.sizeBytes)
+  const speed =
+    provider === undefined
+      ? ''
+      : ` and ${share(latencyRatio(variant, report.teacher, provider) ?? 1)} its ${nameOf(provider)} latency`
+  return `${variant.id} ${kept} at ${size} its bytes${speed}.${gates}`
+}
+
+/** A goal and the variant that serves it best. */
+export interface Recommendation {
+  readonly goal: string
+  readonly variant: Variant | undefined
+  /** The number that decides, with its unit. */
+  readonly value: string
+  /** The same relative to the teacher. */
+  readonly relative: string
+}
+
+/** The best variant for each goal: smallest, fastest on each provider, most faithful. */
+export function recommendations(report: Report): Recommendation[] {
+  const working = report.variants.filter(({ failed }) => failed === undefined)
+  const candidates = [report.teacher, ...working.filter(isAcceptable)]
+  const smallest = least(candidates, ({ sizeBytes }) => sizeBytes)
+  const faithful = mostFaithful(working)
+  return [
+    {
+      goal: 'Smallest',
+      variant: smallest,
+      value: smallest ? formatBytes(smallest.sizeBytes) : '',
+      relative: smallest ? formatRatio(smallest.sizeBytes / report.teacher.sizeBytes) : '',
+    },
+    ...timedProviders(report)
+      .filter((provider) => !candidates.some((one) => timed(one, provider)?.software))
+      .map((provider) => {
+        const fastest = least(candidates, (one) => timed(one, provider)?.p50Ms)
+        const p50Ms = fastest && timed(fastest, provider)?.p50Ms
+        const ratio = fastest && latencyRatio(fastest, report.teacher, provider)
+        return {
+          goal: `Fastest on ${provider}`,
+          variant: fastest,
+          value: p50Ms === undefined ? '' : formatMs(p50Ms),
+          relative: ratio === undefined ? '' : formatRatio(ratio),
+        }
+      }),
+    {
+      goal: 'Most faithful',
+      variant: faithful,
+      value: faithful?.retention ? formatPercent(faithful.retention.agreement) : '',
+      relative: faithful ? 'agreement' : '',
+    },
+  ]
+}
+
+/** Measures in which a variant can be worse than the teacher or than the variant it was made from. */
+export type Worsening = 'accuracy' | 'sizeBytes' | 'gzipBytes' | 'macs' | `latency ${string}`
+
+/** What got worse in a variant, each with a sentence that says how. */
+export function worsenings(report: Report, variant: Variant): Map<Worsening, string> {
+  const found = new Map<Worsening, string>()
+  const source = everyVariant(report).find(({ id }) => id === variant.from)
+  if (!source) return found
+  if (losesAccuracy(variant)) {
+    const points = formatPoints(
+      (report.teacher.accuracy?.top1 ?? 0) - (variant.accuracy?.top1 ?? 0),
+    )
+    found.set('accuracy', `its accuracy is ${points} below the teacher's: ${comparison(variant)}`)
+  }
+  const larger = (key: 'sizeBytes' | 'gzipBytes', what: string) => {
+    if (variant[key] > source[key]) {
+      const sizes = `${formatBytes(variant[key])} against ${formatBytes(source[key])}`
+      found.set(key, `it ${what} larger than ${source.id}: ${sizes}`)
+    }
+  }
+  larger('sizeBytes', 'is')
+  larger('gzipBytes', 'compresses to a gzip that is')
+  if (variant.macs !== null && source.macs !== null && variant.macs > source.macs) {
+    found.set('macs', `it computes more than ${source.id}`)
+  }
+  for (const provider of timedProviders(report)) {
+    const ratio = latencyRatio(variant, source, provider)
+    if (ratio === undefined || ratio < slowerFrom) continue
+    const times = [variant, source].map((one) => formatMs(timed(one, provider)?.p50Ms ?? 0))
+    found.set(
+      `latency ${provider}`,
+      `it is slower than ${source.id} on ${provider}: ${times.join(' against ')}`,
+    )
+  }
+  return found
+}
+
+/** A number of things in words: `1 gate`, `3 gates`. */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`
+}
+
+const isAcceptable = ({ retention }: Variant): boolean =>
+  retention !== null && retention.accuracy >= acceptableRetention
+
+const nameOf = (provider: string): string => (provider === 'cpu' ? 'CPU' : provider)
+
+// `1/36 of`, `83 % of`, but `1.3×` without.
+const share = (ratio: number): string => {
+  const written = formatRatio(ratio)
+  return written.endsWith('×') ? written : `${written} of`
+}
+
+function mostFaithful(variants: readonly Variant[]): Variant | undefined {
+  return least(variants, ({ retention }) => retention && -retention.agreement)
+}
+
+function least(
+  variants: readonly Variant[],
+  cost: (variant: Variant) => number | null | undefined,
+): Variant | undefined {
+  return variants.reduce<Variant | undefined>((best, variant) => {
+    const own = cost(variant) ?? Number.POSITIVE_INFINITY
+    const other = best ? (cost(best) ?? Number.POSITIVE_INFINITY) : Number.POSITIVE_INFINITY
+    return own < other ? variant : best
+  }, undefined)
+}

@@ -1,0 +1,198 @@
+// The shape of report.json, the contract that other programs read (version 1).
+// Fields may be added, never removed. Sizes are in bytes, times in ms, ratios in 0..1 unless said otherwise.
+import { z } from 'zod'
+import { UserError } from '../../base/errors.ts'
+
+const count = z.int().min(0)
+const share = z.number().min(0).max(1)
+const positive = z.number().positive()
+const interval = z.tuple([z.number(), z.number()])
+
+const measurementSchema = z.object({
+  batch: z.int().min(1).describe('Samples in one run.'),
+  threads: count.describe('Threads of the session; 0 where the provider decides.'),
+  runs: z.int().min(1).describe('Timed runs, without the warm-up.'),
+  p50Ms: positive.describe('Median time of one run, ms.'),
+  p90Ms: positive.describe('90th percentile of the time of one run, ms.'),
+  p99Ms: positive.describe('99th percentile of the time of one run, ms.'),
+  throughput: positive.describe('Samples per second at the median.'),
+})
+
+const providerResultSchema = z.object({
+  available: z.boolean().describe('Whether the variant ran on this provider.'),
+  reason: z.string().optional().describe('Why it did not run; present where it did not.'),
+  software: z.boolean().optional().describe('The GPU is emulated: its latency means nothing.'),
+  agreementWithCpu: share
+    .nullish()
+    .describe('Share of the samples for which this provider and the CPU predict the same class.'),
+  nodesOnProvider: count.nullish().describe('Nodes that this provider itself ran.'),
+  nodesElsewhere: count.nullish().describe('Nodes that fell back to another provider.'),
+  peakMemoryBytes: count.nullish().describe('Peak resident memory of the measuring process.'),
+  p50Ms: positive.nullish().describe('Headline (batch 1, one thread): median, ms.'),
+  p90Ms: positive.nullish().describe('Headline: 90th percentile, ms.'),
+  p99Ms: positive.nullish().describe('Headline: 99th percentile, ms.'),
+  throughput: positive.nullish().describe('Headline: samples per second.'),
+  latencyRatio: z
+    .object({
+      value: positive.describe('Median latency of the variant over that of the teacher.'),
+      interval: interval.describe('95 % bootstrap interval of the ratio.'),
+    })
+    .nullish()
+    .describe('Headline latency relative to the teacher on this provider; below 1 is faster.'),
+  measurements: z.array(measurementSchema).optional(),
+})
+
+const accuracySchema = z.object({
+  top1: share.describe('Share of the test samples classified correctly.'),
+  top1Interval: interval.describe('95 % Wilson interval of top1.'),
+  perClass: z
+    .record(z.string(), share.nullable())
+    .optional()
+    .describe('top1 by class; null where the test split has no sample of the class.'),
+})
+
+const retentionSchema = z.object({
+  accuracy: z.number().min(0).describe('top1 over that of the teacher; above 1 is better.'),
+  agreement: share.describe('Share of the test samples with the prediction of the teacher.'),
+  klDivergence: z
+    .number()
+    .min(0)
+    .nullable()
+    .describe('Mean KL(teacher ‖ variant) in nats; null where an output is not finite.'),
+  perClass: z
+    .record(z.string(), z.number().min(0).nullable())
+    .describe('Accuracy by class over that of the teacher; null where the teacher has none.'),
+  mcnemarP: share.describe("p of McNemar's exact two-sided test against the teacher."),
+})
+
+const epochSchema = z.object({
+  epoch: z.int().min(1).describe('Counted from 1.'),
+  loss: z.number().describe('Mean training loss; comparable within one stage only.'),
+  trainAccuracy: share.nullish().describe('Accuracy on the training batches.'),
+  validationAccuracy: share.nullish().describe('Accuracy on the held-out validation split.'),
+  seconds: z.number().min(0).describe('Time of the epoch, s.'),
+})
+
+const variantSchema = z.object({
+  id: z.string().min(1).describe("Unique; 'teacher' for the teacher."),
+  label: z.string().optional().describe('What people call it, where the id does not say it.'),
+  stage: z.string().describe('The stage that made it.'),
+  from: z.string().nullable().describe('The id of the variant it was made from.'),
+  stageOptions: z.record(z.string(), z.unknown()).optional().describe('Resolved stage options.'),
+  file: z.string().describe('The ONNX file, relative to the report.'),
+  failed: z.string().optional().describe('Why the variant is no result; absent where it is one.'),
+  sizeBytes: count.describe('The file and its external data, bytes.'),
+  gzipBytes: count.describe('The same after gzip, bytes.'),
+  parameters: count.describe('Numbers in the weights.'),
+  nonzeroParameters: count.describe('Those that are not zero.'),
+  macs: count.nullable().describe('Multiply-accumulates of one sample; null where unknown.'),
+  accuracy: accuracySchema.nullable().describe('On the test split; null where it failed.'),
+  retention: retentionSchema.nullable().describe('Against the teacher; null where it failed.'),
+  calibrationError: share.nullable().describe('Expected calibration error over 15 bins.'),
+  training: z
+    .object({ epochs: z.array(epochSchema) })
+    .optional()
+    .describe('The course of the training, where the stage trained.'),
+  providers: z.record(z.string(), providerResultSchema),
+})
+
+const gateSchema = z.object({
+  name: z.string().describe("What is limited, as 'retention' or 'latency.cpu'."),
+  variant: z.string().describe('The id of the variant it applies to.'),
+  limit: z.string().describe("As the recipe has it: '>= 0.99'."),
+  value: z.number().nullable().describe('Relative to the teacher; null where unmeasured.'),
+  passed: z.boolean(),
+})
+
+/** Validates the content of a report.json of version 1; unknown fields are let through. */
+export const reportSchema = z.object({
+  version: z.literal(1),
+  name: z.string().min(1).describe('The name of the recipe.'),
+  createdAt: z.iso.datetime({ offset: true }),
+  seed: z.int(),
+  host: z.object({
+    cpu: z.string(),
+    cores: z.int().min(1),
+    memoryBytes: count,
+    node: z.string().describe('Version of Node.'),
+    onnxruntime: z.string().describe('Version of ONNX Runtime.'),
+    flags: z.array(z.string()).describe('Instruction sets that change speed, as avx2.'),
+  }),
+  data: z.object({
+    source: z.string(),
+    train: count.describe('Samples.'),
+    validation: count.describe('Samples.'),
+    calibration: count.describe('Samples.'),
+    test: count.describe('Samples.'),
+    fingerprint: z.string().describe('Hash of the data.'),
+  }),
+  classes: z.array(z.string()).optional().describe('Names of the classes, in order.'),
+  recipe: z.record(z.string(), z.unknown()).optional().describe('The resolved recipe.'),
+  teacher: variantSchema,
+  variants: z.array(variantSchema),
+  pareto: z.array(z.string()).describe('Ids that no variant beats in accuracy and size.'),
+  gates: z.array(gateSchema),
+})
+
+// zod infers mutable types; whoever gets a report only reads it.
+type DeepReadonly<T> = unknown extends T ? T : { readonly [Key in keyof T]: DeepReadonly<T[Key]> }
+
+/** What a run measured: the content of report.json. */
+export type Report = DeepReadonly<z.infer<typeof reportSchema>>
+/** The teacher, or what a stage made, with everything measured of it. */
+export type Variant = DeepReadonly<z.infer<typeof variantSchema>>
+/** What was measured of a variant on one execution provider, or why nothing was. */
+export type ProviderResult = DeepReadonly<z.infer<typeof providerResultSchema>>
+/** Latency and throughput for one batch size and number of threads. */
+export type Measurement = DeepReadonly<z.infer<typeof measurementSchema>>
+/** A limit of the recipe, and whether it was kept. */
+export type Gate = DeepReadonly<z.infer<typeof gateSchema>>
+/** One epoch of a training. */
+export type TrainingEpoch = DeepReadonly<z.infer<typeof epochSchema>>
+/** The quality of a variant on the test split. */
+export type Accuracy = DeepReadonly<z.infer<typeof accuracySchema>>
+/** How much of the teacher's behaviour is left. */
+export type Retention = DeepReadonly<z.infer<typeof retentionSchema>>
+
+/**
+ * Returns the value as a report if it keeps the contract, with fields that this version does not know.
+ *
+ * A violation, also of what joins the parts (unique ids, `from`, `pareto` and gates that name variants), is a
+ * {@link UserError}; `where` names the file.
+ */
+export function checkReport(value: unknown, where = 'report.json'): Report {
+  const parsed = reportSchema.safeParse(value)
+  const problem = parsed.success
+    ? danglingReference(parsed.data)
+    : `${pathOf(parsed.error.issues[0]!.path)}: ${parsed.error.issues[0]!.message}`
+  if (problem !== undefined) {
+    throw new UserError(
+      `${where}: not a report of version 1: ${oneLine(problem)} — write it with 'condense run'`,
+    )
+  }
+  return value as Report // just validated; the parsed copy would lack the unknown fields
+}
+
+function danglingReference(report: Report): string | undefined {
+  const all = [report.teacher, ...report.variants]
+  const ids = new Set(all.map(({ id }) => id))
+  const twice = all.find(({ id }, index) => all.findIndex((other) => other.id === id) !== index)
+  if (twice) return `variants: two have the id '${twice.id}'`
+  const named = [
+    ...all.map(({ id, from }) => ({ at: `variant '${id}'.from`, id: from })),
+    ...report.gates.map(({ variant, name }) => ({ at: `gate '${name}'.variant`, id: variant })),
+    ...report.pareto.map((id) => ({ at: 'pareto', id })),
+  ]
+  const stray = named.find(({ id }) => id !== null && !ids.has(id))
+  return stray && `${stray.at}: no variant has the id '${stray.id}'`
+}
+
+const oneLine = (text: string): string => text.replace(/\s+/g, ' ')
+
+const pathOf = (path: readonly PropertyKey[]): string =>
+  path.length === 0
+    ? 'top level'
+    : path
+        .map((key) => (typeof key === 'number' ? `[${key}]` : `.${String(key)}`))
+        .join('')
+        .replace(/^\./, '')

@@ -1,0 +1,89 @@
+// The sections of a report, one row each, in reading order; every renderer shows all of them.
+import type { Block } from './blocks.ts'
+import type { Report } from './report.ts'
+import { classes } from './sections/classes.ts'
+import { gates } from './sections/gates.ts'
+import { journey } from './sections/journey.ts'
+import { latency } from './sections/latency.ts'
+import { providers } from './sections/providers.ts'
+import { reproduce } from './sections/reproduce.ts'
+import { tradeoffs } from './sections/tradeoffs.ts'
+import { training } from './sections/training.ts'
+import { verdictSection } from './sections/verdict.ts'
+
+/** A part of the report under one heading. */
+export interface Section {
+  readonly title: string
+  /** How to read it, in a sentence or two. */
+  readonly intro?: string
+  /** The content; a section without any is left out. */
+  readonly build: (report: Report) => readonly Block[]
+}
+
+/** All sections by the name that links to them. */
+export const sections = {
+  verdict: { title: 'Verdict', build: verdictSection },
+  gates: {
+    title: 'Gates',
+    intro: 'Limits that the recipe sets, relative to the teacher. A failed gate fails the run.',
+    build: gates,
+  },
+  journey: {
+    title: 'From the teacher to each variant',
+    intro:
+      'One row a variant. Accuracy is measured on the test split, with its 95 % interval; the quieter ' +
+      'lines of sizes and latencies are relative to the teacher, and ▲ marks what got worse.',
+    build: journey,
+  },
+  tradeoffs: {
+    title: 'Accuracy against cost',
+    intro:
+      'Up and to the left is better. Filled points lie on the Pareto front: nothing else here is both ' +
+      'cheaper and as accurate. Bars are 95 % Wilson intervals.',
+    build: tradeoffs,
+  },
+  training: {
+    title: 'Training',
+    intro: 'Accuracy on the held-out validation split, which chooses the best epoch, and the loss.',
+    build: training,
+  },
+  classes: {
+    title: 'Retention by class',
+    intro: "A class's accuracy over the teacher's for that class: what an average can hide.",
+    build: classes,
+  },
+  latency: {
+    title: 'Latency',
+    intro:
+      'Median, 90th and 99th percentile of one run after warm-up, in interleaved rounds. ' +
+      'The plots show batch 1 on one thread; the relative times carry their 95 % bootstrap interval.',
+    build: latency,
+  },
+  providers: {
+    title: 'Providers',
+    intro:
+      'Where each file really ran: agreement is the share of samples with the prediction of the CPU, ' +
+      'nodes are those of the optimized graph.',
+    build: providers,
+  },
+  reproduce: {
+    title: 'Reproduce',
+    intro: 'The same recipe, seed, machine type, provider and thread count give the same files.',
+    build: reproduce,
+  },
+} as const satisfies Record<string, Section>
+
+/** A section with its content, ready to be rendered. */
+export interface BuiltSection {
+  readonly id: string
+  readonly title: string
+  readonly intro: string | undefined
+  readonly blocks: readonly Block[]
+}
+
+/** The sections of a report that have something to say. */
+export function buildSections(report: Report): BuiltSection[] {
+  return Object.entries<Section>(sections)
+    .map(([id, { title, intro, build }]) => ({ id, title, intro, blocks: build(report) }))
+    .filter(({ blocks }) => blocks.length > 0)
+}

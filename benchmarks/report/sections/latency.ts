@@ -1,0 +1,100 @@
+// Latency on each provider: one plot of the headline, one table of every batch size and thread count.
+import type { Block, Cell } from '../blocks.ts'
+import { formatMs, formatNumber, formatRatio } from '../format.ts'
+import { everyVariant, timed, timedProviders } from '../judge.ts'
+import type { Measurement, Report, Variant } from '../report.ts'
+import { missing, seriesOf, variantCell } from './cells.ts'
+
+/** Shows the measured times of each provider on which anything ran. */
+export function latency(report: Report): Block[] {
+  return timedProviders(report).flatMap((provider) => onProvider(report, provider))
+}
+
+function onProvider(report: Report, provider: string): Block[] {
+  const ran = everyVariant(report).flatMap((variant) => {
+    const result = timed(variant, provider)
+    return result ? [{ variant, result }] : []
+  })
+  const software = ran.some(({ result }) => result.software)
+  const warning = software ? ', on an emulated GPU: no measure of a real one' : ''
+  return [
+    {
+      kind: 'plot',
+      caption: `Latency on ${provider}: dot at the median, line to the 99th percentile${warning}`,
+      spec: {
+        plot: 'dots',
+        x: { label: 'Latency, batch 1, one thread', format: formatMs, scale: 'log' },
+        rows: ran.map(({ variant }) => variant.id),
+        dots: ran.map(({ variant, result }) => ({
+          row: variant.id,
+          title: `${variant.id}: p50 ${formatMs(result.p50Ms)}, p99 ${formatMs(result.p99Ms ?? result.p50Ms)}`,
+          series: seriesOf(report, variant),
+          x: result.p50Ms,
+          high: result.p99Ms ?? result.p50Ms,
+        })),
+      },
+    },
+    {
+      kind: 'table',
+      caption: `Latency on ${provider}${warning}`,
+      columns: [
+        { title: 'Variant', align: 'left' },
+        { title: 'Batch', align: 'right' },
+        { title: 'Threads', align: 'right' },
+        { title: 'p50', align: 'right' },
+        { title: 'p90', align: 'right' },
+        { title: 'p99', align: 'right' },
+        { title: 'Throughput', align: 'right', unit: 'samples/s' },
+        { title: 'Runs', align: 'right' },
+        { title: 'Relative', align: 'right', unit: 'to the teacher' },
+      ],
+      rows: ran.flatMap(({ variant, result }) =>
+        (result.measurements ?? []).map((measurement) =>
+          rowOf(report, variant, provider, measurement),
+        ),
+      ),
+    },
+  ]
+}
+
+function rowOf(
+  report: Report,
+  variant: Variant,
+  provider: string,
+  measurement: Measurement,
+): Cell[] {
+  return [
+    variantCell(report, variant),
+    { text: String(measurement.batch) },
+    { text: measurement.threads === 0 ? 'provider' : String(measurement.threads) },
+    { text: formatMs(measurement.p50Ms) },
+    { text: formatMs(measurement.p90Ms) },
+    { text: formatMs(measurement.p99Ms) },
+    { text: formatNumber(measurement.throughput) },
+    { text: String(measurement.runs) },
+    relativeCell(report, variant, provider, measurement),
+  ]
+}
+
+function relativeCell(
+  report: Report,
+  variant: Variant,
+  provider: string,
+  { batch, threads, p50Ms }: Measurement,
+): Cell {
+  if (variant === report.teacher) return missing
+  const reference = timed(report.teacher, provider)?.measurements?.find(
+    (other) => other.batch === batch && other.threads === threads,
+  )
+  if (!reference) return missing
+  const ratio = p50Ms / reference.p50Ms
+  const bootstrapped = timed(variant, provider)?.latencyRatio
+  const [low, high] = bootstrapped?.interval ?? [ratio, ratio]
+  // The interval belongs to the headline alone: batch 1 on one thread.
+  const hasInterval = bootstrapped && batch === 1 && threads <= 1
+  return {
+    text: ratio > 1.005 ? `▲ ${formatRatio(ratio)}` : formatRatio(ratio),
+    ...(ratio > 1.005 && { mark: 'bad' as const }),
+    ...(hasInterval && { note: `${formatRatio(low)} … ${formatRatio(high)}` }),
+  }
+}

@@ -1,0 +1,66 @@
+// Which variant ran on which provider, how truly, and why the others did not.
+import type { Block, Cell } from '../blocks.ts'
+import { formatBytes, formatPercent } from '../format.ts'
+import { everyVariant, providersOf } from '../judge.ts'
+import type { ProviderResult, Report, Variant } from '../report.ts'
+import { missing, variantCell } from './cells.ts'
+
+/** Shows the matrix of variants and providers, and the reason of every cell without a number. */
+export function providers(report: Report): Block[] {
+  const names = providersOf(report)
+  if (names.length === 0) return []
+  const reasons = names.flatMap((provider) => reasonsOn(report, provider))
+  return [
+    {
+      kind: 'table',
+      caption: 'What ran where',
+      columns: [
+        { title: 'Variant', align: 'left' },
+        ...names.map((title) => ({ title, align: 'left' }) as const),
+      ],
+      rows: everyVariant(report).map((variant) => [
+        variantCell(report, variant),
+        ...names.map((provider) => cellOf(resultOn(variant, provider))),
+      ]),
+    },
+    ...(reasons.length > 0 ? [{ kind: 'list', items: reasons } as const] : []),
+  ]
+}
+
+function cellOf(result: ProviderResult | undefined): Cell {
+  if (!result) return missing
+  if (!result.available) return { text: 'not available', mark: 'muted' }
+  const { agreementWithCpu, nodesOnProvider, nodesElsewhere, peakMemoryBytes } = result
+  const fellBack = typeof nodesElsewhere === 'number' && nodesElsewhere > 0
+  const notes = [
+    ...(typeof nodesOnProvider === 'number' ? [`${nodesOnProvider} nodes here`] : []),
+    ...(typeof nodesElsewhere === 'number' ? [`${nodesElsewhere} elsewhere`] : []),
+    ...(typeof peakMemoryBytes === 'number' ? [`${formatBytes(peakMemoryBytes)} at most`] : []),
+    ...(result.software ? ['software GPU'] : []),
+  ]
+  const agrees = typeof agreementWithCpu === 'number'
+  return {
+    text: agrees ? `${formatPercent(agreementWithCpu)} as on CPU` : 'ran',
+    ...(notes.length > 0 && { note: notes.join(', ') }),
+    ...((fellBack || (agrees && agreementWithCpu < 0.99)) && { mark: 'bad' as const }),
+  }
+}
+
+// The same reason for several variants is told once.
+function reasonsOn(report: Report, provider: string): string[] {
+  const variants = everyVariant(report)
+  const byReason = new Map<string, string[]>()
+  for (const variant of variants) {
+    const result = resultOn(variant, provider)
+    if (!result || result.available) continue
+    const reason = result.reason ?? 'no reason was given'
+    byReason.set(reason, [...(byReason.get(reason) ?? []), variant.id])
+  }
+  return [...byReason].map(([reason, ids]) => {
+    const who = ids.length === variants.length ? '' : ` for ${ids.join(', ')}`
+    return `${provider} is not available${who}: ${reason}`
+  })
+}
+
+const resultOn = ({ providers: results }: Variant, provider: string): ProviderResult | undefined =>
+  Object.hasOwn(results, provider) ? results[provider] : undefined

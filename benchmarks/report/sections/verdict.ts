@@ -1,0 +1,95 @@
+// The first thing to read: one sentence, four numbers, and the best variant for each goal.
+import type { Block, Figure } from '../blocks.ts'
+import { formatBytes, formatMs, formatPercent, formatRatio } from '../format.ts'
+import {
+  acceptableRetention,
+  comparison,
+  headline,
+  latencyRatio,
+  losesAccuracy,
+  recommendations,
+  timed,
+  timedProviders,
+  verdict,
+} from '../judge.ts'
+import type { Report, Variant } from '../report.ts'
+import { missing, variantCell } from './cells.ts'
+
+/** Says what came out of the run. */
+export function verdictSection(report: Report): Block[] {
+  const variant = headline(report)
+  const chosen = recommendations(report)
+  return [
+    { kind: 'statement', text: verdict(report) },
+    ...(variant ? [{ kind: 'figures', figures: figures(report, variant) } as const] : []),
+    ...failures(report),
+    {
+      kind: 'table',
+      caption:
+        'Recommended for each goal, among those that keep at least ' +
+        `${formatPercent(acceptableRetention, 0)} of the teacher's accuracy`,
+      columns: [
+        { title: 'Goal', align: 'left' },
+        { title: 'Variant', align: 'left' },
+        { title: 'Value', align: 'right' },
+        { title: 'Accuracy', align: 'right' },
+        { title: 'Against the teacher', align: 'left' },
+      ],
+      rows: chosen.map(({ goal, variant: best, value, relative }) => [
+        { text: goal },
+        best ? variantCell(report, best) : { text: 'none is good enough', mark: 'muted' },
+        best ? { text: value, note: relative } : missing,
+        best?.accuracy ? { text: formatPercent(best.accuracy.top1) } : missing,
+        best === report.teacher
+          ? { text: 'the teacher itself', mark: 'muted' }
+          : best
+            ? { text: comparison(best), ...(losesAccuracy(best) && { mark: 'bad' as const }) }
+            : missing,
+      ]),
+    },
+  ]
+}
+
+function figures(report: Report, variant: Variant): Figure[] {
+  const { teacher } = report
+  const cost = (label: string, ratio: number, note: string): Figure => ({
+    value: formatRatio(ratio),
+    label,
+    note,
+    ...(ratio > 1 && { mark: 'bad' as const }),
+  })
+  return [
+    ...(variant.retention && variant.accuracy
+      ? [
+          {
+            value: formatPercent(variant.retention.accuracy, 1),
+            label: "of the teacher's accuracy",
+            note: `${formatPercent(variant.accuracy.top1)} of ${report.data.test} test samples; ${comparison(variant)}`,
+            ...(losesAccuracy(variant) && { mark: 'bad' as const }),
+          },
+        ]
+      : []),
+    cost(
+      'of its bytes',
+      variant.sizeBytes / teacher.sizeBytes,
+      `${formatBytes(variant.sizeBytes)} against ${formatBytes(teacher.sizeBytes)}`,
+    ),
+    ...timedProviders(report).flatMap((provider) => {
+      const own = timed(variant, provider)
+      const reference = timed(teacher, provider)
+      const ratio = latencyRatio(variant, teacher, provider)
+      // Emulated hardware says nothing about the real one.
+      if (!own || !reference || ratio === undefined || own.software) return []
+      const note = `${formatMs(own.p50Ms)} against ${formatMs(reference.p50Ms)}, batch 1, one thread`
+      return [cost(`of its latency on ${provider}`, ratio, note)]
+    }),
+  ]
+}
+
+function failures(report: Report): Block[] {
+  const failed = report.variants.filter((variant) => variant.failed !== undefined)
+  if (failed.length === 0) return []
+  return [
+    { kind: 'list', items: failed.map(({ id, failed: why }) => `${id} is no result: ${why}`) },
+  ]
+}

@@ -1,0 +1,103 @@
+// The looks of report.html: calm, readable from a telephone to paper, light and dark.
+import { paletteVariables } from './palette.ts'
+
+/** The style sheet of the page. */
+export const styleSheet = `
+:root {
+  --paper: #fcfbf8; --panel: #f4f2ec; --band: #f4f2ec; --line: #e2dfd6; --ink: #1c2126; --quiet: #5d6670;
+  --link: #00598c; --good: #00694d; --bad: #a83c00; --bad-paper: #fbeee6;
+  ${paletteVariables('light')}
+  --text: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Noto Sans", sans-serif;
+  --code: ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace;
+}
+@media screen and (prefers-color-scheme: dark) {
+  :root {
+    --paper: #14171a; --panel: #1c2024; --band: #1b1f23; --line: #2e343a; --ink: #e8e6e1; --quiet: #9aa4ae;
+    --link: #7cc0ec; --good: #4fcda5; --bad: #ff9f63; --bad-paper: #33231a;
+    ${paletteVariables('dark')}
+  }
+}
+* { box-sizing: border-box }
+html { -webkit-text-size-adjust: 100%; text-size-adjust: 100%; scroll-behavior: smooth }
+body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 var(--text); overflow-wrap: anywhere }
+header, main, footer { max-width: 1220px; margin: 0 auto; padding: 0 clamp(16px, 4vw, 40px) }
+header { padding-top: clamp(28px, 6vw, 64px) }
+a { color: var(--link) }
+:focus-visible { outline: 2px solid var(--link); outline-offset: 2px; border-radius: 2px }
+.skip { position: absolute; left: -999px; top: 0; background: var(--paper); padding: 8px 16px; z-index: 2 }
+.skip:focus { left: 8px; top: 8px }
+.product { margin: 0; color: var(--quiet); font-size: .875rem; letter-spacing: .02em }
+h1 { margin: 2px 0 6px; font-size: clamp(1.75rem, 5vw, 2.75rem); line-height: 1.15; letter-spacing: -.02em; font-weight: 650; text-wrap: balance }
+.facts { margin: 0; color: var(--quiet); font-size: .9375rem }
+.facts span + span::before { content: "· " }
+nav ul { display: flex; flex-wrap: wrap; gap: 4px 20px; margin: 24px 0 0; padding: 12px 0; list-style: none; border-block: 1px solid var(--line); font-size: .9375rem }
+nav a { text-decoration: none; display: inline-block; padding: 2px 0 }
+nav a:hover { text-decoration: underline }
+section { margin-top: clamp(40px, 7vw, 72px) }
+section:first-child { margin-top: 32px }
+h2 { margin: 0 0 6px; font-size: 1.375rem; line-height: 1.25; letter-spacing: -.01em; font-weight: 620; scroll-margin-top: 16px }
+#verdict h2 { color: var(--quiet); font-size: .9375rem; font-weight: 500; letter-spacing: 0 }
+p, ul { max-width: 72ch }
+.intro { margin: 0 0 18px; color: var(--quiet) }
+.statement { margin: 0 0 28px; max-width: 34em; font-size: clamp(1.25rem, 3.2vw, 1.75rem); line-height: 1.35; letter-spacing: -.012em; font-weight: 500; text-wrap: pretty }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 200px), 1fr)); gap: 1px; margin: 0 0 32px; background: var(--line); border: 1px solid var(--line); border-radius: 10px; overflow: hidden }
+.figures div { display: flex; flex-direction: column; padding: 18px 20px; background: var(--paper) }
+.figures dt { order: 2; font-weight: 550; line-height: 1.35 }
+.figures dd { margin: 0 }
+.figures .value { order: 1; font-size: clamp(1.75rem, 4vw, 2.375rem); line-height: 1.15; letter-spacing: -.02em; font-weight: 600; font-variant-numeric: tabular-nums; margin-bottom: 4px }
+.figures .note { order: 3; margin-top: 2px; color: var(--quiet); font-size: .875rem; line-height: 1.4 }
+.figures .bad .value { color: var(--bad) }
+.scroll { overflow-x: auto; margin: 0 0 24px; max-width: 100%; width: fit-content; min-width: min(100%, 34rem) }
+table { border-collapse: collapse; font-size: .875rem; line-height: 1.35; font-variant-numeric: tabular-nums; width: 100% }
+caption { caption-side: top; text-align: left; font-weight: 550; font-size: .9375rem; padding: 0 0 8px }
+caption, figcaption { text-wrap: pretty }
+th, td { padding: 8px 12px; text-align: left; vertical-align: top; border-top: 1px solid var(--line); overflow-wrap: normal }
+th:last-child, td:last-child { padding-right: 4px }
+thead th { border-top: 0; color: var(--quiet); font-weight: 500; vertical-align: bottom; white-space: nowrap }
+tbody tr:last-child > * { border-bottom: 1px solid var(--line) }
+tbody th { font-weight: 550; position: sticky; left: 0; z-index: 1; background: var(--paper); padding-left: 2px; min-width: 7rem; max-width: 15rem; overflow-wrap: anywhere }
+thead th:first-child { padding-left: 2px }
+td { min-width: 4.5rem; max-width: 30rem; overflow-wrap: anywhere }
+td.right { white-space: nowrap }
+th.right, td.right { text-align: right }
+small { display: block; color: var(--quiet); font-size: .8125rem; font-weight: 400; margin-top: 1px }
+td.good { color: var(--good) }
+td.bad { color: var(--bad) }
+td.muted { color: var(--quiet) }
+tbody tr:hover > * { background: var(--panel) }
+.swatch { display: inline-block; width: .625em; height: .625em; margin-right: .5em; border-radius: 50%; vertical-align: .02em; print-color-adjust: exact; -webkit-print-color-adjust: exact }
+tbody th:has(.swatch) { padding-left: 1.125em; text-indent: -1.125em }
+tbody th small { text-indent: 0 }
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 500px), 1fr)); gap: 32px 24px; margin: 0 0 28px }
+figure { margin: 0 }
+figcaption { font-weight: 550; font-size: .9375rem; max-width: 60ch; margin-bottom: 6px }
+.plot-figure { max-width: 640px; break-inside: avoid }
+.plot { display: block; width: 100%; height: auto; max-width: 640px; overflow: visible; font-variant-numeric: tabular-nums }
+.plot text { white-space: pre; paint-order: stroke; stroke-linejoin: round }
+.narrow { display: none }
+.legend { display: flex; flex-wrap: wrap; gap: 2px 16px; margin: 0 0 4px; padding: 0; list-style: none; font-size: .875rem; color: var(--quiet) }
+.code { margin: 0 0 24px }
+pre { margin: 0; padding: 14px 16px; background: var(--panel); border-radius: 8px; overflow-x: auto; font: .8125rem/1.55 var(--code); overflow-wrap: normal; max-width: 52rem }
+footer { margin-top: 64px; padding-bottom: 48px; color: var(--quiet); font-size: .875rem }
+@media (max-width: 600px) {
+  .wide { display: none }
+  .narrow { display: block }
+  .figures div { padding: 14px 16px }
+  tbody th { max-width: 9.5rem }
+}
+@media print {
+  @page { size: A4 landscape; margin: 12mm }
+  body { background: #fff; font-size: 10.5pt }
+  header, main, footer { max-width: none; padding-inline: 0 }
+  header { padding-top: 0 }
+  nav, .skip { display: none }
+  section { margin-top: 28px }
+  h2, figcaption, caption { break-after: avoid }
+  tr, figure, .figures { break-inside: avoid }
+  .scroll { overflow: visible; width: 100% }
+  th, td { padding: 5px 8px }
+  tbody th { position: static }
+  pre { white-space: pre-wrap; overflow-wrap: anywhere }
+}
+@media (prefers-reduced-motion: reduce) { html { scroll-behavior: auto } }
+`

@@ -1,0 +1,106 @@
+// Timing a session inside a measuring process: on real samples, after warm-up, each run by itself.
+import { setImmediate } from 'node:timers/promises'
+import { UserError } from '../base/errors.ts'
+import { Tensor, tensorOf } from '../onnx/tensor.ts'
+import type { Session } from '../runtime/session.ts'
+import type { OpenSamples } from './samples.ts'
+import { quantilesOf } from './statistics.ts'
+
+/** A session with its memory bound, ready to be timed at one batch size. */
+export interface Stopwatch {
+  /** Puts the next samples into the input, which is not timed, and runs the model: the time in ms. */
+  measure(): Promise<number>
+}
+
+/** At most so many bytes of samples are kept in memory to be run in turn. */
+const poolBytes = 2 ** 25
+
+/** Prepares to time runs of `batch` samples, which are taken in turn from the samples of these numbers. */
+export async function stopwatch(
+  session: Session,
+  samples: OpenSamples,
+  { batch, indices }: { readonly batch: number; readonly indices: Uint32Array },
+): Promise<Stopwatch> {
+  const [input, second] = session.inputs
+  if (!input || second) throw new UserError('the model has not exactly one input')
+  const dims = [batch, ...samples.shape]
+  const values = dims.reduce((product, dim) => product * dim, 1)
+  const perBatch = values / batch
+  const count = Math.max(1, Math.min(Math.ceil(indices.length / batch), poolBytes / 4 / values))
+  const pool = Array.from({ length: Math.floor(count) }, (_, which) => {
+    const data = new Float32Array(values)
+    for (let i = 0; i < batch; i++)
+      samples.read(indices[(which * batch + i) % indices.length]!, data, i * perBatch)
+    return data
+  })
+  const data = Float32Array.from(pool[0]!)
+  const feeds = { [input.name]: tensorOf('float32', dims, data) }
+  const fetches = Object.fromEntries(
+    Object.entries(await session.run(feeds)).map(([name, { dtype, dims, byteLength }]) => [
+      name,
+      new Tensor(dtype, dims, new Uint8Array(byteLength)),
+    ]),
+  )
+  const run = session.prepare(feeds, fetches)
+  let turn = 0
+  return {
+    async measure() {
+      data.set(pool[turn++ % pool.length]!)
+      const start = process.hrtime.bigint()
+      await run()
+      return Number(process.hrtime.bigint() - start) / 1e6
+    },
+  }
+}
+
+/** Runs are compared in groups of so many. */
+const group = 5
+
+/** Two groups whose medians differ by less than this share count as equal. */
+const stable = 0.05
+
+/** Runs until the time of a run no longer changes, for `budgetMs` at most and once at least: the number of runs. */
+export async function warmUp({ measure }: Stopwatch, budgetMs: number): Promise<number> {
+  let before = Number.POSITIVE_INFINITY
+  let spentMs = 0
+  for (let runs = 0; ; ) {
+    const times: number[] = []
+    while (times.length < group && (spentMs < budgetMs || runs === 0)) {
+      const ms = await measure()
+      times.push(ms)
+      spentMs += ms
+      runs++
+    }
+    if (times.length < group) return runs
+    const { p50 } = quantilesOf(times)
+    if (Math.abs(p50 - before) <= stable * before) return runs
+    before = p50
+    await setImmediate()
+  }
+}
+
+/** At most this share of the budget goes to runs that are not kept. */
+const unkeptShare = 0.2
+
+/**
+ * Times runs: at most `runs`, for `budgetMs`, at least one.
+ *
+ * The first two are not kept where there is time for them: another process has had the caches since the last round.
+ */
+export async function timeRuns(
+  { measure }: Stopwatch,
+  { runs, budgetMs }: { readonly runs: number; readonly budgetMs: number },
+): Promise<Float64Array> {
+  const kept: number[] = []
+  let spentMs = 0
+  let unkept = 0
+  while (kept.length < runs && (kept.length === 0 || spentMs < budgetMs)) {
+    const ms = await measure()
+    spentMs += ms
+    if (unkept < 2 && ms < (budgetMs * unkeptShare) / 2) unkept++
+    else kept.push(ms)
+    // Lets the parent's end be noticed, outside of what is timed.
+    if ((kept.length & 15) === 0) await setImmediate()
+  }
+  return Float64Array.from(kept)
+}

@@ -1,0 +1,16 @@
+// The stages: a new one is a file here and a row in this table.
+import { distill } from './distill.ts'
+import { exportModel } from './export.ts'
+import { optimize } from './optimize.ts'
+import { prune } from './prune/index.ts'
+import { quantize } from './quantize/index.ts'
+import { train } from './train.ts'
+
+/** Stage by the name that recipes and the command line call it. */
+export const stages = { train, distill, prune, quantize, optimize, export: exportModel }
+
+/** The name of a stage. */
+export type StageName = keyof typeof stages
+
+/** All names, in the order of the table. */
+export const stageNames = Object.keys(stages) as readonly StageName[]

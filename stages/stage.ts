@@ -1,0 +1,73 @@
+// What a stage is: a pure step from one artifact to the next. It never prints, never reads the clock or
+// Math.random, and never changes its input; all it needs is given to it.
+import type { z } from 'zod'
+import type { Splits } from '../data/dataset.ts'
+import type { Model } from '../onnx/graph.ts'
+import type { ProviderName } from '../runtime/providers.ts'
+import type { EpochRecord } from '../train/loop.ts'
+import type { LossOptions } from '../train/options.ts'
+
+/** A model and what is known of it. */
+export interface Artifact {
+  readonly model: Model
+  /** What the stages so far found out; later stages and the report read it. */
+  readonly facts: Facts
+}
+
+/** Facts about an artifact; each is there when a stage has established it. */
+export interface Facts {
+  /** The losses that it was trained with; recovery after pruning uses them again. */
+  readonly losses?: readonly LossOptions[]
+  /** The training curve of the stage that made it. */
+  readonly epochs?: readonly EpochRecord[]
+  /** One line for people: what the stage did, e.g. "cut 96 of 224 channels". */
+  readonly summary?: string
+}
+
+/** How far a stage is; `epoch` and what follows it are there during training. */
+export interface Progress {
+  /** Share of the work done, 0..1. */
+  readonly done: number
+  readonly epoch?: number
+  readonly epochs?: number
+  readonly loss?: number
+  /** Accuracy on the validation split after the last whole epoch, 0..1. */
+  readonly accuracy?: number
+  /** Training samples seen since the last report; the command line turns them into a speed. */
+  readonly samples?: number
+}
+
+/** Everything a stage may use of the world. */
+export interface StageContext {
+  /** The teacher's model; the input of the first stage where a recipe names none. */
+  readonly teacher: Model
+  /** The data; a stage whose `needs.data` is false may run without. */
+  readonly data: Splits | undefined
+  readonly seed: number
+  /** Threads of ONNX Runtime. */
+  readonly threads: number
+  /** Where training and teacher inference run. */
+  readonly provider: ProviderName
+  /** A folder of its own for checkpoints and the teacher's outputs; kept until the stage is finished. */
+  readonly folder: string
+  readonly signal: AbortSignal | undefined
+  log(message: string): void
+  progress(progress: Progress): void
+}
+
+/** A stage: its options as a schema, and what it does. */
+export interface Stage<Options extends z.ZodObject = z.ZodObject> {
+  /** One line, imperative, shown by `condense --help`. */
+  readonly summary: string
+  readonly options: Options
+  /** True when the options make the stage read data. */
+  needsData(options: z.output<Options>): boolean
+  /** Relative cost for the plan: passes over the training data, forward and backward counting 3. */
+  passes(options: z.output<Options>): number
+  run(input: Artifact, options: z.output<Options>, context: StageContext): Promise<Artifact>
+}
+
+/** The identity; it exists so that `run` sees the type of its options. */
+export function defineStage<Options extends z.ZodObject>(stage: Stage<Options>): Stage<Options> {
+  return stage
+}

@@ -1,0 +1,22 @@
+// The real models and data that lie beside the repository; tests that need them skip where they are absent.
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { it } from '@jest/globals'
+
+const folder = process.env.CONDENSE_SHARED ?? resolve('../shared')
+
+/** The path of one of the real models. */
+export const sharedModel = (name: string): string => resolve(folder, 'models', name)
+
+/** The folder of the real data sets. */
+export const sharedData: string = resolve(folder, 'data')
+
+/** True where the real models and data are present. */
+export const sharedIsPresent: boolean =
+  existsSync(resolve(folder, 'models')) && existsSync(sharedData)
+
+/** `it`, or a skipped test that says why, where ../shared is absent. */
+export const itWithShared = sharedIsPresent
+  ? it
+  : (((name: string, ..._rest: unknown[]) =>
+      it.skip(`${name} (skipped: ../shared is absent)`, () => undefined)) as unknown as typeof it)

@@ -1,0 +1,98 @@
+// Reverse-mode differentiation over the graph: walk the nodes backwards, ask each one's rule for the gradients of its
+// inputs, and add up what arrives at a value from all its users (Griewank and Walther 2008, chapter 3).
+import { UserError } from '../base/errors.ts'
+import { suggest } from '../base/suggest.ts'
+import type { Builder } from '../onnx/build.ts'
+import type { Graph, Node, Value } from '../onnx/graph.ts'
+import { gradients, passive } from './gradients.ts'
+import type { Lowering } from './lowerings/lowering.ts'
+import { type Rule, shapeOf, sumTo } from './rule.ts'
+
+/**
+ * Appends the nodes that compute the gradient of a scalar by each wanted value, and gives the gradients.
+ *
+ * The graph's values must have settled shapes, and its nodes topological order. Wanted values on which the scalar does
+ * not depend are missing from the result. An operator on the way without a rule is a {@link UserError} that names it;
+ * nothing has been appended then.
+ */
+export function backward(
+  g: Builder,
+  scalar: Value,
+  wanted: ReadonlySet<Value>,
+  lowering: Lowering,
+): Map<Value, Value> {
+  const path = nodesBetween(g.graph, wanted, scalar)
+  for (const node of path) ruleOf(node)
+
+  const arrived = new Map<Value, Value>([[scalar, g.constant(1)]])
+  const arrive = (value: Value, gradient: Value) => {
+    const before = arrived.get(value)
+    arrived.set(value, before ? g.Add(before, gradient) : gradient)
+  }
+  const active = new Set([...wanted, ...path.flatMap((node) => node.outputs)])
+  for (const node of path.reverse()) {
+    const y = node.output()
+    const dy = arrived.get(y)
+    if (!dy) continue
+    const rule = ruleOf(node)
+    const found = rule.gradients({
+      g,
+      node,
+      inputs: node.inputs,
+      x: node.input(0),
+      y,
+      dy,
+      lowering,
+    })
+    for (const [index, gradient] of found.entries()) {
+      const input = node.inputs[index]
+      if (!gradient || !input || !active.has(input)) continue
+      arrive(input, rule.broadcasts ? sumTo(g, gradient, shapeOf(y), shapeOf(input)) : gradient)
+    }
+  }
+  return new Map(
+    [...wanted].flatMap((value) => {
+      const gradient = arrived.get(value)
+      return gradient ? [[value, gradient] as const] : []
+    }),
+  )
+}
+
+/** The nodes through which the scalar depends on the sources, in the graph's order. */
+export function nodesBetween(graph: Graph, sources: ReadonlySet<Value>, scalar: Value): Node[] {
+  const reached = new Set<Value | undefined>(sources)
+  const downstream = graph.nodes.filter((node) => {
+    if (passive.has(node.opType) || !node.inputs.some((input) => reached.has(input))) return false
+    for (const output of node.outputs) if (isFloat(output)) reached.add(output)
+    return node.outputs.some(isFloat)
+  })
+  const needed = new Set<Value | undefined>([scalar])
+  return downstream
+    .reverse()
+    .filter((node) => {
+      if (!node.outputs.some((output) => needed.has(output))) return false
+      for (const input of node.inputs) needed.add(input)
+      return true
+    })
+    .reverse()
+}
+
+const floats: ReadonlySet<string> = new Set(['float32', 'float16', 'float64', 'bfloat16'])
+// Nodes that were just written have no type yet; they are part of the loss, and float.
+const isFloat = (value: Value | undefined): boolean =>
+  value !== undefined && (value.type === undefined || floats.has(value.type.dtype))
+
+function ruleOf(node: Node): Rule {
+  const rule = node.domain === '' ? gradients[node.opType] : undefined
+  if (rule) return rule
+  const shapes = node.inputs.map((input) => (input ? describe(input) : 'none')).join(', ')
+  const name = node.domain ? `${node.domain}.${node.opType}` : node.opType
+  throw new UserError(
+    `no gradient for op '${name}' (node '${node.name}', inputs ${shapes}) — freeze the layers before it or replace it; ${suggest(node.opType, Object.keys(gradients))}`,
+  )
+}
+
+function describe(value: Value): string {
+  const dims = value.tensor?.dims ?? value.type?.shape
+  return `[${dims?.map((dim) => dim ?? '?').join(',') ?? '?'}] ${value.type?.dtype ?? ''}`.trim()
+}

@@ -1,0 +1,98 @@
+// What differs between a model that answers and one that learns: dropout drops, and BatchNormalization uses the
+// statistics of its batch.
+import type { Builder } from '../onnx/build.ts'
+import { build } from '../onnx/build.ts'
+import { constantOf, type Graph, type Node, Value } from '../onnx/graph.ts'
+import { numbers } from '../onnx/tensor.ts'
+import { shapeOf } from './rule.ts'
+
+/** A BatchNormalization in training form and where its running statistics live. */
+export interface Statistics {
+  readonly node: Node
+  readonly runningMean: Value
+  readonly runningVariance: Value
+  /** Mean and (population) variance of the batch, outputs of the node. */
+  readonly batchMean: Value
+  readonly batchVariance: Value
+  /** Share of the running value that a step keeps, 0..1. */
+  readonly momentum: number
+}
+
+/** A mask that is fed at every step: 0 with probability `ratio`, else 1 / (1 - ratio). */
+export interface DropoutMask {
+  readonly input: Value
+  readonly node: Node
+  readonly ratio: number
+}
+
+/**
+ * Puts BatchNormalization nodes into training form, except those of frozen layers.
+ *
+ * With `momentum` 0 ONNX's second and third output are the batch's own statistics.
+ */
+export function trainBatchNormalization(graph: Graph, frozen: ReadonlySet<Node>): Statistics[] {
+  return graph.nodes.flatMap((node) => {
+    if (node.opType !== 'BatchNormalization' || frozen.has(node)) return []
+    const [runningMean, runningVariance] = [node.input(3), node.input(4)]
+    if (!runningMean.tensor || !runningVariance.tensor) return []
+    const momentum = node.number('momentum', 0.9)
+    node.attributes.set('training_mode', { type: 'int', value: 1 })
+    node.attributes.set('momentum', { type: 'float', value: 0 })
+    const channels = runningMean.tensor.dims
+    const [batchMean, batchVariance] = ['mean', 'variance'].map((name) => {
+      const type = { dtype: 'float32', shape: channels } as const
+      return new Value(graph.uniqueName(`${node.name}_${name}`), { type })
+    }) as [Value, Value]
+    node.setOutput(1, batchMean)
+    node.setOutput(2, batchVariance)
+    return [{ node, runningMean, runningVariance, batchMean, batchVariance, momentum }]
+  })
+}
+
+/**
+ * Replaces the forward pass of a BatchNormalization in training form by its definition.
+ *
+ * ONNX Runtime's own training form writes into the memory of its running inputs, shared or not, and is slower.
+ */
+export function writeOutBatchNormalization(graph: Graph, { node, ...values }: Statistics): void {
+  const g = build(graph, node)
+  const [x, y] = [node.input(0), node.output()]
+  const shape = shapeOf(x)
+  const axes = shape.flatMap((_, axis) => (axis === 1 ? [] : [axis]))
+  const column = [shape[1]!, ...shape.slice(2).map(() => 1)]
+  const mean = g.ReduceMean(x, axes, { keepdims: 0 })
+  const centred = g.Sub(x, g.Reshape(mean, column))
+  const variance = g.ReduceMean(g.Mul(centred, centred), axes, { keepdims: 0 })
+  const epsilon = node.number('epsilon', 1e-5)
+  const normal = g.BatchNormalization(x, node.inputs[1], node.inputs[2], mean, variance, {
+    epsilon,
+  })
+  graph.replaceUses(y, normal)
+  graph.replaceUses(values.batchMean, mean)
+  graph.replaceUses(values.batchVariance, variance)
+  graph.remove(node)
+}
+
+/**
+ * Replaces every Dropout by a product with a mask that is fed, so that what is dropped depends on the seed and the
+ * step alone, on every provider and after every resumption.
+ */
+export function feedDropout(g: Builder, graph: Graph): DropoutMask[] {
+  return graph.nodes.flatMap((node) => {
+    if (node.opType !== 'Dropout') return []
+    const given = node.inputs[1]
+    const ratio = given ? (numbers(constantOf(given)!)[0] ?? 0.5) : 0.5
+    if (ratio === 0) {
+      graph.replaceUses(node.output(), node.input(0))
+      graph.remove(node)
+      return []
+    }
+    const x = node.input(0)
+    const input = g.input(`${node.name}_mask`, { dtype: 'float32', shape: shapeOf(x) })
+    const product = build(graph, node).Mul(x, input)
+    product.type = x.type
+    graph.replaceUses(node.output(), product)
+    graph.remove(node)
+    return [{ input, node: product.producer!, ratio }]
+  })
+}

@@ -1,0 +1,35 @@
+// Bringing trained weights back into a model of any form.
+import { cloneModel } from '../onnx/clone.ts'
+import type { Graph, Model, Value } from '../onnx/graph.ts'
+import { liftConstants } from '../onnx/passes/constants.ts'
+import { removeDeadNodes, removeUnusedInitializers } from '../onnx/passes/dead-nodes.ts'
+import { tensorOf } from '../onnx/tensor.ts'
+import type { Slot } from './flat.ts'
+
+/** A copy of a model with other weights, given as flat vectors and their layouts; the vectors are copied. */
+export function withWeights(
+  model: Model,
+  vectors: readonly { readonly slots: readonly Slot[]; readonly content: Float32Array }[],
+): Model {
+  const copy = cloneModel(model)
+  liftConstants(copy)
+  const values = new Map(allValues(copy.graph).map((value) => [value.name, value]))
+  for (const { slots, content } of vectors)
+    for (const { name, dims, offset, size } of slots) {
+      const value = values.get(name)
+      if (!value) throw new Error(`internal: no value '${name}' to bring weights back to`)
+      // What was computed from constants (a transposed weight, say) was trained as one and is one from now on.
+      const maker = value.producer
+      if (maker) copy.graph.remove(maker)
+      copy.graph.initializers.add(value)
+      value.tensor = tensorOf('float32', dims, content.slice(offset, offset + size))
+    }
+  removeDeadNodes(copy.graph)
+  removeUnusedInitializers(copy.graph)
+  return copy
+}
+
+const allValues = (graph: Graph): Value[] => [
+  ...graph.initializers,
+  ...graph.nodes.flatMap((node) => node.outputs).filter((value) => value !== undefined),
+]
