@@ -40,7 +40,8 @@ function entry(): string {
   const own = fileURLToPath(import.meta.url)
   const folder = extname(own) === '.ts' ? resolve(dirname(own), '../dist/benchmarks') : dirname(own)
   const path = join(folder, 'cell.js')
-  if (!existsSync(path)) throw new Error(`${path} is missing: measuring processes run from dist — run 'npm run build'`)
+  if (!existsSync(path))
+    throw new Error(`${path} is missing: measuring processes run from dist — run 'npm run build'`)
   return path
 }
 
@@ -135,14 +136,11 @@ function send(child: ChildProcess, message: CommandMessage): void {
   child.send(message, () => undefined)
 }
 
-function explainEnd(
-  code: number | null,
-  signal: NodeJS.Signals | null,
-  said: string,
-): string {
+function explainEnd(code: number | null, signal: NodeJS.Signals | null, said: string): string {
   const lines = said.split('\n').filter((line) => line.trim() !== '')
   if (/out of memory|bad_alloc/i.test(said)) return 'its process ran out of memory'
-  if (signal === 'SIGKILL') return 'its process was killed (SIGKILL), most likely for want of memory'
+  if (signal === 'SIGKILL')
+    return 'its process was killed (SIGKILL), most likely for want of memory'
   const last = lines.at(-1)?.trim().slice(0, 200)
   const how = signal === null ? `ended with exit code ${code}` : `crashed (${signal})`
   return `its process ${how}${last ? `: ${last}` : ''}`

@@ -1,11 +1,12 @@
 // What the benchmark asks of a measuring process, and what that answers.
 import type { ProviderName } from '../runtime/providers.ts'
 import type { Predictions } from '../tasks/task.ts'
+import type { Placement } from './placement.ts'
 import type { SamplesFile } from './samples.ts'
 
 /** Commands with what they ask for and what is answered; `open` comes first. */
 export interface Commands {
-  /** Opens a model. */
+  /** Opens a model and runs it once; a model that does not fit the samples is a `UserError`. */
   open: {
     request: {
       readonly path: string
@@ -13,17 +14,19 @@ export interface Commands {
       readonly threads: number
       readonly samples: SamplesFile
     }
-    /** The batch size that the model demands, undefined where it takes any. */
-    reply: { readonly fixedBatch: number | undefined }
+    reply: {
+      /** The batch size that the model demands, undefined where it takes any. */
+      readonly fixedBatch: number | undefined
+      /** Largest resident memory of the process after the first run, at batch 1 where the model takes that. */
+      readonly peakMemoryBytes: number
+    }
   }
-  /** Runs a few samples and tells the largest resident memory of the process so far, in bytes. */
-  memory: { request: { readonly batch: number }; reply: number }
   /** Multiply-accumulates of one sample, undefined where a shape is unknown. */
   macs: { request: Record<string, never>; reply: number | undefined }
   /** Counts the nodes that the provider itself runs, and those that fell back to another. */
   placement: {
     request: Record<string, never>
-    reply: { readonly nodesOnProvider: number; readonly nodesElsewhere: number } | undefined
+    reply: Placement | undefined
   }
   /** The model's outputs for samples of these numbers, for all where they are not given. */
   predict: { request: { readonly indices?: Uint32Array }; reply: Predictions }

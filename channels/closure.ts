@@ -1,154 +1,103 @@
 // Follows channels along the graph until nothing new is reached: from every axis of a weight that makes channels,
 // over the ties of the rules, to all the axes that have to be cut with it, and to what forbids the cut.
 import { statedShape } from '../onnx/cost.ts'
-import { constantOf, type Graph, type Node, type Value } from '../onnx/graph.ts'
+import type { Graph, Node, Value } from '../onnx/graph.ts'
 import { layerName } from '../onnx/layers.ts'
 import { rules } from './rules.ts'
-import type { Role, Slot, Tie, Ties } from './ties.ts'
+import type { Tie, Ties } from './ties.ts'
+import { type Link, newWeb, type Place, type Web } from './web.ts'
 
-/** An axis as the closure sees it; the same axis is always the same object. */
-export interface Place extends Slot {
-  /**
-   * The one node that is meant where several use the constant but may each need a cut of their own (norms that share
-   * a vector of ones); undefined where all users go together.
-   */
-  readonly owner: Node | undefined
-  readonly size: number
-  /** What the constant is to a node's channels; undefined for what flows. */
-  readonly role: Role | undefined
-  /** The node to which it is that. */
-  readonly node: Node | undefined
-  /** Why the axis has to stay whole; undefined where it may be cut. */
-  readonly reason: string | undefined
-}
-
-/** A tie between two axes: index i of `from` goes with index `map(i)` of `to`. */
-export interface Link {
-  readonly from: Place
-  readonly to: Place
-  readonly map: (index: number) => number
-}
-
-/** All axes that hang together with some weight that makes channels, and what ties them. */
+/** All axes that hang together with some weight that makes channels. */
 export interface Closure {
-  readonly places: readonly Place[]
+  /** The axes, and for each why it has to stay whole, or undefined where it may be cut. */
+  readonly places: ReadonlyMap<Place, string | undefined>
   readonly links: readonly Link[]
 }
 
-type Draft = { -readonly [Key in keyof Place]: Place[Key] }
+/** A list of ties of which one has to be chosen. */
+interface Choice {
+  readonly node: Node
+  readonly ties: readonly Tie[]
+}
 
 /** Computes the closure of a graph whose values all state their shapes (`inferShapes` of runtime/). */
 export function closure(graph: Graph): Closure {
-  const web = startWeb()
-  const reasons = new Map<Node, string>()
-  let choices: { readonly node: Node; readonly ties: readonly Tie[] }[] = []
+  const web = newWeb()
+  const outputs = new Set(graph.outputs)
+  const refusals = new Map<Node, string | undefined>()
+  const choices: Choice[] = []
   for (const node of graph.nodes) {
-    const found = tiesOf(node)
-    if (typeof found === 'string') {
-      reasons.set(node, found)
-      continue
-    }
+    const found = tiesOf(node, outputs)
+    refusals.set(node, typeof found === 'string' ? found : undefined)
+    if (typeof found === 'string') continue
     for (const tie of found.ties) web.join(node, tie)
     for (const ties of found.choices ?? []) choices.push({ node, ties })
   }
   const computed = computedFromInputs(graph)
-  const seeds = web.links.filter(({ to }) => to.role === 'out' && !computed.has(to.value))
-  for (const { to } of seeds) web.reach(to)
-  // What is decided elsewhere is settled first; where nothing decides, the first axis keeps the channels apart.
+  for (const { to } of web.links) if (to.role === 'out' && !computed.has(to.value)) web.reach(to)
+  settle(web, choices)
+
+  const inputs = new Set(graph.feeds)
+  const reasonFor = (place: Place): string | undefined => {
+    if (inputs.has(place.value)) return `input '${place.value.name}' of the model keeps its shape`
+    if (outputs.has(place.value)) return `output '${place.value.name}' of the model keeps its shape`
+    const { producer, users } = place.value
+    for (const node of place.owner ? [place.owner] : [...(producer ? [producer] : []), ...users]) {
+      if (!refusals.has(node)) return `${describe(node)} is in a subgraph`
+      const refusal = refusals.get(node)
+      if (refusal !== undefined) return refusal
+      if (!web.isTied(node, place)) return `${describe(node)} mixes the channels`
+    }
+    return undefined
+  }
+  const places = new Map([...web.reached].map((place) => [place, reasonFor(place)]))
+  return { places, links: web.links.filter(({ from }) => places.has(from)) }
+}
+
+/**
+ * Chooses among ties at the nodes that were reached, until nothing new is reached.
+ *
+ * A choice that other nodes have decided, because one of its parts is reached, goes first; where none is decided, the
+ * first part keeps the channels apart.
+ */
+function settle(web: Web, choices: readonly Choice[]): void {
+  const left = new Set(choices)
   for (;;) {
-    const open = choices.filter(({ ties }) =>
+    const open = [...left].filter(({ ties }) =>
       ties.some(({ from, to }) => web.isReached(from) || web.isReached(to)),
     )
-    const next = open.find(({ ties }) => ties.some(({ to }) => web.isReached(to))) ?? open[0]
-    if (!next) break
-    choices = choices.filter((choice) => choice !== next)
+    const decided = open.find(({ ties }) => ties.some(({ to }) => web.isReached(to)))
+    const next = decided ?? open[0]
+    if (!next) return
+    left.delete(next)
     web.join(next.node, next.ties.find(({ to }) => web.isReached(to)) ?? next.ties[0]!)
   }
-  const places = web.places.filter((place) => web.reached.has(place))
-  const ends = { inputs: new Set(graph.feeds), outputs: new Set(graph.outputs) }
-  for (const place of places)
-    place.reason = reasonFor(place, ends, (node) => {
-      const reason = reasons.get(node)
-      if (reason !== undefined) return reason
-      const mentioned = web.mentioned.get(node)
-      if (mentioned?.has(place)) return undefined
-      const inside = mentioned === undefined && !graph.nodes.includes(node)
-      return inside ? `${describe(node)} is in a subgraph` : `${describe(node)} mixes them`
-    })
-  return { places, links: web.links.filter(({ from }) => web.reached.has(from)) }
-}
-
-/** Collects places and links, and spreads from what is reached along them. */
-function startWeb() {
-  const known = new Map<Value, Draft[]>()
-  const places: Draft[] = []
-  const links: Link[] = []
-  const neighbours = new Map<Place, Place[]>()
-  const mentioned = new Map<Node, Set<Place>>()
-  const reached = new Set<Place>()
-
-  const find = ({ value, axis }: Slot, owner?: Node) =>
-    known.get(value)?.find((place) => place.axis === axis && place.owner === owner)
-  const at = (slot: Slot, owner?: Node): Draft => {
-    const found = find(slot, owner)
-    if (found) return found
-    const size = statedShape(slot.value)?.[slot.axis] ?? 0
-    const place = { ...slot, owner, size, role: undefined, node: undefined, reason: undefined }
-    known.set(slot.value, [...(known.get(slot.value) ?? []), place])
-    places.push(place)
-    return place
-  }
-  const reach = (start: Place) => {
-    const open = [start]
-    for (let place = open.pop(); place; place = open.pop()) {
-      if (reached.has(place)) continue
-      reached.add(place)
-      open.push(...(neighbours.get(place) ?? []))
-    }
-  }
-  const join = (node: Node, tie: Tie) => {
-    const from = at(tie.from)
-    const to = at(tie.to, ownerOf(tie, node))
-    to.role ??= tie.role
-    to.node ??= tie.role && node
-    links.push({ from, to, map: tie.map ?? ((index) => index) })
-    for (const [one, other] of [
-      [from, to],
-      [to, from],
-    ] as const) {
-      put(neighbours, one, () => []).push(other)
-      put(mentioned, node, () => new Set()).add(one)
-      if (reached.has(one)) reach(other)
-    }
-  }
-  const isReached = (slot: Slot) => {
-    const place = find(slot)
-    return place !== undefined && reached.has(place)
-  }
-  return { places, links, mentioned, reached, reach, join, isReached }
-}
-
-/** Weights that several nodes share are cut together; vectors that they share are copied for each of them. */
-function ownerOf({ to, role }: Tie, node: Node): Node | undefined {
-  const vector = role !== undefined && role !== 'in' && role !== 'out'
-  return vector && constantOf(to.value) && to.value.users.size > 1 ? node : undefined
 }
 
 /** The ties of a node, or the reason why its channels cannot be followed. */
-function tiesOf(node: Node): Ties | string {
+function tiesOf(node: Node, graphOutputs: ReadonlySet<Value>): Ties | string {
   const rule = node.domain === '' || node.domain === 'ai.onnx' ? rules[node.opType] : undefined
   if (!rule) return `${describe(node)} has no channel rule`
-  const values = [...node.inputs, ...node.outputs].filter((value) => value !== undefined)
-  const unknown = values.find((value) => !statedShape(value) && isUsed(node, value))
-  if (unknown) return `the shape of '${unknown.name}' is not known`
+  const outputs = node.outputs.filter(
+    (output) => output !== undefined && (output.users.size > 0 || graphOutputs.has(output)),
+  )
+  for (const value of [...node.inputs, ...outputs])
+    if (value && !statedShape(value)) return `the shape of '${value.name}' is not known`
   const found = rule.ties(node)
   if (typeof found === 'string') return `${describe(node)} ${found}`
-  const tied = new Set(
-    [...found.ties, ...(found.choices ?? []).flat()].flatMap(({ from, to }) => [
-      from.value,
-      to.value,
-    ]),
-  )
-  const forgotten = node.outputs.slice(1).find((output) => output && isUsed(node, output) && !tied.has(output))
-  return forgotten ? `output '${forgotten.name}' of ${describe(node)} has no channel rule` : found
+  // The mask of a Dropout, the indices of a MaxPool: rules know the first output alone.
+  const further = outputs.find((output) => output !== node.outputs[0])
+  if (further) return `${describe(node)} has an output without a channel rule: '${further.name}'`
+  return found
 }
+
+/** All values that depend on what the model is fed. */
+function computedFromInputs(graph: Graph): ReadonlySet<Value> {
+  const computed = new Set<Value>(graph.feeds)
+  for (const node of graph.nodes)
+    if (node.inputs.some((input) => input && computed.has(input)))
+      for (const output of node.outputs) if (output) computed.add(output)
+  return computed
+}
+
+const describe = (node: Node): string => `${node.opType} '${layerName(node)}'`

@@ -39,9 +39,7 @@ const elementwise: Rule = { ties: (node) => ({ ties: keptAxes(node) }) }
 /** Elementwise over inputs that broadcast; `role` is what constants among them are. */
 const broadcasting = (role: Role): Rule => ({
   ties: (node) => ({
-    ties: node.inputs.flatMap((input) =>
-      input ? broadcastAxes(input, node.output(), role) : [],
-    ),
+    ties: node.inputs.flatMap((input) => (input ? broadcastAxes(input, node.output(), role) : [])),
   }),
 })
 
@@ -67,7 +65,10 @@ const convolution: Rule = {
     if (group === 1) return { ties: [...ties, tie(slot(x, 1), slot(w, 1), 'in')] }
     const each = made / group
     // Depthwise: a channel leaves together with the filters that it has of its own.
-    if (taken === 1) return { ties: [...ties, { from: slot(y, 1), to: slot(x, 1), map: (m) => Math.floor(m / each) }] }
+    if (taken === 1)
+      return {
+        ties: [...ties, { from: slot(y, 1), to: slot(x, 1), map: (m) => Math.floor(m / each) }],
+      }
     // The filters of all groups have one shape, so that every group loses the same channels.
     return {
       ties: [
@@ -183,7 +184,9 @@ const transpose: Rule = {
   ties(node) {
     const axes = axesOf(node.input(0))
     const order = node.numbers('perm', axes.toReversed())
-    return { ties: order.map((from, to) => tie(slot(node.input(0), from), slot(node.output(), to))) }
+    return {
+      ties: order.map((from, to) => tie(slot(node.input(0), from), slot(node.output(), to))),
+    }
   },
 }
 

@@ -65,9 +65,7 @@ export function broadcastAxes(input: Value, output: Value, role: Role): Tie[] {
   const [own, whole] = [statedShape(input) ?? [], statedShape(output) ?? []]
   const shift = whole.length - own.length
   return own.flatMap((size, axis) =>
-    size === whole[axis + shift]
-      ? [tie(slot(output, axis + shift), slot(input, axis), role)]
-      : [],
+    size === whole[axis + shift] ? [tie(slot(output, axis + shift), slot(input, axis), role)] : [],
   )
 }
 

@@ -55,7 +55,11 @@ export function readAttribute(message: AttributeProto, contents: Contents): Attr
 function kindOf(message: AttributeProto): Kind | undefined {
   const kinds = Object.keys(codes) as Kind[]
   // Files of 2017 do not say the type: the field that is there does.
-  if (message.type === 0) return kinds.find((kind) => Object.hasOwn(message, fields[kind]))
+  const isThere = (kind: Kind) => {
+    const field = message[fields[kind]]
+    return Object.hasOwn(message, fields[kind]) && !(Array.isArray(field) && field.length === 0)
+  }
+  if (message.type === 0) return kinds.find(isThere)
   return kinds.find((kind) => codes[kind] === message.type)
 }
 
@@ -82,7 +86,8 @@ function readKind(type: Kind, message: AttributeProto, contents: Contents): Attr
     case 'int':
       return { type, value: numberOf(message.i) }
     case 'string':
-      return { type, value: textOf(message.s) }
+      // Where nothing is there, protobufjs's default is no Uint8Array.
+      return { type, value: Object.hasOwn(message, 's') ? textOf(message.s) : '' }
     case 'floats':
       return { type, value: message.floats }
     case 'ints':

@@ -1,6 +1,6 @@
 // Reading models. What comes from outside is checked here once: a loaded model has every value it uses, tensors with
 // as many bytes as their shapes need, and nodes in topological order.
-import { open } from 'node:fs/promises'
+import { open, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { messageOf, UserError } from '../base/errors.ts'
 import { explainFileError } from '../base/files.ts'
@@ -94,19 +94,14 @@ export async function loadModel(path: string): Promise<Model> {
 /** One buffer of the file's size, filled in place: `readFile` would hold the content twice for a while. */
 async function readWhole(path: string): Promise<Uint8Array> {
   try {
+    // Before opening: to open a pipe is to wait for its writer.
+    const { size } = await checkFile(path)
     const file = await open(path)
     try {
-      const stats = await file.stat()
-      if (!stats.isFile())
-        throw new UserError(`${path}: not a file — give the path of an .onnx file`)
-      if (stats.size > largestFile)
-        throw new UserError(
-          `${path}: not an ONNX file: ${stats.size} bytes, where 2 GB is the most — export the model with external data`,
-        )
-      const bytes = new Uint8Array(stats.size)
+      const bytes = new Uint8Array(size)
       let done = 0
-      for (let count = -1; count !== 0 && done < bytes.length; done += count)
-        count = (await file.read(bytes, done, bytes.length - done, done)).bytesRead
+      for (let count = 1; count > 0 && done < size; done += count)
+        count = (await file.read(bytes, done, size - done, done)).bytesRead
       return bytes.subarray(0, done)
     } finally {
       await file.close()
@@ -114,4 +109,14 @@ async function readWhole(path: string): Promise<Uint8Array> {
   } catch (thrown) {
     throw explainFileError(path, thrown)
   }
+}
+
+async function checkFile(path: string): Promise<{ size: number }> {
+  const stats = await stat(path)
+  if (!stats.isFile()) throw new UserError(`${path}: not a file — give the path of an .onnx file`)
+  if (stats.size > largestFile)
+    throw new UserError(
+      `${path}: not an ONNX file: ${stats.size} bytes, where 2 GB is the most — export the model with external data`,
+    )
+  return stats
 }

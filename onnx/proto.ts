@@ -85,6 +85,7 @@ export interface AttributeProto {
   docString: string
   type: number
   refAttrName: string
+  $unknowns?: readonly Uint8Array[]
 }
 
 /** A node. */

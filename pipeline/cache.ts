@@ -4,6 +4,7 @@
 //   <cache>/stages/<key>/  model.onnx  facts.json  manifest.json
 //   <cache>/work/<key>/    checkpoints of a stage that is not finished
 //   <cache>/locks/<key>    who works on it
+//   <cache>/shared/        files that stages share, named by hashes
 import { randomBytes } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
 import { homedir } from 'node:os'
@@ -33,6 +34,7 @@ const manifestSchema = z.strictObject({
   /** How long it took, and how much work it was: later plans estimate with it. */
   seconds: z.number(),
   work: z.number(),
+  epochSeconds: z.array(z.number()),
   files: z.record(z.string(), z.string()),
 })
 
@@ -56,12 +58,15 @@ const entryFolder = (cache: string, key: string): string => join(stagesFolder(ca
 /** Where an unfinished stage keeps its checkpoints. */
 export const workFolder = (cache: string, key: string): string => join(cache, 'work', key)
 
+/** Where stages keep what other stages can use as well. */
+export const sharedFolder = (cache: string): string => join(cache, 'shared')
+
 /** The lock of whoever works on a stage. */
 export const lockPath = (cache: string, key: string): string => join(cache, 'locks', key)
 
 /** Makes the folders of a cache; a {@link UserError} says why it cannot. */
 export function prepareCache(cache: string): void {
-  for (const name of ['stages', 'work', 'locks']) makeFolder(join(cache, name))
+  for (const name of ['stages', 'work', 'locks', 'shared']) makeFolder(join(cache, name))
 }
 
 /** Looks a finished stage up; a damaged entry is removed and reported, as if it had not been there. */
@@ -107,7 +112,7 @@ export async function putEntry(
   cache: string,
   key: string,
   result: { readonly model: Model; readonly facts: Facts },
-  about: Pick<Manifest, 'stage' | 'seconds' | 'work'>,
+  about: Omit<Manifest, 'version' | 'files'>,
 ): Promise<Entry> {
   const folder = entryFolder(cache, key)
   const temporary = join(stagesFolder(cache), `.${key.slice(0, 16)}.${randomBytes(6).toString('hex')}.tmp`)
@@ -151,7 +156,7 @@ export function listEntries(cache: string): Listed[] {
         const text = readFileSync(join(folder, manifestName), 'utf8')
         const { stage, seconds, work } = manifestSchema.parse(JSON.parse(text))
         const modified = statSync(folder).mtime
-        return [{ key, stage, seconds, work, sizeBytes: sizeOfFolder(folder), modified }]
+        return [{ key, stage, seconds, work, sizeBytes: sizeOf(folder), modified }]
       } catch {
         return []
       }
@@ -163,23 +168,23 @@ export function listEntries(cache: string): Listed[] {
 export function clearCache(cache: string): { readonly freedBytes: number; readonly kept: number } {
   let freedBytes = 0
   let kept = 0
-  for (const parent of [stagesFolder(cache), join(cache, 'work')])
+  for (const parent of [stagesFolder(cache), join(cache, 'work'), sharedFolder(cache)])
     for (const name of namesIn(parent)) {
       if (isLocked(lockPath(cache, name))) {
         kept++
         continue
       }
-      const folder = join(parent, name)
-      freedBytes += sizeOfFolder(folder)
-      rmSync(folder, { recursive: true, force: true })
+      const path = join(parent, name)
+      freedBytes += sizeOf(path)
+      rmSync(path, { recursive: true, force: true })
     }
   return { freedBytes, kept }
 }
 
 const namesIn = (folder: string): string[] => (existsSync(folder) ? readdirSync(folder) : [])
 
-function sizeOfFolder(folder: string): number {
-  return readdirSync(folder, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .reduce((sum, entry) => sum + statSync(join(entry.parentPath, entry.name)).size, 0)
+function sizeOf(path: string): number {
+  const stats = statSync(path)
+  if (!stats.isDirectory()) return stats.size
+  return readdirSync(path).reduce((sum, name) => sum + sizeOf(join(path, name)), 0)
 }

@@ -5,6 +5,7 @@ import { parseDocument } from 'yaml'
 import { z } from 'zod'
 import { messageOf, UserError } from '../base/errors.ts'
 import { suggest } from '../base/suggest.ts'
+import { defaultLatency } from '../benchmarks/latency.ts'
 import { dataOptions } from '../data/sources.ts'
 import { modelSource } from '../models/source.ts'
 import { type ProviderName, providerNames } from '../runtime/providers.ts'
@@ -32,7 +33,15 @@ const place = {
     .describe("Id of the variant that the stage works on, or 'teacher'; the step before unless given."),
 }
 
-const placed = <Options extends z.ZodObject>(stage: Stage<Options>) => stage.options.safeExtend(place)
+/** The options of a stage with its place; rules of the stage's own see its own options alone. */
+const placed = <Options extends z.ZodObject>({ options }: Stage<Options>) =>
+  z
+    .strictObject({ ...(options.shape as Options['shape']), ...place })
+    .superRefine((step, context) => {
+      const { id: _, from: __, ...own } = step as Record<string, unknown>
+      for (const { path, message } of options.safeParse(own).error?.issues ?? [])
+        context.addIssue({ code: 'custom', path, message })
+    })
 
 const step = z
   .discriminatedUnion('stage', [
@@ -44,6 +53,28 @@ const step = z
     placed(stages.export),
   ])
   .describe('One stage with its options.')
+
+const latencyOptions = z
+  .strictObject({
+    batches: z
+      .array(z.int().min(1))
+      .min(1)
+      .default([...defaultLatency.batches])
+      .describe('Batch sizes; 1 is the headline.'),
+    threads: z
+      .array(z.union([z.int().min(1), z.literal('all')]))
+      .min(1)
+      .default([...defaultLatency.threads])
+      .describe("Numbers of threads, 'all' for one a core; 1 is the headline."),
+    rounds: z.int().min(1).default(defaultLatency.rounds).describe('Visits to each model.'),
+    runs: z.int().min(1).default(defaultLatency.runs).describe('Timed runs a visit, at most.'),
+    seconds: z
+      .number()
+      .positive()
+      .default(defaultLatency.seconds)
+      .describe('Time for each model and provider at the headline, s.'),
+  })
+  .describe('How latency is measured.')
 
 /** Schema of a recipe. */
 export const recipeOptions = z
@@ -70,6 +101,7 @@ export const recipeOptions = z
           .min(1)
           .default(['cpu'])
           .describe('Execution providers that every variant is measured on.'),
+        latency: latencyOptions.prefault({}),
         gates: gatesOptions.optional(),
       })
       .prefault({})

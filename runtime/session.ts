@@ -24,6 +24,8 @@ export interface SessionOptions {
   readonly spinning?: boolean
   /** Writes a profile to `<profile>_<time>.json` when the session is disposed (onnxruntime-node only). */
   readonly profile?: string
+  /** Writes the graph as ONNX Runtime rewrote it, as ONNX, to this path (onnxruntime-node only). */
+  readonly optimizedFile?: string
   /** What error messages call the model: its path unless told, else `model`. */
   readonly where?: string
 }
@@ -72,7 +74,7 @@ export async function openSession(
   model: Model | Uint8Array | string,
   options: SessionOptions = {},
 ): Promise<Session> {
-  const { provider = 'cpu', threads = 1, profile } = options
+  const { provider = 'cpu', threads = 1, profile, optimizedFile } = options
   const where = options.where ?? (typeof model === 'string' ? model : 'model')
   const row = providerNamed(provider)
   if (typeof model === 'string') checkReadable(model)
@@ -87,6 +89,7 @@ export async function openSession(
       // Its own messages go to stderr; what matters is in the error that it throws.
       logSeverityLevel: 4,
       extra: { session: { intra_op: { allow_spinning: options.spinning ? '1' : '0' } } },
+      ...(optimizedFile === undefined ? {} : { optimizedModelFilePath: optimizedFile }),
       ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile }),
     })
     // onnxruntime-web ignores preallocated outputs, so their content is copied there.

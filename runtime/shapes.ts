@@ -4,8 +4,9 @@ import { UserError } from '../base/errors.ts'
 import { suggest } from '../base/suggest.ts'
 import { cloneModel } from '../onnx/clone.ts'
 import type { Dim, Graph, Model, Value, ValueType } from '../onnx/graph.ts'
+import { freeBatch } from '../onnx/passes/free-batch.ts'
 import { byteLengthOf, type DataType, Tensor } from '../onnx/tensor.ts'
-import { type Session, type ValueInfo, withSession } from './session.ts'
+import { openSession, type Session, type ValueInfo } from './session.ts'
 
 /** Which numbers the free dimensions of a model's inputs get. */
 export interface FixedDims {
@@ -18,8 +19,8 @@ export interface FixedDims {
 /**
  * Fixes free dimensions of a model's inputs and outputs in place, and forgets the shapes between them.
  *
- * Where nothing is free and the first dimension of every input is 1, that is taken for the batch; whether the nodes
- * can do with another one shows when shapes are inferred. A batch that no input can have, and a key of `dims` that
+ * Where nothing is free and the first dimension of every input is 1, that is taken for the batch, and shapes that hold
+ * it are freed; whether the nodes can do with another batch shows when shapes are inferred. A batch that no input can have, and a key of `dims` that
  * fits nothing, are a {@link UserError}.
  */
 export function fixDims(model: Model, { batch, dims = {} }: FixedDims, where = 'model'): void {
@@ -36,6 +37,7 @@ export function fixDims(model: Model, { batch, dims = {} }: FixedDims, where = '
         `${where}: no input can have a batch of ${batch}: ${feeds.map(describe).join(', ')} — export it with a free first dimension`,
       )
     if (symbol !== undefined && !numbers.has(symbol)) numbers.set(symbol, batch)
+    if (onlyOnes && batch !== 1) freeBatch(graph)
   }
 
   const fix = (value: Value, dim: Dim, axis: number): Dim => {
@@ -119,10 +121,13 @@ export async function inferTypes(
   const types = new Map<string, ValueType>()
   for (const value of [...copy.graph.feeds, ...copy.graph.initializers])
     if (value.type) types.set(value.name, value.type)
-  await withSession(copy, { optimization: 'basic', where }, async (session) => {
+  const session = await openForInference(copy, where)
+  try {
     for (const { name, dtype, shape } of session.outputs) types.set(name, { dtype, shape })
     await settle(session, types, options.sample)
-  })
+  } finally {
+    await session.dispose()
+  }
   const originals = [...model.graph.inputs, ...model.graph.initializers, ...valuesOf(model.graph)]
   return new Map(
     originals.flatMap((value) => {
@@ -130,6 +135,19 @@ export async function inferTypes(
       return type ? [[value, type] as const] : []
     }),
   )
+}
+
+/**
+ * Level `basic` infers most, for it knows constants. It also checks branches of If that are never taken with these
+ * dimensions, which a model may fail: then the level without any rewriting says what it can.
+ */
+async function openForInference(model: Model, where: string): Promise<Session> {
+  try {
+    return await openSession(model, { optimization: 'basic', where })
+  } catch (thrown) {
+    if (!model.graph.nodes.some((node) => node.subgraphs.length > 0)) throw thrown
+    return await openSession(model, { optimization: 'disabled', where })
+  }
 }
 
 /**

@@ -50,6 +50,8 @@ export interface StageContext {
   readonly provider: ProviderName
   /** A folder of its own for checkpoints and the teacher's outputs; kept until the stage is finished. */
   readonly folder: string
+  /** A folder that all stages share, for files named by the hash of what they were made from. */
+  readonly shared: string
   readonly signal: AbortSignal | undefined
   log(message: string): void
   progress(progress: Progress): void

@@ -19,10 +19,10 @@ export const classification: Task = {
     { loss: 'cross-entropy', weight: 0.1, labelSmoothing: 0 },
   ],
 
-  normalise: ({ outputs, width }, graph) => ({
-    outputs: toLogits(outputs, outputKind(graph)),
-    width,
-  }),
+  normaliser(graph) {
+    const kind = outputKind(graph)
+    return ({ outputs, width }) => ({ outputs: toLogits(outputs, kind), width })
+  },
 
   check(width, { classes, source }, where) {
     if (width !== classes.length)

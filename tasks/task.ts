@@ -54,8 +54,8 @@ export interface Task {
   readonly losses: readonly LossOptions[]
   /** What a student is trained with, where a recipe says nothing. */
   readonly distillation: readonly LossOptions[]
-  /** The outputs on one scale for {@link evaluate} and {@link retain}, whatever the graph ends with. */
-  normalise(predictions: Predictions, graph: Graph): Predictions
+  /** What puts a graph's outputs on the one scale that the functions below want, whatever the graph ends with. */
+  normaliser(graph: Graph): (predictions: Predictions) => Predictions
   /** Throws a `UserError` where outputs of this width do not fit the data; `where` names the model. */
   check(width: number, truth: Truth, where: string): void
   /** Judges normalised predictions by the labels. */

@@ -78,10 +78,15 @@ export const gradients: Readonly<Record<string, Rule>> = {
   }),
   Pad: pad,
   // d(aᵇ)/da = b·aᵇ⁻¹, d(aᵇ)/db = aᵇ·ln a
-  Pow: binary(({ g, a, b, y, dy }) => [
-    g.Mul(dy, g.Mul(b, g.Pow(a, g.Sub(b, 1)))),
-    g.Mul(dy, g.Mul(y, g.Log(a))),
-  ]),
+  Pow: binary(({ g, a, b: exponent, y, dy }) => {
+    // Pow alone takes an exponent of another type.
+    const same = typeOf(exponent) === typeOf(a)
+    const b = same ? exponent : g.Cast(exponent, { to: dataTypes[typeOf(a)].code })
+    return [
+      g.Mul(dy, g.Mul(b, g.Pow(a, g.Sub(b, 1)))),
+      same ? g.Mul(dy, g.Mul(y, g.Log(a))) : undefined,
+    ]
+  }),
   ReduceMean: reduce((count) => 1 / count),
   ReduceSum: reduce(() => 1),
   Relu: unary(({ g, y, dy }) => g.Mul(dy, step(g, y))),

@@ -7,7 +7,7 @@ import { predict, type Samples } from '../runtime/predict.ts'
 import type { ProviderName } from '../runtime/providers.ts'
 import { type Session, withSession } from '../runtime/session.ts'
 import { type Checkpoint, loadCheckpoint, saveCheckpoint } from './checkpoint.ts'
-import { standard } from './lowerings/standard.ts'
+import { loweringFor } from './lowerings/choose.ts'
 import { optimizerOf } from './optimizers.ts'
 import type { LossOptions, TrainingOptions } from './options.ts'
 import { rateFactor } from './schedules.ts'
@@ -50,6 +50,8 @@ export interface TrainSettings {
   readonly seed: number
   readonly threads: number
   readonly provider: ProviderName
+  /** True where another session runs between the steps: spinning threads would slow it down. */
+  readonly sharesCores?: boolean
   /** File of the checkpoint, written after every epoch; an interrupted training goes on from it. */
   readonly checkpoint?: string | undefined
   readonly where?: string | undefined
@@ -83,16 +85,16 @@ export interface Trained {
  * or not. A loss that is not finite stops the training with a {@link UserError}.
  */
 export async function train(model: Model, settings: TrainSettings): Promise<Trained> {
-  const { options, losses, classes, masks, where } = settings
+  const { options, losses, classes, masks, where, provider, threads } = settings
+  const lowering = await loweringFor(provider, settings.log)
   const graph = await trainingGraph(
     model,
-    { batch: options.batch, classes, losses, freeze: options.freeze, lowering: standard, where },
+    { batch: options.batch, classes, losses, freeze: options.freeze, lowering, where },
     { optimizer: options.optimizer, clip: options.clip, masks },
   )
-  const { threads, provider } = settings
   return withSession(
     graph.model,
-    { threads, provider, spinning: true, where: 'training step' },
+    { threads, provider, spinning: !settings.sharesCores, where: 'training step' },
     (session) => new Training(model, settings, graph, session).run(),
   )
 }

@@ -52,9 +52,11 @@ export function trainBatchNormalization(graph: Graph, frozen: ReadonlySet<Node>)
 /**
  * Replaces the forward pass of a BatchNormalization in training form by its definition.
  *
- * ONNX Runtime's own training form writes into the memory of its running inputs, shared or not, and is slower.
+ * ONNX Runtime's own training form writes into the memory of its running inputs, shared or not, and is slower. Gives
+ * the values that hold the batch's statistics from now on.
  */
-export function writeOutBatchNormalization(graph: Graph, { node, ...values }: Statistics): void {
+export function writeOutBatchNormalization(graph: Graph, statistics: Statistics): Statistics {
+  const { node, batchMean, batchVariance } = statistics
   const g = build(graph, node)
   const [x, y] = [node.input(0), node.output()]
   const shape = shapeOf(x)
@@ -68,9 +70,10 @@ export function writeOutBatchNormalization(graph: Graph, { node, ...values }: St
     epsilon,
   })
   graph.replaceUses(y, normal)
-  graph.replaceUses(values.batchMean, mean)
-  graph.replaceUses(values.batchVariance, variance)
+  graph.replaceUses(batchMean, mean)
+  graph.replaceUses(batchVariance, variance)
   graph.remove(node)
+  return { ...statistics, batchMean: mean, batchVariance: variance }
 }
 
 /**

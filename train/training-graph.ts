@@ -15,6 +15,7 @@ import { optimizerOf } from './optimizers.ts'
 import type { LossOptions, OptimizerOptions } from './options.ts'
 import { type Prepared, prepare, trainableWeights } from './prepare.ts'
 import { shapeOf } from './rule.ts'
+import { convolutionOf } from './rules/window.ts'
 import {
   feedDropout,
   type Statistics,
@@ -108,14 +109,13 @@ export async function differentiate(
   const dropout = training ? feedDropout(g, graph) : []
   const found = backward(g, loss, new Set(weights), lowering)
   const reached = weights.filter((weight) => found.has(weight))
-  for (const entry of statistics) writeOutBatchNormalization(graph, entry)
   return {
     ...prepared,
     g,
     loss,
     weights: reached,
     gradients: reached.map((weight) => found.get(weight)!),
-    statistics,
+    statistics: statistics.map((entry) => writeOutBatchNormalization(graph, entry)),
     dropout: dropout.map(({ input: mask, ratio }) => ({
       name: mask.name,
       dims: shapeOf(mask),
@@ -144,12 +144,14 @@ export async function trainingGraph(
   const running = step.statistics.flatMap((entry) => [entry.runningMean, entry.runningVariance])
   const statistics = { slots: layOut(running).slots, initial: flatten(running) }
 
+  lowerConvolutions(step, options.lowering)
   writeUpdate(step, weights, update)
   if (running.length > 0) writeStatistics(step, statistics)
   g.output('loss', loss)
   removeDeadNodes(graph)
   mergeCommonSubexpressions(graph)
   removeUnusedInitializers(graph)
+  declareDomains(step.model)
   return {
     model: step.model,
     inputName: input.name,
@@ -158,6 +160,27 @@ export async function trainingGraph(
     dropout: step.dropout,
     weights,
     statistics,
+  }
+}
+
+/** Operator sets of the domains that a lowering brought in. */
+function declareDomains({ graph, opsets }: Model): void {
+  for (const { domain } of graph.nodes) if (!opsets.has(domain)) opsets.set(domain, 1)
+}
+
+/** Rewrites the forward convolutions whose weights change from step to step, where the lowering knows better. */
+function lowerConvolutions({ graph, weights }: Differentiated, lowering: Lowering): void {
+  const trained = new Set<Value | undefined>(weights)
+  for (const node of graph.nodes) {
+    if (node.domain !== '' || node.opType !== 'Conv' || !trained.has(node.inputs[1])) continue
+    const g = build(graph, node)
+    const convolution = convolutionOf(node)
+    const plain = lowering.convolution(g, convolution)
+    if (!plain) continue
+    const bias = node.inputs[2]
+    const column = [convolution.yShape[1]!, ...convolution.output.map(() => 1)]
+    graph.replaceUses(node.output(), bias ? g.Add(plain, g.Reshape(bias, column)) : plain)
+    graph.remove(node)
   }
 }
 

@@ -29,11 +29,11 @@ export interface Table {
   readonly rows: readonly (readonly Cell[])[]
 }
 
-/** An axis: what it shows, how its ticks are written, and whether it is logarithmic. */
+/** An axis: what it shows, how its ticks are written, and where they are (`whole` has them at whole numbers). */
 export interface Axis {
   readonly label: string
   readonly format: (value: number) => string
-  readonly scale: 'linear' | 'log'
+  readonly scale: 'linear' | 'log' | 'whole'
 }
 
 /** A point of a scatter plot; `low` and `high` bound its value. */
@@ -65,28 +65,34 @@ export interface Dot {
   readonly high?: number
 }
 
+/** Points with intervals; the filled ones lie on the Pareto front. */
+export interface ScatterSpec {
+  readonly plot: 'scatter'
+  readonly x: Axis
+  readonly y: Axis
+  readonly points: readonly Point[]
+}
+
+/** Lines over a common horizontal axis. */
+export interface CurvesSpec {
+  readonly plot: 'curves'
+  readonly x: Axis
+  readonly y: Axis
+  readonly curves: readonly Curve[]
+}
+
+/** Named rows of dots over a common horizontal axis. */
+export interface DotsSpec {
+  readonly plot: 'dots'
+  readonly x: Axis
+  readonly rows: readonly string[]
+  readonly dots: readonly Dot[]
+  /** Where a line marks the value of the teacher. */
+  readonly reference?: number
+}
+
 /** What a plot shows, without a word on how it is drawn. */
-export type PlotSpec =
-  | {
-      readonly plot: 'scatter'
-      readonly x: Axis
-      readonly y: Axis
-      readonly points: readonly Point[]
-    }
-  | {
-      readonly plot: 'curves'
-      readonly x: Axis
-      readonly y: Axis
-      readonly curves: readonly Curve[]
-    }
-  | {
-      readonly plot: 'dots'
-      readonly x: Axis
-      readonly rows: readonly string[]
-      readonly dots: readonly Dot[]
-      /** Where a line marks the value of the teacher. */
-      readonly reference?: number
-    }
+export type PlotSpec = ScatterSpec | CurvesSpec | DotsSpec
 
 /** A plot with its caption; `legend` names the series that it shows without labels. */
 export interface Plot {

@@ -59,10 +59,15 @@ export function formatNumber(value: number): string {
   return value < 0 ? minus + text : text
 }
 
+/** The text with a visible sign for control characters and for overrides of the direction, which fake a text. */
+export function printable(text: string): string {
+  return text.replace(/(?![\t\n])[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, '\ufffd')
+}
+
 const fixed = (value: number, digits: number): string => value.toFixed(digits).replace('-', minus)
 
 const threeDigits = (value: number): string =>
-  value >= 100 ? String(Number(value.toFixed(1))) : significant(value, 3)
+  value >= 100 ? String(Number(value.toFixed(value >= 1000 ? 0 : 1))) : significant(value, 3)
 
 const twoDigits = (value: number): string =>
   value >= 10 ? value.toFixed(0) : significant(value, 2)

@@ -1,8 +1,8 @@
 // One self-contained page: no script, no font, no request. Everything from outside is escaped on its way in.
 import type { Block, Cell, Column, Figure, Mark, Plot, Table } from './blocks.ts'
-import { formatBytes } from './format.ts'
+import { formatBytes, printable } from './format.ts'
 import { counted, everyVariant } from './judge.ts'
-import { seriesColor } from './palette.ts'
+import { seriesColor } from './plots/palette.ts'
 import { drawPlot } from './plots.ts'
 import type { Report } from './report.ts'
 import type { BuiltSection } from './sections.ts'
@@ -59,13 +59,8 @@ The numbers are also in report.json, for programs.</p></footer>
 
 /** Makes a text safe as the content of an element or of a quoted attribute. */
 export function escapeHtml(text: string): string {
-  return text
-    .replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
-    .replace(unprintable, '\ufffd')
+  return printable(text).replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
 }
-
-// Control characters (but tab and newline) have no place in HTML, and overrides of the direction fake a text.
-const unprintable = /(?![\t\n])[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu
 
 function renderSection({ id, title, intro, blocks }: BuiltSection): string {
   const lines = [
@@ -117,7 +112,7 @@ function renderTable({ caption, columns, rows }: Table, id: string): string {
   // The container scrolls, so that a wide table never makes the page wide; a keyboard reaches it too.
   return `<div class="scroll" role="region" tabindex="0" aria-labelledby="${id}">
 <table>
-<caption id="${id}">${escapeHtml(caption)}</caption>
+<caption><span id="${id}">${escapeHtml(caption)}</span></caption>
 <thead><tr>${head.join('')}</tr></thead>
 <tbody>
 ${rows.map((row) => `<tr>${row.map((cell, index) => renderCell(cell, columns[index], index)).join('')}</tr>`).join('\n')}

@@ -64,7 +64,7 @@ export function latencyRatio(
 export function comparison({ retention }: Variant): string {
   if (!retention) return 'not measured'
   const p = formatProbability(retention.mcnemarP)
-  const written = p.startsWith('<') ? `p ${p}` : `p = ${p}`
+  const written = (p.startsWith('<') ? `p ${p}` : `p = ${p}`).replaceAll(' ', '\u00a0')
   if (retention.mcnemarP >= significance) return `no significant difference (${written})`
   return `significantly ${retention.accuracy < 1 ? 'lower' : 'higher'} (${written})`
 }
@@ -166,22 +166,26 @@ export function worsenings(report: Report, variant: Variant): Map<Worsening, str
   const found = new Map<Worsening, string>()
   const source = everyVariant(report).find(({ id }) => id === variant.from)
   if (!source) return found
+  const { id } = variant
   if (losesAccuracy(variant)) {
     const points = formatPoints(
       (report.teacher.accuracy?.top1 ?? 0) - (variant.accuracy?.top1 ?? 0),
     )
-    found.set('accuracy', `its accuracy is ${points} below the teacher's: ${comparison(variant)}`)
+    found.set(
+      'accuracy',
+      `the accuracy of ${id} is ${points} below the teacher's, ${comparison(variant)}`,
+    )
   }
   const larger = (key: 'sizeBytes' | 'gzipBytes', what: string) => {
     if (variant[key] > source[key]) {
       const sizes = `${formatBytes(variant[key])} against ${formatBytes(source[key])}`
-      found.set(key, `it ${what} larger than ${source.id}: ${sizes}`)
+      found.set(key, `${id} ${what} larger than ${source.id}: ${sizes}`)
     }
   }
   larger('sizeBytes', 'is')
   larger('gzipBytes', 'compresses to a gzip that is')
   if (variant.macs !== null && source.macs !== null && variant.macs > source.macs) {
-    found.set('macs', `it computes more than ${source.id}`)
+    found.set('macs', `${id} computes more than ${source.id}`)
   }
   for (const provider of timedProviders(report)) {
     const ratio = latencyRatio(variant, source, provider)
@@ -189,7 +193,7 @@ export function worsenings(report: Report, variant: Variant): Map<Worsening, str
     const times = [variant, source].map((one) => formatMs(timed(one, provider)?.p50Ms ?? 0))
     found.set(
       `latency ${provider}`,
-      `it is slower than ${source.id} on ${provider}: ${times.join(' against ')}`,
+      `${id} is slower than ${source.id} on ${provider}: ${times.join(' against ')}`,
     )
   }
   return found

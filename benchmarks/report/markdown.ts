@@ -1,5 +1,6 @@
 // The report for a pull request: GitHub's Markdown, without plots. Everything from outside is escaped.
 import type { Block, Cell, Figure, Table } from './blocks.ts'
+import { printable } from './format.ts'
 import type { Report } from './report.ts'
 import type { BuiltSection } from './sections.ts'
 
@@ -20,11 +21,11 @@ export function renderMarkdown(report: Report, sections: readonly BuiltSection[]
 
 /** Makes a text show as it is, inside a table cell too: no markup, no HTML, no mention of a user. */
 export function escapeMarkdown(text: string): string {
-  return text
+  return printable(text)
     .replace(/\s+/g, (spaces) => (spaces.includes('\n') ? ' ' : spaces))
     .replace(/[&<>]/g, (character) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;' })[character] ?? '')
     .replace(/[\\`*_{}[\]|~#$]/g, '\\$&')
-    .replace(/^([-+]|\d+(?=[.)]))/, '\\$1')
+    .replace(/^([-+]|\d+(?=[.)]\s))/, (start) => (/\d/.test(start) ? `${start}\\` : `\\${start}`))
     .replace(/@|:\/\/|www\./gi, '$&\u200b')
 }
 

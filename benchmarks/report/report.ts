@@ -25,6 +25,7 @@ const providerResultSchema = z.object({
   agreementWithCpu: share
     .nullish()
     .describe('Share of the samples for which this provider and the CPU predict the same class.'),
+  agreementSamples: count.nullish().describe('Test samples that agreementWithCpu comes from.'),
   nodesOnProvider: count.nullish().describe('Nodes that this provider itself ran.'),
   nodesElsewhere: count.nullish().describe('Nodes that fell back to another provider.'),
   peakMemoryBytes: count.nullish().describe('Peak resident memory of the measuring process.'),

@@ -56,7 +56,7 @@ export const sections = {
     title: 'Latency',
     intro:
       'Median, 90th and 99th percentile of one run after warm-up, in interleaved rounds. ' +
-      'The plots show batch 1 on one thread; the relative times carry their 95 % bootstrap interval.',
+      'The quieter line of a relative time is its 95 % bootstrap interval.',
     build: latency,
   },
   providers: {

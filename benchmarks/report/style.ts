@@ -1,5 +1,5 @@
 // The looks of report.html: calm, readable from a telephone to paper, light and dark.
-import { paletteVariables } from './palette.ts'
+import { paletteVariables } from './plots/palette.ts'
 
 /** The style sheet of the page. */
 export const styleSheet = `
@@ -37,7 +37,7 @@ section { margin-top: clamp(40px, 7vw, 72px) }
 section:first-child { margin-top: 32px }
 h2 { margin: 0 0 6px; font-size: 1.375rem; line-height: 1.25; letter-spacing: -.01em; font-weight: 620; scroll-margin-top: 16px }
 #verdict h2 { color: var(--quiet); font-size: .9375rem; font-weight: 500; letter-spacing: 0 }
-p, ul { max-width: 72ch }
+main p, main ul { max-width: 72ch }
 .intro { margin: 0 0 18px; color: var(--quiet) }
 .statement { margin: 0 0 28px; max-width: 34em; font-size: clamp(1.25rem, 3.2vw, 1.75rem); line-height: 1.35; letter-spacing: -.012em; font-weight: 500; text-wrap: pretty }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 200px), 1fr)); gap: 1px; margin: 0 0 32px; background: var(--line); border: 1px solid var(--line); border-radius: 10px; overflow: hidden }
@@ -50,14 +50,16 @@ p, ul { max-width: 72ch }
 .scroll { overflow-x: auto; margin: 0 0 24px; max-width: 100%; width: fit-content; min-width: min(100%, 34rem) }
 table { border-collapse: collapse; font-size: .875rem; line-height: 1.35; font-variant-numeric: tabular-nums; width: 100% }
 caption { caption-side: top; text-align: left; font-weight: 550; font-size: .9375rem; padding: 0 0 8px }
+caption span { position: sticky; left: 0; display: inline-block; max-width: min(60ch, calc(100vw - 32px)) }
 caption, figcaption { text-wrap: pretty }
 th, td { padding: 8px 12px; text-align: left; vertical-align: top; border-top: 1px solid var(--line); overflow-wrap: normal }
 th:last-child, td:last-child { padding-right: 4px }
-thead th { border-top: 0; color: var(--quiet); font-weight: 500; vertical-align: bottom; white-space: nowrap }
+thead th { border-top: 0; color: var(--quiet); font-weight: 500; white-space: nowrap }
 tbody tr:last-child > * { border-bottom: 1px solid var(--line) }
 tbody th { font-weight: 550; position: sticky; left: 0; z-index: 1; background: var(--paper); padding-left: 2px; min-width: 7rem; max-width: 15rem; overflow-wrap: anywhere }
 thead th:first-child { padding-left: 2px }
-td { min-width: 4.5rem; max-width: 30rem; overflow-wrap: anywhere }
+td { min-width: 4.5rem }
+td.left { min-width: 8.5rem; max-width: 30rem; overflow-wrap: anywhere }
 td.right { white-space: nowrap }
 th.right, td.right { text-align: right }
 small { display: block; color: var(--quiet); font-size: .8125rem; font-weight: 400; margin-top: 1px }
@@ -65,7 +67,7 @@ td.good { color: var(--good) }
 td.bad { color: var(--bad) }
 td.muted { color: var(--quiet) }
 tbody tr:hover > * { background: var(--panel) }
-.swatch { display: inline-block; width: .625em; height: .625em; margin-right: .5em; border-radius: 50%; vertical-align: .02em; print-color-adjust: exact; -webkit-print-color-adjust: exact }
+.swatch { display: inline-block; width: 9px; height: 9px; margin-right: .5em; border-radius: 50%; vertical-align: .05em; print-color-adjust: exact; -webkit-print-color-adjust: exact }
 tbody th:has(.swatch) { padding-left: 1.125em; text-indent: -1.125em }
 tbody th small { text-indent: 0 }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 500px), 1fr)); gap: 32px 24px; margin: 0 0 28px }
@@ -87,14 +89,16 @@ footer { margin-top: 64px; padding-bottom: 48px; color: var(--quiet); font-size:
 }
 @media print {
   @page { size: A4 landscape; margin: 12mm }
-  body { background: #fff; font-size: 10.5pt }
+  :root { --paper: #fff }
+  html { font-size: 12.5px }
+  body { font-size: 1rem }
   header, main, footer { max-width: none; padding-inline: 0 }
   header { padding-top: 0 }
   nav, .skip { display: none }
   section { margin-top: 28px }
   h2, figcaption, caption { break-after: avoid }
   tr, figure, .figures { break-inside: avoid }
-  .scroll { overflow: visible; width: 100% }
+  .scroll { overflow: visible }
   th, td { padding: 5px 8px }
   tbody th { position: static }
   pre { white-space: pre-wrap; overflow-wrap: anywhere }

@@ -3,7 +3,7 @@
 import { messageOf, UserError } from '../../base/errors.ts'
 import { type Builder, build } from '../build.ts'
 import { type Graph, type Model, Node, opsetOf, Value } from '../graph.ts'
-import { dataTypes, Tensor } from '../tensor.ts'
+import { dataTypes, type Tensor, tensorOf } from '../tensor.ts'
 
 /** Changes one node into what means the same in the next version; `g` writes nodes before it. */
 type Rewrite = (node: Node, g: Builder, graph: Graph) => void
@@ -29,17 +29,24 @@ const attributeToInput =
     const attribute = node.attributes.get(name)
     if (attribute === undefined) return
     node.attributes.delete(name)
-    if (attribute.type === 'ints') node.setInput(index, g.constant(attribute.value, name))
+    if (attribute.type === 'ints')
+      node.setInput(index, g.constant(integerVector(attribute.value), name))
     else if (attribute.type === 'floats')
       node.setInput(index, g.constant(floatVector(attribute.value), name))
     else if (attribute.type === 'int' && form === 'vector')
-      node.setInput(index, g.constant([attribute.value], name))
+      node.setInput(index, g.constant(integerVector([attribute.value]), name))
     else if (attribute.type === 'float' || attribute.type === 'int')
       node.setInput(index, scalarLike(node, g, attribute.value, name))
   }
 
+/** 2^63 as a number stands for INT64_MAX, "to the end", which no number holds exactly. */
+const integerVector = (values: readonly number[]): Tensor => {
+  const integers = values.map((value) => (value >= 2 ** 63 ? 2n ** 63n - 1n : BigInt(value)))
+  return tensorOf('int64', [values.length], BigInt64Array.from(integers))
+}
+
 const floatVector = (values: readonly number[]): Tensor =>
-  new Tensor('float32', [values.length], new Uint8Array(Float32Array.from(values).buffer))
+  tensorOf('float32', [values.length], values)
 
 /** A scalar of the type that the node's data has (float32 where that is not known). */
 function scalarLike(node: Node, g: Builder, number: number, name: string): Value {
@@ -136,7 +143,7 @@ const slice: Rewrite = (node, g) => {
   node.attributes.delete('axes')
   attributeToInput('starts', 1)(node, g, g.graph)
   attributeToInput('ends', 2)(node, g, g.graph)
-  if (axes) node.setInput(3, g.constant(axes, 'axes'))
+  if (axes) node.setInput(3, g.constant(integerVector(axes), 'axes'))
 }
 
 /** Dropout has its ratio as an input and does nothing at inference; the mask's type was changed in 10. */
@@ -170,8 +177,7 @@ const gridSample: Rewrite = (node) => {
 const discreteFourierTransform: Rewrite = (node, g) => {
   const axis = node.number('axis', 1)
   node.attributes.delete('axis')
-  const scalar = new Tensor('int64', [], new Uint8Array(BigInt64Array.of(BigInt(axis)).buffer))
-  node.setInput(2, g.constant(scalar, 'axis'))
+  node.setInput(2, g.constant(tensorOf('int64', [], [axis]), 'axis'))
 }
 
 const batchNormalization9: Rewrite = (node) => {

@@ -53,13 +53,12 @@ export function quantizationOf(range: Range, dtype: ActivationType): Quantizatio
 }
 
 /** Quantizes numbers with one scale, as QuantizeLinear does. */
-export function quantize(
+export function quantizeValues(
   values: Float32Array,
   { dtype, scale, zeroPoint }: Quantization,
 ): Uint8Array | Int8Array {
   const [lowest, highest] = limits[dtype]
-  const quantized =
-    dtype === 'uint8' ? new Uint8Array(values.length) : new Int8Array(values.length)
+  const quantized = dtype === 'uint8' ? new Uint8Array(values.length) : new Int8Array(values.length)
   for (let index = 0; index < values.length; index++) {
     const steps = roundHalfEven(Math.fround(values[index]! / scale)) + zeroPoint
     quantized[index] = Math.min(highest, Math.max(lowest, steps))
@@ -74,18 +73,20 @@ export interface QuantizedWeights {
   readonly scales: Float32Array
 }
 
+/** The smallest scale that a channel may have, told its index and its largest magnitude. */
+export type LeastScale = (channel: number, largest: number) => number
+
 /**
  * Quantizes weights symmetrically, per channel along an axis or (axis undefined) with one scale for all.
  *
- * `bits` is 8 for ±127 or 7 for ±63. `least` gives the smallest scale that a channel may have (index 0 where there is
- * one scale only); a channel of zeros has that scale, or 1.
+ * `bits` is 8 for ±127 or 7 for ±63. A channel of zeros has the least scale that it may have, or 1.
  */
 export function quantizeWeights(
   weights: Float32Array,
   dims: readonly number[],
   axis: number | undefined,
   bits: 7 | 8,
-  least: (channel: number) => number = () => 0,
+  least: LeastScale = () => 0,
 ): QuantizedWeights {
   const highest = bits === 8 ? 127 : 63
   const channels = axis === undefined ? 1 : (dims[axis] ?? 1)
@@ -97,7 +98,7 @@ export function quantizeWeights(
     largest[channel] = Math.max(largest[channel]!, Math.abs(weights[index]!))
   }
   const scales = largest.map((value, channel) => {
-    const scale = Math.max(Math.fround(value / highest), least(channel))
+    const scale = Math.max(Math.fround(value / highest), least(channel, value))
     return scale < smallestScale ? 1 : scale
   })
   const values = new Int8Array(weights.length)
@@ -109,20 +110,15 @@ export function quantizeWeights(
 }
 
 /**
- * The smallest scale of each channel's weights with which its bias fits int32.
+ * Keeps weight scales so large that the bias, in units of input scale times weight scale, fits int32.
  *
- * A channel of zeros is nothing but its bias, so it gets a scale at which that keeps 20 bits.
+ * A channel of zeros is nothing but its bias, so it gets a scale at which that has 20 bits. `bias` is one number a
+ * channel, or the largest magnitude where all channels share a scale.
  */
-export function leastScale(
-  bias: Float32Array,
-  inputScale: number,
-  isZero: (channel: number) => boolean,
-): (channel: number) => number {
-  return (channel) => {
-    const steps = isZero(channel) ? 2 ** 20 : largestBias
-    return Math.fround(Math.abs(bias[channel] ?? 0) / (inputScale * steps))
-  }
-}
+export const leastScaleFor =
+  (bias: ArrayLike<number>, inputScale: number): LeastScale =>
+  (channel, largest) =>
+    Math.fround(Math.abs(bias[channel]!) / (inputScale * (largest === 0 ? 2 ** 20 : largestBias)))
 
 /** A bias in int32, in units of input scale times weight scale. */
 export interface QuantizedBias {

@@ -63,7 +63,8 @@ export function observe(histogram: Histogram, values: Float32Array): Histogram {
 /** Merges pairs of bins; the edges at even multiples stay, zero among them. */
 function merge(bins: Float64Array): Float64Array {
   const merged = new Float64Array(bins.length)
-  for (const [index, count] of bins.entries()) merged[Math.floor((index - half) / 2) + half]! += count
+  for (const [index, count] of bins.entries())
+    merged[Math.floor((index - half) / 2) + half]! += count
   return merged
 }
 

@@ -1,6 +1,7 @@
 // What static quantization does with each operator: one row for each that ONNX Runtime has an 8-bit kernel for when it
 // stands between DequantizeLinear and QuantizeLinear (its QDQ rules of version 1.30, tried one by one). All others stay
 // float.
+import type { Attributes } from '../../onnx/build.ts'
 import { constantOf, type Node } from '../../onnx/graph.ts'
 import { numbers, type Tensor } from '../../onnx/tensor.ts'
 import type { Range } from './arithmetic.ts'
@@ -34,6 +35,8 @@ interface Clipping {
   readonly kind: 'clipping'
   /** What is left; undefined where that is not constant. */
   bounds(node: Node): Range | undefined
+  /** The same as an operator that there is a kernel for, where the clipping cannot be left to a quantization. */
+  readonly kernel?: { readonly opType: string; readonly attributes: Attributes }
 }
 
 /** What to do with an operator. */
@@ -63,7 +66,10 @@ export const quantizationRules: Readonly<Record<string, QuantizationRule>> = {
     channelAxis: (node) => (node.number('transB', 0) ? 0 : 1),
     floatOutput: true,
     supports: (node, { dims }) =>
-      node.number('alpha', 1) === 1 && node.number('beta', 1) === 1 && dims.length === 2,
+      node.number('transA', 0) === 0 &&
+      node.number('alpha', 1) === 1 &&
+      node.number('beta', 1) === 1 &&
+      dims.length === 2,
   },
   MatMul: {
     kind: 'layer',
@@ -88,17 +94,21 @@ export const quantizationRules: Readonly<Record<string, QuantizationRule>> = {
   Gather: passing,
   Slice: passing,
   Split: passing,
-  MaxPool: { ...passing, supports: (node) => node.outputs[1] === undefined },
+  MaxPool: { ...passing, supports: (node: Node) => node.outputs[1] === undefined },
   Resize: {
     kind: 'passing',
     // Between two samples a linear Resize mixes what was cut off with what was not.
     commutes: false,
     supports: (node) => node.string('mode', 'nearest') !== 'cubic',
   },
-  Relu: { kind: 'clipping', bounds: () => ({ min: 0, max: Infinity }) },
+  Relu: {
+    kind: 'clipping',
+    bounds: () => ({ min: 0, max: Infinity }),
+    kernel: { opType: 'LeakyRelu', attributes: { alpha: 0 } },
+  },
   Clip: {
     kind: 'clipping',
-    bounds(node) {
+    bounds(node: Node) {
       const min = bound(node, 1, -Infinity)
       const max = bound(node, 2, Infinity)
       return min === undefined || max === undefined ? undefined : { min, max }

@@ -1,7 +1,7 @@
 // Where the QuantizeLinear/DequantizeLinear pairs go, decided before the graph is touched. A node computes in 8 bits when
 // ONNX Runtime can fuse it with the pairs around it into one integer kernel; a pair that would only cost time is left out.
 import { constantOf, type Graph, type Node, type Value } from '../../onnx/graph.ts'
-import { quantizationRuleOf } from './operators.ts'
+import { type QuantizationRule, quantizationRuleOf } from './operators.ts'
 
 /** What is going to be in 8 bits. */
 export interface Placement {
@@ -20,98 +20,101 @@ export interface Placement {
 /** Decides what is quantized; nodes in `excluded` compute in float. */
 export function place(graph: Graph, excluded: ReadonlySet<Node>): Placement {
   const nodes = graph.nodes
-  const ruleOf = (node: Node) => (excluded.has(node) ? undefined : quantizationRuleOf(node))
-  const isOutput = new Set(graph.outputs)
-  const isLayer = (node: Node) => {
-    const rule = ruleOf(node)
-    const weights = constantOf(node.inputs[1])
-    return (
-      rule?.kind === 'layer' &&
-      weights?.dtype === 'float32' &&
-      rule.supports(node, weights) &&
-      (node.inputs[2] === undefined || constantOf(node.inputs[2])?.dtype === 'float32') &&
-      node.number('transA', 0) === 0
-    )
-  }
-
-  // Backwards: values that a layer reads, directly or moved or clipped; there 8 bits pay even for optional outputs.
-  const wanted = new Set<Value>()
-  for (const node of nodes.toReversed()) {
-    const rule = ruleOf(node)
-    const carries =
-      (rule?.kind === 'passing' || rule?.kind === 'clipping') &&
-      node.outputs.some((output) => output && wanted.has(output))
-    if (carries || isLayer(node)) wanted.add(node.input(0))
-  }
-
-  // Forwards: what is made in 8 bits.
+  const rules = new Map(nodes.map((node) => [node, excluded.has(node) ? undefined : ruleFor(node)]))
+  const { wanted, useful } = lookAhead(nodes, rules)
   const chosen = new Set<Node>()
   const made = new Set<Value>()
   const merged = new Map<Node, Node>()
-  for (const node of nodes) {
-    const rule = ruleOf(node)
-    const first = node.inputs[0]
-    if (isLayer(node)) {
-      chosen.add(node)
-      if (rule?.kind === 'layer' && (!rule.floatOutput || wanted.has(node.output())))
-        made.add(node.output())
-    } else if (rule?.kind === 'arithmetic' && rule.supports(node)) {
-      if (!node.inputs.some((input) => input && made.has(input))) continue
-      chosen.add(node)
-      made.add(node.output())
-    } else if (rule?.kind === 'passing' && first && made.has(first) && rule.supports(node)) {
-      chosen.add(node)
-      for (const output of node.outputs) if (output) made.add(output)
-    } else if (rule?.kind === 'clipping' && first && made.has(first)) {
+  const choose = (node: Node, outputs: readonly (Value | undefined)[] = node.outputs) => {
+    chosen.add(node)
+    for (const output of outputs) if (output) made.add(output)
+  }
+  for (const [node, rule] of rules) {
+    const inputs = node.inputs.filter((input) => input && made.has(input))
+    if (rule?.kind === 'layer') {
+      choose(node, rule.floatOutput && !wanted.has(node.output()) ? [] : node.outputs)
+    } else if (rule?.kind === 'arithmetic') {
+      if (inputs.length > 0 && useful.has(node.output())) choose(node)
+    } else if (rule?.kind === 'passing') {
+      if (inputs.includes(node.input(0))) choose(node)
+    } else if (rule?.kind === 'clipping' && inputs.length > 0) {
+      const clipped = node.input(0)
+      const maker = clipped.producer
       const bounds = rule.bounds(node)
-      const maker = first.producer
-      const makes = maker && ruleOf(maker)?.kind
-      const alone = first.users.size === 1 && !isOutput.has(first)
       // Zero is in every quantized range, so it has to be inside the bounds.
-      if (!maker || (makes !== 'layer' && makes !== 'arithmetic') || !alone) continue
-      if (!bounds || bounds.min > 0 || bounds.max < 0) continue
-      merged.set(node, maker)
-      made.delete(first)
-      made.add(node.output())
+      const covers = bounds && bounds.min <= 0 && bounds.max >= 0
+      const alone = clipped.users.size === 1 && !graph.outputs.includes(clipped)
+      if (maker && rules.get(maker)?.kind !== 'passing' && alone && covers) {
+        merged.set(node, maker)
+        made.delete(clipped)
+        made.add(node.output())
+      } else if (rule.kernel && useful.has(node.output())) choose(node)
     }
   }
+  dropUselessMoves(rules, chosen, made, merged)
 
-  dropUselessMoves(nodes, { chosen, made, merged, isOutput, ruleOf })
   const entering = new Set<Value>()
   const rangeOf = new Map<Value, Value>()
   for (const node of chosen) {
-    const rule = ruleOf(node)
-    for (const input of activationsOf(node, rule?.kind === 'arithmetic'))
-      if (!made.has(input)) entering.add(input)
-    if (rule?.kind !== 'passing') continue
-    for (const output of node.outputs)
-      if (output) rangeOf.set(output, rangeOf.get(node.input(0)) ?? node.input(0))
+    for (const input of activationsOf(node)) if (!made.has(input)) entering.add(input)
+    if (rules.get(node)?.kind !== 'passing') continue
+    const source = rangeOf.get(node.input(0)) ?? node.input(0)
+    for (const output of node.outputs) if (output) rangeOf.set(output, source)
   }
   return { nodes: chosen, made, entering, merged, rangeOf }
 }
 
+/** The rule of a node that has all its operator's kernel needs. */
+function ruleFor(node: Node): QuantizationRule | undefined {
+  const rule = quantizationRuleOf(node)
+  if (rule?.kind === 'clipping') return rule
+  if (rule?.kind !== 'layer') return rule?.supports(node) ? rule : undefined
+  const weights = constantOf(node.inputs[1])
+  if (weights?.dtype !== 'float32' || !rule.supports(node, weights)) return undefined
+  if (node.inputs[2] === undefined) return rule
+  const bias = constantOf(node.inputs[2])
+  const channels = weights.dims[rule.channelAxis(node, weights)]
+  return bias?.dtype === 'float32' && (bias.size === channels || bias.size === 1) ? rule : undefined
+}
+
+/**
+ * Looks from the end: `wanted` are the values that a layer reads, if only moved or clipped, so that even a layer that
+ * could give float had better give 8 bits; `useful` those that go into a layer in any way. What only shapes the graph's
+ * outputs costs little and stays float.
+ */
+function lookAhead(
+  nodes: readonly Node[],
+  rules: ReadonlyMap<Node, QuantizationRule | undefined>,
+): { readonly wanted: ReadonlySet<Value>; readonly useful: ReadonlySet<Value> } {
+  const wanted = new Set<Value>()
+  const useful = new Set<Value>()
+  for (const node of nodes.toReversed()) {
+    const rule = rules.get(node)
+    if (!rule) continue
+    const leads = (to: ReadonlySet<Value>) =>
+      node.outputs.some((output) => output && to.has(output))
+    const isLayer = rule.kind === 'layer'
+    if (isLayer || (rule.kind !== 'arithmetic' && leads(wanted))) wanted.add(node.input(0))
+    if (isLayer || leads(useful)) for (const input of activationsOf(node)) useful.add(input)
+  }
+  return { wanted, useful }
+}
+
 /** The inputs of a node that are activations: all of an arithmetic operator, else the first. */
-export const activationsOf = (node: Node, all: boolean): readonly Value[] =>
-  (all ? node.inputs : [node.input(0)]).filter((input) => input !== undefined)
+export const activationsOf = (node: Node): readonly Value[] =>
+  (quantizationRuleOf(node)?.kind === 'arithmetic' ? node.inputs : node.inputs.slice(0, 1)).filter(
+    (input) => input !== undefined,
+  )
 
 /** Moving elements in 8 bits pays only when something reads them in 8 bits. */
 function dropUselessMoves(
-  nodes: readonly Node[],
-  {
-    chosen,
-    made,
-    merged,
-    ruleOf,
-  }: {
-    readonly chosen: Set<Node>
-    readonly made: Set<Value>
-    readonly merged: ReadonlyMap<Node, Node>
-    readonly isOutput: ReadonlySet<Value>
-    readonly ruleOf: (node: Node) => ReturnType<typeof quantizationRuleOf>
-  },
+  rules: ReadonlyMap<Node, QuantizationRule | undefined>,
+  chosen: Set<Node>,
+  made: Set<Value>,
+  merged: ReadonlyMap<Node, Node>,
 ): void {
-  for (const node of nodes.toReversed()) {
-    if (!chosen.has(node) || ruleOf(node)?.kind !== 'passing') continue
+  for (const [node, rule] of [...rules].reverse()) {
+    if (!chosen.has(node) || rule?.kind !== 'passing') continue
     const users = node.outputs.flatMap((output) => [...(output?.users ?? [])])
     if (users.some((user) => chosen.has(user) || merged.has(user))) continue
     chosen.delete(node)

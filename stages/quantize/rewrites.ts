@@ -95,7 +95,10 @@ const addToBias: Rewrite = (node, { graph, types, excluded }) => {
     (_, c) => (old?.values[c] ?? 0) + added.values[added.values.length === 1 ? 0 : c]!,
   )
   if (layer.opType === 'MatMul') layer.opType = 'Gemm'
-  layer.setInput(2, graph.addInitializer(bias?.name ?? 'bias', tensorOf('float32', [channels], values)))
+  layer.setInput(
+    2,
+    graph.addInitializer(bias?.name ?? 'bias', tensorOf('float32', [channels], values)),
+  )
   takeOver(graph, layer, node)
   return true
 }
@@ -113,7 +116,8 @@ const clipEarlier: Rewrite = (node, { graph, excluded }) => {
   const moved = node.inputs[0]
   const mover = moved?.producer
   const rule = mover && quantizationRuleOf(mover)
-  if (!moved || !mover || rule?.kind !== 'passing' || !rule.commutes || !rule.supports(mover)) return false
+  if (!moved || !mover || rule?.kind !== 'passing' || !rule.commutes || !rule.supports(mover))
+    return false
   const source = mover.input(0)
   if (moved.users.size > 1 || graph.outputs.includes(moved) || excluded.has(mover)) return false
   if (mover.outputs.length > 1 || source.users.size > 1 || !source.producer) return false

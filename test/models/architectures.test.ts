@@ -5,6 +5,7 @@ import {
   architectures,
   buildArchitecture,
 } from '../../models/index.ts'
+import { sha256 } from '../../base/hash.ts'
 import type { Model } from '../../onnx/graph.ts'
 import { serializeModel } from '../../onnx/save.ts'
 import { tensorOf } from '../../onnx/tensor.ts'
@@ -31,7 +32,7 @@ describe.each([
   [{ architecture: 'lenet', channels: [8, 16], hidden: [24] }, [1, 28, 28], 22_514],
   // ResNet-20 of He et al.: 0.27 M.
   [{ architecture: 'resnet', depth: 20, width: 16 }, [3, 32, 32], 272_474],
-  [{ architecture: 'resnet', depth: 8, width: 32 }, [1, 28, 28], 309_098],
+  [{ architecture: 'resnet', depth: 8, width: 32 }, [1, 28, 28], 308_074],
   [{ architecture: 'resnet', depth: 8, width: 3 }, [1, 9, 7], undefined],
   [{ architecture: 'mobilenet', width: 0.25 }, [3, 32, 32], undefined],
 ] as const)('%j on %j', (options, shape, count) => {
@@ -56,8 +57,9 @@ describe.each([
   })
 
   it('depends on the seed alone', () => {
-    expect(serializeModel(build(1))).toEqual(serializeModel(build(1)))
-    expect(serializeModel(build(1))).not.toEqual(serializeModel(build(2)))
+    const hash = (seed: number) => sha256(serializeModel(build(seed)))
+    expect(hash(1)).toBe(hash(1))
+    expect(hash(1)).not.toBe(hash(2))
   })
 })
 

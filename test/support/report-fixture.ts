@@ -247,7 +247,7 @@ function variantOf(outline: Outline): Variant {
 function courseOf(epochs: number, reached: number) {
   return Array.from({ length: epochs }, (_, index) => ({
     epoch: index + 1,
-    loss: 0.61 * 0.55 ** index,
+    loss: (0.42 + 4 * (1 - reached)) * 0.6 ** index + 0.02 * epochs,
     trainAccuracy: reached + 0.006 - 0.09 * 0.5 ** index,
     validationAccuracy: reached - 0.07 * 0.55 ** index,
     seconds: 5.75 - 0.1 * index,
@@ -268,7 +268,7 @@ function timedOn(p50Ms: number, teacherMs: number | undefined, nodes: number): P
   const { batch: _batch, threads: _threads, runs: _runs, ...headline } = at(1, 1, 1)
   return {
     available: true,
-    agreementWithCpu: 1,
+    agreementWithCpu: nodes === 19 ? 0.9995 : 1,
     nodesOnProvider: nodes,
     nodesElsewhere: 0,
     peakMemoryBytes: 92_340_224,

@@ -76,14 +76,14 @@ describe('retain', () => {
   })
 })
 
-describe('normalise', () => {
+describe('normaliser', () => {
   it('makes probabilities of one model comparable with logits of another', () => {
     const { model, g } = newModel('ends with Softmax')
     g.output('y', g.Softmax(g.input('x', { dtype: 'float32', shape: [4, 3] })))
     const logits = preferring(0, 0, 1, 1)
     const [high, low] = [Math.exp(4) / (Math.exp(4) + 2), 1 / (Math.exp(4) + 2)]
     const probabilities = { width: 3, outputs: logits.outputs.map((x) => (x ? high : low)) }
-    const normal = classification.normalise(probabilities, model.graph)
+    const normal = classification.normaliser(model.graph)(probabilities)
     expect(classification.retain(logits, normal, truth).klDivergence).toBeCloseTo(0, 6)
   })
 })

@@ -3,11 +3,10 @@ import type { Builder } from '../../onnx/build.ts'
 import type { Value } from '../../onnx/graph.ts'
 import type { Window } from '../convolution.ts'
 
-/** A convolution `y = Conv(x, w)` and the gradient that arrives at it. */
+/** A convolution `y = Conv(x, w)`. */
 export interface Convolution extends Window {
   readonly x: Value
   readonly w: Value
-  readonly dy: Value
   /** `[N, C, ...]`. */
   readonly xShape: readonly number[]
   /** `[O, C / group, ...]`. */
@@ -17,11 +16,13 @@ export interface Convolution extends Window {
   readonly group: number
 }
 
-/** One way to express the gradients of a convolution. */
+/** One way to express a convolution and its gradients. */
 export interface Lowering {
   readonly name: string
-  /** dL/dx, of the shape of x. */
-  convolutionInput(g: Builder, convolution: Convolution): Value
-  /** dL/dw, of the shape of w. */
-  convolutionWeight(g: Builder, convolution: Convolution): Value
+  /** y without the bias; undefined where Conv itself is best. */
+  convolution(g: Builder, convolution: Convolution): Value | undefined
+  /** dL/dx, of the shape of x, from dL/dy. */
+  convolutionInput(g: Builder, convolution: Convolution, dy: Value): Value
+  /** dL/dw, of the shape of w, from dL/dy. */
+  convolutionWeight(g: Builder, convolution: Convolution, dy: Value): Value
 }

@@ -8,17 +8,18 @@ import type { Convolution, Lowering } from './lowering.ts'
 /** Gradients of convolutions of any rank, stride, padding, dilation and group in standard operators. */
 export const standard: Lowering = {
   name: 'standard',
+  convolution: () => undefined,
   // A full convolution with the turned weight is faster where nothing has to be spread apart.
-  convolutionInput: (g, convolution) =>
+  convolutionInput: (g, convolution, dy) =>
     convolution.strides.every((stride) => stride === 1)
-      ? turnedConvolution(g, convolution)
-      : transposedConvolution(g, convolution),
+      ? turnedConvolution(g, convolution, dy)
+      : transposedConvolution(g, convolution, dy),
   convolutionWeight: unfoldedProduct,
 }
 
 /** dx = ConvTranspose(dy, w): the definition. */
-function transposedConvolution(g: Builder, convolution: Convolution): Value {
-  const { dy, w, kernel, strides, dilations, begin, end, group } = convolution
+function transposedConvolution(g: Builder, convolution: Convolution, dy: Value): Value {
+  const { w, kernel, strides, dilations, begin, end, group } = convolution
   return g.ConvTranspose(dy, w, {
     kernel_shape: kernel,
     strides,
@@ -30,8 +31,8 @@ function transposedConvolution(g: Builder, convolution: Convolution): Value {
 }
 
 /** dx = Conv(dy, w turned by 180° with its channel axes swapped), for stride 1. */
-function turnedConvolution(g: Builder, convolution: Convolution): Value {
-  const { dy, w, wShape, kernel, dilations, begin, end, group } = convolution
+function turnedConvolution(g: Builder, convolution: Convolution, dy: Value): Value {
+  const { w, wShape, kernel, dilations, begin, end, group } = convolution
   const [outputs, inputs] = [wShape[0]! / group, wShape[1]!]
   const spatial = kernel.map((_, axis) => axis + 3)
   const grouped = group === 1 ? w : g.Reshape(w, [group, outputs, inputs, ...kernel])
@@ -78,9 +79,8 @@ function reversed(g: Builder, w: Value, kernel: readonly number[]): Value {
  *
  * The unfolded input is [group, C/group · taps, N · positions], the gradient [group, O/group, N · positions].
  */
-function unfoldedProduct(g: Builder, convolution: Convolution): Value {
-  const { x, dy, xShape, wShape, yShape, kernel, strides, dilations, begin, end, group } =
-    convolution
+function unfoldedProduct(g: Builder, convolution: Convolution, dy: Value): Value {
+  const { x, xShape, wShape, yShape, kernel, strides, dilations, begin, end, group } = convolution
   const [batch, channels] = [xShape[0]!, xShape[1]!]
   const [outputs, inputs] = [wShape[0]!, wShape[1]!]
   const spatialAxes = kernel.map((_, axis) => axis + 2)

@@ -103,8 +103,9 @@ export const pad: Rule = unary(({ g, node, x, dy }) => {
   const axes = (constantInput(node, 3) ?? [...shape.keys()]).map((axis) =>
     axisOf(axis, shape.length),
   )
-  const begin = shape.map((_, axis) => given[axes.indexOf(axis)] ?? 0)
-  const end = shape.map((_, axis) => given[axes.length + axes.indexOf(axis)] ?? 0)
+  const amounts = (list: readonly number[]) =>
+    shape.map((_, axis) => (axes.includes(axis) ? list[axes.indexOf(axis)]! : 0))
+  const [begin, end] = [amounts(given), amounts(given.slice(axes.length))]
   const mode = node.string('mode', 'constant')
   if (mode === 'constant')
     return g.Pad(

@@ -1,26 +1,29 @@
 // Gradients of operators with a sliding window: convolution and pooling.
-import { Value } from '../../onnx/graph.ts'
+import { type Node, Value } from '../../onnx/graph.ts'
 import { sizeOf, tensorOf } from '../../onnx/tensor.ts'
 import { rest, taps, type Window, windowOf } from '../convolution.ts'
+import type { Convolution } from '../lowerings/lowering.ts'
 import { type Rule, type RuleContext, shapeOf, unary } from '../rule.ts'
 
 /** Conv: both products are the lowering's business. */
 export const convolution: Rule = {
-  gradients: ({ g, node, x, y, dy, lowering }) => {
-    const w = node.input(1)
-    const [xShape, wShape, yShape] = [shapeOf(x), shapeOf(w), shapeOf(y)]
-    const shape = {
-      ...windowOf(node, wShape.slice(2), xShape, yShape),
-      ...{ x, w, dy, xShape, wShape, yShape },
-      group: node.number('group', 1),
-    }
-    const axes = yShape.flatMap((_, axis) => (axis === 1 ? [] : [axis]))
+  gradients: ({ g, node, y, dy, lowering }) => {
+    const shape = convolutionOf(node)
+    const axes = shapeOf(y).flatMap((_, axis) => (axis === 1 ? [] : [axis]))
     return [
-      lowering.convolutionInput(g, shape),
-      lowering.convolutionWeight(g, shape),
+      lowering.convolutionInput(g, shape, dy),
+      lowering.convolutionWeight(g, shape, dy),
       node.inputs[2] ? g.ReduceSum(dy, axes, { keepdims: 0 }) : undefined,
     ]
   },
+}
+
+/** A Conv node with its geometry. */
+export function convolutionOf(node: Node): Convolution {
+  const [x, w] = [node.input(0), node.input(1)]
+  const [xShape, wShape, yShape] = [shapeOf(x), shapeOf(w), shapeOf(node.output())]
+  const window = windowOf(node, wShape.slice(2), xShape, yShape)
+  return { ...window, x, w, xShape, wShape, yShape, group: node.number('group', 1) }
 }
 
 /** Each output's share goes to every cell of its window: a transposed convolution with a window of ones. */
@@ -79,11 +82,15 @@ export const maxPool: Rule = unary((context) => {
   const window = windowOf(node, node.numbers('kernel_shape', []), xShape, yShape)
   const indices = indicesOf(context)
   const size = sizeOf(xShape)
-  // Where windows overlap, a cell adds up several gradients, which MaxUnpool does not do.
-  const overlapping = window.kernel.some(
-    (cells, axis) => cells > window.strides[axis]! || window.dilations[axis] !== 1,
+  // Where windows overlap, a cell adds up several gradients, which MaxUnpool does not do; nor does it take windows
+  // that reach past the input.
+  const separate = window.kernel.every(
+    (cells, axis) =>
+      cells <= window.strides[axis]! &&
+      window.dilations[axis] === 1 &&
+      (window.output[axis]! - 1) * window.strides[axis]! + cells <= window.input[axis]!,
   )
-  if (!overlapping) {
+  if (separate) {
     const attributes = { kernel_shape: window.kernel, strides: window.strides }
     return g.node('MaxUnpool', [dy, indices, xShape], { attributes })[0]!
   }

@@ -17,9 +17,7 @@ import { missing, variantCell } from './cells.ts'
 /** Compares the teacher and all variants in every measure, then says in words what got worse. */
 export function journey(report: Report): Block[] {
   const providers = timedProviders(report)
-  const worse = report.variants.flatMap((variant) =>
-    [...worsenings(report, variant).values()].map((sentence) => `${variant.id}: ${sentence}`),
-  )
+  const worse = report.variants.flatMap((variant) => [...worsenings(report, variant).values()])
   return [
     {
       kind: 'table',

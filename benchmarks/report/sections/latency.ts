@@ -2,7 +2,7 @@
 import type { Block, Cell } from '../blocks.ts'
 import { formatMs, formatNumber, formatRatio } from '../format.ts'
 import { everyVariant, timed, timedProviders } from '../judge.ts'
-import type { Measurement, Report, Variant } from '../report.ts'
+import type { Measurement, ProviderResult, Report, Variant } from '../report.ts'
 import { missing, seriesOf, variantCell } from './cells.ts'
 
 /** Shows the measured times of each provider on which anything ran. */
@@ -48,14 +48,23 @@ function onProvider(report: Report, provider: string): Block[] {
         { title: 'Runs', align: 'right' },
         { title: 'Relative', align: 'right', unit: 'to the teacher' },
       ],
-      rows: ran.flatMap(({ variant, result }) =>
-        (result.measurements ?? []).map((measurement) =>
-          rowOf(report, variant, provider, measurement),
+      // What can be compared stands together: one batch size and number of threads after the other.
+      rows: settingsOf(ran.map(({ result }) => result)).flatMap((setting) =>
+        ran.flatMap(({ variant, result }) =>
+          (result.measurements ?? [])
+            .filter((measurement) => settingOf(measurement) === setting)
+            .map((measurement) => rowOf(report, variant, provider, measurement)),
         ),
       ),
     },
   ]
 }
+
+const settingOf = ({ batch, threads }: Measurement): string => `${batch}, ${threads}`
+
+const settingsOf = (results: readonly ProviderResult[]): string[] => [
+  ...new Set(results.flatMap(({ measurements }) => (measurements ?? []).map(settingOf))),
+]
 
 function rowOf(
   report: Report,

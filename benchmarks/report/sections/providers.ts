@@ -20,25 +20,29 @@ export function providers(report: Report): Block[] {
       ],
       rows: everyVariant(report).map((variant) => [
         variantCell(report, variant),
-        ...names.map((provider) => cellOf(resultOn(variant, provider))),
+        ...names.map((provider) => cellOf(report, provider, resultOn(variant, provider))),
       ]),
     },
     ...(reasons.length > 0 ? [{ kind: 'list', items: reasons } as const] : []),
   ]
 }
 
-function cellOf(result: ProviderResult | undefined): Cell {
+function cellOf(report: Report, provider: string, result: ProviderResult | undefined): Cell {
   if (!result) return missing
-  if (!result.available) return { text: 'not available', mark: 'muted' }
+  if (!result.available)
+    return isPresent(report, provider)
+      ? { text: 'failed', mark: 'bad' }
+      : { text: 'not available', mark: 'muted' }
   const { agreementWithCpu, nodesOnProvider, nodesElsewhere, peakMemoryBytes } = result
   const fellBack = typeof nodesElsewhere === 'number' && nodesElsewhere > 0
   const notes = [
     ...(typeof nodesOnProvider === 'number' ? [`${nodesOnProvider} nodes here`] : []),
     ...(typeof nodesElsewhere === 'number' ? [`${nodesElsewhere} elsewhere`] : []),
-    ...(typeof peakMemoryBytes === 'number' ? [`${formatBytes(peakMemoryBytes)} at most`] : []),
+    ...(typeof peakMemoryBytes === 'number' ? [`${formatBytes(peakMemoryBytes)} peak`] : []),
     ...(result.software ? ['software GPU'] : []),
   ]
-  const agrees = typeof agreementWithCpu === 'number'
+  // That the CPU agrees with itself is no news.
+  const agrees = typeof agreementWithCpu === 'number' && provider !== 'cpu'
   return {
     text: agrees ? `${formatPercent(agreementWithCpu)} as on CPU` : 'ran',
     ...(notes.length > 0 && { note: notes.join(', ') }),
@@ -57,10 +61,15 @@ function reasonsOn(report: Report, provider: string): string[] {
     byReason.set(reason, [...(byReason.get(reason) ?? []), variant.id])
   }
   return [...byReason].map(([reason, ids]) => {
+    const what = isPresent(report, provider) ? 'failed' : 'is not available'
     const who = ids.length === variants.length ? '' : ` for ${ids.join(', ')}`
-    return `${provider} is not available${who}: ${reason}`
+    return `${provider} ${what}${who}: ${reason}`
   })
 }
+
+// A provider that ran one variant is there; another variant that did not run failed on it.
+const isPresent = (report: Report, provider: string): boolean =>
+  everyVariant(report).some((variant) => resultOn(variant, provider)?.available)
 
 const resultOn = ({ providers: results }: Variant, provider: string): ProviderResult | undefined =>
   Object.hasOwn(results, provider) ? results[provider] : undefined

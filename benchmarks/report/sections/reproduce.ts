@@ -1,5 +1,5 @@
 // Everything needed to get the same files again: machine, data, seed, recipe, command.
-import { stringify } from 'yaml'
+import { Document, isScalar, visit } from 'yaml'
 import type { Block } from '../blocks.ts'
 import { formatBytes } from '../format.ts'
 import { counted } from '../judge.ts'
@@ -45,8 +45,19 @@ function recipe(name: string, resolved: NonNullable<Report['recipe']>): Block[] 
       kind: 'code',
       caption: `The resolved recipe, ${file}`,
       language: 'yaml',
-      text: stringify(resolved, { aliasDuplicateObjects: false, lineWidth: 96 }),
+      text: yamlOf(resolved),
     },
     { kind: 'code', caption: 'The command', language: 'sh', text: `npx condense run ${file}\n` },
   ]
+}
+
+function yamlOf(value: unknown): string {
+  const document = new Document(value, { aliasDuplicateObjects: false })
+  // Short lists read better in one line: [8, 16].
+  visit(document, {
+    Seq: (_key, list) => {
+      list.flow = list.items.every(isScalar)
+    },
+  })
+  return document.toString({ lineWidth: 96, flowCollectionPadding: false })
 }

@@ -15,7 +15,7 @@ export function tradeoffs(report: Report): Block[] {
       plot(
         report,
         `Latency on ${provider}, batch 1, one thread`,
-        `median latency on ${provider}, batch 1, one thread`,
+        `median latency on ${provider}`,
         formatMs,
         (variant) => timed(variant, provider)?.p50Ms,
       ),

@@ -21,7 +21,7 @@ export function training(report: Report): Block[] {
   const validation = curve(false, ({ validationAccuracy }) => validationAccuracy)
   const train = curve(true, ({ trainAccuracy }) => trainAccuracy)
   const loss = curve(false, ({ loss: value }) => (value > 0 ? value : undefined))
-  const x = { label: 'Epoch', format: String, scale: 'linear' } as const
+  const x = { label: 'Epoch', format: String, scale: 'whole' } as const
   const legend = legendOf(report, trained)
   const plots: Block[] = []
   if (validation.length + train.length > 0) {

@@ -1,0 +1,157 @@
+// Measures a teacher and its variants: size, accuracy, retention, and on every provider latency, memory and whether it
+// computes what the CPU does. Every number of a running model comes from a process of its own.
+import { rmSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
+import { throwIfAborted, UserError } from '../base/errors.ts'
+import { makeFolder } from '../base/files.ts'
+import { random } from '../base/random.ts'
+import type { Dataset } from '../data/dataset.ts'
+import { loadModel } from '../onnx/load.ts'
+import type { ProviderName } from '../runtime/providers.ts'
+import { type TaskName, tasks } from '../tasks/index.ts'
+import type { Task } from '../tasks/task.ts'
+import { type Cells, closeCells, failureOf, inParallel, isOpen, openCells } from './cells.ts'
+import { defaultLatency, type LatencyOptions } from './latency.ts'
+import { measureProvider, type ProviderContext } from './provider.ts'
+import type { Variant } from './report/report.ts'
+import { writeSamples } from './samples.ts'
+import { measureSize } from './size.ts'
+import type { Findings, Subject } from './subject.ts'
+import { variantOf } from './variant.ts'
+
+/** What is measured, with what, and how. */
+export interface BenchmarkRequest {
+  readonly teacher: Subject
+  readonly variants: readonly Subject[]
+  /** The test split. */
+  readonly data: Dataset
+  readonly providers: readonly ProviderName[]
+  /** A folder for the samples while the benchmark runs. */
+  readonly workFolder: string
+  readonly seed: number
+  /** `classification` unless told. */
+  readonly task?: TaskName
+  /** What is not given here is as in `defaultLatency`; `threads` above the number of cores are left out. */
+  readonly latency?: Partial<LatencyOptions>
+  /**
+   * Test samples, evenly spread, for which other providers are compared with the CPU; 256 unless told, for a
+   * provider without hardware takes minutes for thousands.
+   */
+  readonly agreementSamples?: number
+  /** A process that owes an answer and says nothing for so long is given up, ms; two minutes unless told. */
+  readonly silenceMs?: number
+  readonly signal?: AbortSignal | undefined
+  /** Told how far the benchmark is (0..1) and what it does next. */
+  readonly onProgress?: (progress: { readonly done: number; readonly what: string }) => void
+  readonly log?: (message: string) => void
+}
+
+/**
+ * Measures all models and compares them with the teacher.
+ *
+ * What fails costs a cell of the table, with its reason. A file that is no model, and a teacher that does not fit the
+ * data, are a {@link UserError}; aborting the signal ends all processes and throws `Interrupted`.
+ */
+export async function benchmark(
+  request: BenchmarkRequest,
+): Promise<{ readonly teacher: Variant; readonly variants: readonly Variant[] }> {
+  const { data, seed, signal, workFolder, providers } = request
+  const subjects = [request.teacher, ...request.variants]
+  const task: Task = tasks[request.task ?? 'classification']
+  const progress = meter(subjects.length * (4 + providers.length * 4), request.onProgress)
+  throwIfAborted(signal)
+  if (data.size === 0) throw new UserError('test data: there are no samples — use other data')
+
+  const findings: Findings[] = []
+  for (const subject of subjects) {
+    throwIfAborted(signal)
+    progress(`${subject.id}: size`, 1)
+    findings.push(await inspect(subject, task))
+  }
+  makeFolder(workFolder)
+  const samples = writeSamples(data, join(workFolder, 'test-samples.f32'))
+  const concurrency = availableParallelism()
+  const context: ProviderContext = {
+    task,
+    data,
+    samples,
+    seed,
+    concurrency,
+    silenceMs: request.silenceMs ?? 120_000,
+    signal,
+    latency: { ...defaultLatency, ...request.latency },
+    order: random(seed, 'benchmark', 'samples').permutation(data.size),
+    agreementSamples: request.agreementSamples ?? 256,
+    log: request.log ?? (() => undefined),
+    progress,
+  }
+  try {
+    const cells = await openCells(subjects, { ...context, provider: 'cpu', threads: 1 })
+    try {
+      await evaluate(findings, cells, context)
+      if (providers.includes('cpu')) await measureProvider(findings, 'cpu', context, cells)
+    } finally {
+      await closeCells(cells)
+    }
+    for (const provider of providers)
+      if (provider !== 'cpu') await measureProvider(findings, provider, context)
+  } finally {
+    rmSync(samples.path, { force: true })
+  }
+  throwIfAborted(signal)
+  const [teacher, ...variants] = findings.map((found) => variantOf(found, findings[0]!, context))
+  return { teacher: teacher!, variants }
+}
+
+/** What the file itself tells. */
+async function inspect(subject: Subject, task: Task): Promise<Findings> {
+  const model = await loadModel(subject.path)
+  return {
+    subject,
+    size: await measureSize(subject.path, model),
+    normalise: task.normaliser(model.graph),
+    macs: null,
+    predictions: undefined,
+    failed: undefined,
+    providers: new Map(),
+    headlines: new Map(),
+  }
+}
+
+/** Runs every model over the whole test split on the CPU. */
+async function evaluate(
+  findings: readonly Findings[],
+  cells: Cells,
+  { task, data, concurrency, progress, log, signal }: ProviderContext,
+): Promise<void> {
+  await inParallel(findings, concurrency, async (found) => {
+    const { id, path } = found.subject
+    throwIfAborted(signal)
+    progress(`${id}: accuracy`, 3)
+    try {
+      const cell = cells.get(id)
+      if (!isOpen(cell)) throw cell
+      const predictions = found.normalise(await cell.process.ask('predict', {}))
+      task.check(predictions.width, data, path)
+      found.predictions = predictions
+      found.macs = (await cell.process.ask('macs', {})) ?? null
+    } catch (thrown) {
+      const { message, user } =
+        thrown instanceof UserError ? { message: thrown.message, user: true } : failureOf(thrown)
+      if (user && found === findings[0]) throw new UserError(message, { cause: thrown })
+      // Outputs are the point; without a count of operations there is still a result.
+      if (!found.predictions) found.failed = message
+      log(`${id}: ${message}`)
+    }
+  })
+}
+
+/** Adds up the work that is done; the share never reaches 1 before the end. */
+function meter(total: number, report: BenchmarkRequest['onProgress']) {
+  let spent = 0
+  return (what: string, units: number) => {
+    report?.({ done: Math.min(1, spent / total), what })
+    spent += units
+  }
+}

@@ -1,0 +1,129 @@
+// The entry of a measuring process: opens one model on one provider and does what the parent asks, a command at a
+// time. It ends with its parent.
+import { readFileSync, writeFileSync } from 'node:fs'
+import { messageOf, UserError } from '../base/errors.ts'
+import { countMacs } from '../onnx/cost.ts'
+import { loadModel } from '../onnx/load.ts'
+import { checkShape, predictWith } from '../runtime/predict.ts'
+import { openSession, type Session } from '../runtime/session.ts'
+import { inferShapes } from '../runtime/shapes.ts'
+import { placementOf } from './placement.ts'
+import type { AnswerMessage, CommandMessage, CommandName, ReplyOf, RequestOf } from './protocol.ts'
+import { type OpenSamples, openSamples, pick } from './samples.ts'
+import { type Stopwatch, stopwatch, timeRuns, warmUp } from './timing.ts'
+
+/** What `open` opened. */
+interface Opened {
+  readonly request: RequestOf<'open'>
+  readonly session: Session
+  readonly samples: OpenSamples
+  readonly fixedBatch: number | undefined
+}
+
+let opened: Opened | undefined
+let watch: Stopwatch | undefined
+
+function current(): Opened {
+  if (!opened) throw new Error('internal: a command came before open')
+  return opened
+}
+
+const handlers: {
+  readonly [Name in CommandName]: (request: RequestOf<Name>) => Promise<ReplyOf<Name>>
+} = {
+  async open(request) {
+    const { path, provider, threads } = request
+    // Idle threads stop spinning within milliseconds, and processes are measured in turn.
+    const session = await openSession(path, { provider, threads, spinning: threads > 1 })
+    const samples = openSamples(request.samples)
+    // One run with a real sample: checks that model and data fit, and makes the peak that of inference.
+    await predictWith(session, pick(samples, Uint32Array.of(0)), { where: path })
+    const fixedBatch = checkShape(session.inputs[0]!, samples.shape, path)
+    opened = { request, session, samples, fixedBatch }
+    return { fixedBatch, peakMemoryBytes: peakMemoryBytes() }
+  },
+
+  async macs() {
+    const { request, fixedBatch = 1 } = current()
+    const model = await loadModel(request.path)
+    await inferShapes(model, { batch: fixedBatch, where: request.path })
+    const macs = countMacs(model)
+    return macs === undefined ? undefined : Math.round(macs / fixedBatch)
+  },
+
+  async placement() {
+    const { request, samples } = current()
+    return await placementOf(request.path, request.provider, pick(samples, Uint32Array.of(0)))
+  },
+
+  async predict({ indices }) {
+    const { request, session, samples } = current()
+    return await predictWith(session, indices ? pick(samples, indices) : samples, {
+      where: request.path,
+      progress: tellThatAlive,
+    })
+  },
+
+  async warm({ batch, indices, budgetMs }) {
+    const { session, samples } = current()
+    watch = await stopwatch(session, samples, { batch, indices })
+    return { runs: await warmUp(watch, budgetMs) }
+  },
+
+  async time(request) {
+    if (!watch) throw new Error('internal: time came before warm')
+    return await timeRuns(watch, request)
+  },
+}
+
+/** A process's own peak; where the system has it, not `maxRSS`, which starts at that of the parent on Linux. */
+function peakMemoryBytes(): number {
+  try {
+    const peak = readFileSync('/proc/self/status', 'utf8').match(/^VmHWM:\s*(\d+) kB$/m)
+    if (peak) return Number(peak[1]) * 1024
+  } catch {
+    // Only Linux has this file.
+  }
+  return process.resourceUsage().maxRSS * 1024
+}
+
+let told = process.hrtime.bigint()
+
+/** Reports once a second at most, so that a long prediction is not taken for a hang. */
+function tellThatAlive(): void {
+  if (process.hrtime.bigint() - told < 1_000_000_000n) return
+  told = process.hrtime.bigint()
+  answer({ alive: true })
+}
+
+function answer(message: AnswerMessage): void {
+  if (process.connected) process.send?.(message)
+}
+
+async function serve({ id, command, request }: CommandMessage): Promise<void> {
+  try {
+    // The table pairs each command with its own request, which the compiler loses at the look-up.
+    const handler = handlers[command] as (request: unknown) => Promise<unknown>
+    answer({ id, reply: await handler(request) })
+  } catch (thrown) {
+    answer({ id, error: { message: messageOf(thrown), user: thrown instanceof UserError } })
+  }
+}
+
+/** Where memory runs out, the kernel should end this process and not its parent. */
+function offerToTheKernel(): void {
+  try {
+    writeFileSync('/proc/self/oom_score_adj', '500')
+  } catch {
+    // Only Linux has this file; it does no harm to go without.
+  }
+}
+
+offerToTheKernel()
+let turn = Promise.resolve()
+process.on('message', (message) => {
+  turn = turn.then(() => serve(message as CommandMessage))
+})
+// Ctrl-C reaches every process of the terminal; the parent decides what becomes of this one.
+process.on('SIGINT', () => undefined)
+process.on('disconnect', () => process.exit())

@@ -1,0 +1,201 @@
+// What is measured of all models on one provider: whether it is here, whether it computes what the CPU does, which
+// nodes it takes, and how fast it is.
+import { availableParallelism } from 'node:os'
+import { throwIfAborted } from '../base/errors.ts'
+import type { Dataset } from '../data/dataset.ts'
+import { type ProviderName, providers } from '../runtime/providers.ts'
+import type { Task } from '../tasks/task.ts'
+import type { CellProcess } from './cell-process.ts'
+import {
+  type Cell,
+  type CellOptions,
+  type Cells,
+  closeCells,
+  failureOf,
+  inParallel,
+  isOpen,
+  openCells,
+} from './cells.ts'
+import { type LatencyOptions, measureRounds, type Rounds, summarise } from './latency.ts'
+import { amend, type Findings, markUnavailable, runsOn } from './subject.ts'
+
+/** What all providers are measured with. */
+export interface ProviderContext extends Omit<CellOptions, 'provider' | 'threads'> {
+  readonly task: Task
+  readonly data: Dataset
+  readonly seed: number
+  readonly latency: LatencyOptions
+  /** The order in which latency takes the samples. */
+  readonly order: Uint32Array
+  readonly agreementSamples: number
+  readonly log: (message: string) => void
+  /** Told what comes next and how many of the provider's four units for each model it takes. */
+  readonly progress: (what: string, units: number) => void
+}
+
+/**
+ * Measures all models on a provider and notes what was found, or the reason why nothing was.
+ *
+ * `opened` may hold cells with one thread that are open already; they stay open.
+ */
+export async function measureProvider(
+  findings: readonly Findings[],
+  provider: ProviderName,
+  context: ProviderContext,
+  opened?: Cells,
+): Promise<void> {
+  const { log, progress, signal } = context
+  throwIfAborted(signal)
+  progress(`${provider}: opening`, findings.length)
+  const availability = await providers[provider].available()
+  if (!availability.available) {
+    log(`provider '${provider}' is not available: ${availability.reason}`)
+    for (const found of findings) markUnavailable(found, provider, availability.reason)
+    progress(`${provider}: not available`, findings.length * 3)
+    return
+  }
+  const subjects = findings.map(({ subject }) => subject)
+  // A device does one thing at a time.
+  const concurrency = providers[provider].device === 'gpu' ? 1 : context.concurrency
+  const options = { ...context, provider, concurrency }
+  const cells = opened ?? (await openCells(subjects, { ...options, threads: 1 }))
+  try {
+    for (const found of findings) {
+      const cell = cells.get(found.subject.id)
+      if (isOpen(cell))
+        amend(found, provider, {
+          ...(availability.software && { software: true }),
+          peakMemoryBytes: cell.peakMemoryBytes,
+        })
+      else if (cell && found.failed === cell.message) markUnavailable(found, provider, cell.message)
+      else if (cell) fail(found, provider, cell.message, context)
+    }
+    await inParallel(findings, concurrency, (found) => check(found, provider, cells, context))
+    await measureLatency(findings, provider, 1, cells, context)
+  } finally {
+    if (!opened) await closeCells(cells)
+  }
+  for (const threads of threadCounts(context.latency, provider).filter((count) => count > 1)) {
+    const pool = await openCells(subjects, { ...options, threads })
+    try {
+      await measureLatency(findings, provider, threads, pool, context)
+    } finally {
+      await closeCells(pool)
+    }
+  }
+}
+
+/** The numbers of threads that are measured; 1 stands for itself and where the provider decides. */
+function threadCounts({ threads }: LatencyOptions, provider: ProviderName): number[] {
+  const cores = availableParallelism()
+  const counts = threads.map((count) => (count === 'all' ? cores : count))
+  const wanted = providers[provider].threads ? counts.filter((count) => count <= cores) : []
+  return [...new Set([1, ...wanted])]
+}
+
+function fail(
+  found: Findings,
+  provider: ProviderName,
+  reason: string,
+  { log }: ProviderContext,
+): void {
+  log(`${found.subject.id}: ${provider}: ${reason}`)
+  markUnavailable(found, provider, reason)
+}
+
+/** Compares a model's outputs with those on the CPU, and counts the nodes that the provider takes. */
+async function check(
+  found: Findings,
+  provider: ProviderName,
+  cells: Cells,
+  context: ProviderContext,
+): Promise<void> {
+  const cell = cells.get(found.subject.id)
+  if (!isOpen(cell) || !runsOn(found, provider)) return
+  try {
+    amend(found, provider, (await cell.process.ask('placement', {})) ?? {})
+    if (provider !== 'cpu' && found.predictions)
+      amend(found, provider, await agreement(found, cell, context))
+  } catch (thrown) {
+    fail(found, provider, failureOf(thrown).message, context)
+  }
+}
+
+/** The share of evenly spread test samples for which the provider decides as the CPU does. */
+async function agreement(
+  { predictions, normalise }: Findings,
+  { process }: Cell,
+  { task, data, agreementSamples }: ProviderContext,
+) {
+  const count = Math.min(agreementSamples, data.size)
+  const indices = Uint32Array.from({ length: count }, (_, i) => Math.floor((i * data.size) / count))
+  const own = task.decide(normalise(await process.ask('predict', { indices })))
+  const cpu = task.decide(predictions!)
+  const same = own.filter((decision, i) => decision >= 0 && decision === cpu[indices[i]!]).length
+  return { agreementWithCpu: same / count, agreementSamples: count }
+}
+
+/** Measures the latency of all models at every batch size, the headline first. */
+async function measureLatency(
+  findings: readonly Findings[],
+  provider: ProviderName,
+  threads: number,
+  cells: Cells,
+  context: ProviderContext,
+): Promise<void> {
+  const { latency, order, seed, signal, progress, log } = context
+  const counts = threadCounts(latency, provider).length
+  const fixed = [...cells.values()].flatMap((cell) => (isOpen(cell) ? (cell.fixedBatch ?? []) : []))
+  const batches = [...new Set([1, ...latency.batches, ...fixed])]
+  for (const batch of batches) {
+    throwIfAborted(signal)
+    progress(
+      `${provider}: latency, batch ${batch}, ${threads} thread${threads === 1 ? '' : 's'}`,
+      (findings.length * 3) / counts / batches.length,
+    )
+    const takes = ({ fixedBatch }: Cell) =>
+      fixedBatch === undefined
+        ? batch === 1 || latency.batches.includes(batch)
+        : fixedBatch === batch
+    const ready = new Map<string, CellProcess>()
+    for (const found of findings) {
+      const cell = cells.get(found.subject.id)
+      if (isOpen(cell) && takes(cell) && runsOn(found, provider))
+        ready.set(found.subject.id, cell.process)
+    }
+    const headline = batch === 1 && threads === 1
+    const results = await measureRounds(ready, {
+      batch,
+      rounds: latency.rounds,
+      runs: latency.runs,
+      seconds: headline ? latency.seconds : latency.seconds / 2,
+      indices: order,
+      seed,
+      pauseMs: threads > 1 ? 20 : 0,
+    })
+    throwIfAborted(signal)
+    for (const found of findings) {
+      const { id } = found.subject
+      const result = results.get(id)
+      if (result === undefined) continue
+      if (!(result instanceof Error)) note(found, provider, result, { batch, threads, headline })
+      else if (headline) fail(found, provider, failureOf(result).message, context)
+      else log(`${id}: ${provider}, batch ${batch}, threads ${threads}: ${result.message}`)
+    }
+  }
+}
+
+function note(
+  found: Findings,
+  provider: ProviderName,
+  rounds: Rounds,
+  { batch, threads, headline }: { batch: number; threads: number; headline: boolean },
+): void {
+  const measurement = summarise(rounds, batch, providers[provider].threads ? threads : 0)
+  const measurements = [...(found.providers.get(provider)?.measurements ?? []), measurement]
+  amend(found, provider, { measurements })
+  if (!headline) return
+  const { p50Ms, p90Ms, p99Ms, throughput } = measurement
+  amend(found, provider, { p50Ms, p90Ms, p99Ms, throughput })
+  found.headlines.set(provider, rounds)
+}

@@ -1,0 +1,78 @@
+// How much work a step is, and how long that takes: from what earlier runs took here, or from a stated assumption.
+import type { Splits } from '../data/dataset.ts'
+import { modelSource, openSource } from '../models/source.ts'
+import { countMacs } from '../onnx/cost.ts'
+import type { Model } from '../onnx/graph.ts'
+import { inferTypes } from '../runtime/shapes.ts'
+import { stages } from '../stages/index.ts'
+import type { Stage } from '../stages/stage.ts'
+import type { Listed } from './cache.ts'
+import type { Task } from './step.ts'
+
+/** Multiply-accumulates a second and thread, where nothing has been measured yet. */
+export const assumedThroughput = 20e9
+
+/** What every step takes however little it computes, s. */
+const overheadSeconds = 0.5
+
+/**
+ * The work of a step: multiply-accumulates of the model that it runs, times samples, times passes over them.
+ *
+ * A stage whose options name a model runs that one. Undefined where ONNX Runtime cannot tell the model's shapes.
+ */
+export async function workOf(
+  { options }: Pick<Task, 'options'>,
+  input: Model,
+  { train }: Pick<Splits, 'train'>,
+  seed: number,
+): Promise<number | undefined> {
+  const stage: Stage = stages[options.stage]
+  const passes = stage.passes(options)
+  if (passes === 0) return 0
+  const named = modelsIn(options)[0]?.[1]
+  const { shape, classes, size } = train
+  const model = named ? await openSource(named, { shape, classes: classes.length, seed }) : input
+  const macs = await macsOf(model)
+  return macs === undefined ? undefined : macs * size * passes
+}
+
+/** The options of a stage that name a model, as the student of distillation, by key. */
+export const modelsIn = (options: object) =>
+  Object.entries(options).flatMap(([key, value]) => {
+    const source = modelSource.safeParse(value)
+    return source.success ? [[key, source.data] as const] : []
+  })
+
+/** Multiply-accumulates of a model for one sample; undefined where shapes are not known. */
+export async function macsOf(model: Model): Promise<number | undefined> {
+  const types = await inferTypes(model, { batch: 1 })
+  return countMacs(model, (value) => {
+    const shape = value?.tensor?.dims ?? (value && types.get(value)?.shape)
+    return shape?.every((dim) => typeof dim === 'number') ? (shape as number[]) : undefined
+  })
+}
+
+/** An expected time, and whether it rests on what earlier runs took here. */
+export interface Estimate {
+  readonly seconds: number
+  readonly measured: boolean
+}
+
+/** Estimates the time of a step's work; the steps of that stage in the cache say how fast this machine is. */
+export function estimate(
+  stage: string,
+  work: number,
+  threads: number,
+  finished: readonly Listed[],
+): Estimate {
+  const speeds = finished
+    .filter((entry) => entry.stage === stage && entry.work > 0 && entry.seconds > 0)
+    .map((entry) => entry.work / entry.seconds)
+    .sort((a, b) => a - b)
+  const measured = speeds[Math.floor(speeds.length / 2)]
+  const speed = measured ?? assumedThroughput * threads
+  return {
+    seconds: overheadSeconds + work / speed,
+    measured: measured !== undefined || work === 0,
+  }
+}

@@ -1,0 +1,129 @@
+// What `run` and `plan` do first: read the recipe, check all of it, read the data, open the cache.
+import { readFileSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { explainFileError } from '../base/files.ts'
+import { type OpenData, openData } from '../data/open.ts'
+import { runtimeVersion } from '../runtime/engine.ts'
+import type { ProviderName } from '../runtime/providers.ts'
+import { standard } from '../train/lowerings/standard.ts'
+import { defaultCacheFolder, prepareCache } from './cache.ts'
+import type { Listener } from './events.ts'
+import { checkRecipe, type LoadedRecipe, parseRecipe, type RecipeInput } from './recipe.ts'
+import type { Environment, Stored, Task, World } from './step.ts'
+import { storedFile, storedModel } from './step.ts'
+import { type Checked, checkEverything } from './validate.ts'
+import { codeVersion } from './version.ts'
+
+/** How a recipe is run. */
+export interface RunOptions {
+  /** Overrides as `--set` has them, applied before validation: `['seed=3', 'stages.0.epochs=1']`. */
+  readonly set?: readonly string[]
+  /** The run's folder; `runs/<name>` below the working directory unless told. */
+  readonly outFolder?: string | undefined
+  /** Threads of ONNX Runtime in training and teacher inference; as many as the machine has unless told. */
+  readonly threads?: number | undefined
+  /** `$CONDENSE_CACHE` or the user's cache folder unless told. */
+  readonly cacheFolder?: string | undefined
+  /** Where data sets are; `$CONDENSE_DATA` unless told. */
+  readonly dataFolder?: string | undefined
+  readonly signal?: AbortSignal | undefined
+  /** Told what happens, as it happens. */
+  readonly onEvent?: Listener | undefined
+}
+
+/** A recipe that was found in order, with what its steps work on. */
+export interface Prepared {
+  readonly loaded: LoadedRecipe
+  readonly checked: Checked
+  readonly world: World & { readonly data: OpenData }
+  /** The teacher as it is before any training of its own. */
+  readonly origin: Stored
+  /** The training of the teacher, where the recipe asks for one. */
+  readonly teacherTask: Task | undefined
+  readonly tasks: readonly (Task & { readonly from: string })[]
+}
+
+/** Reads a recipe from its path, or takes it as it is; see `parseRecipe`. */
+export function loadRecipe(
+  recipe: RecipeInput | string,
+  overrides: readonly string[] = [],
+): LoadedRecipe {
+  if (typeof recipe !== 'string') return checkRecipe(recipe, { overrides })
+  let text: string
+  try {
+    text = readFileSync(recipe, 'utf8')
+  } catch (thrown) {
+    throw explainFileError(recipe, thrown)
+  }
+  return parseRecipe(text, recipe, overrides)
+}
+
+/** The environment of stages that run here. */
+export async function environmentOf(
+  provider: ProviderName,
+  threads: number | undefined,
+): Promise<Environment> {
+  return {
+    code: codeVersion(),
+    runtime: await runtimeVersion(),
+    provider,
+    threads: threads ?? availableParallelism(),
+    lowering: standard.name,
+    machine: `${process.platform}-${process.arch}`,
+  }
+}
+
+/** Checks a recipe and opens all that its steps need; nothing is written but the folders of the cache. */
+export async function prepare(
+  loaded: LoadedRecipe,
+  { threads, cacheFolder = defaultCacheFolder(), dataFolder, signal, onEvent }: RunOptions,
+): Promise<Prepared> {
+  const { recipe } = loaded
+  const listen = onEvent ?? (() => undefined)
+  const folders = { cacheFolder, dataFolder }
+  const checked = await checkEverything(loaded, folders)
+  prepareCache(cacheFolder)
+  const calibration = calibrationSamples(loaded)
+  const data = await openData(recipe.data, {
+    seed: recipe.seed,
+    ...folders,
+    ...(calibration !== undefined && { calibration }),
+    log: (message) => listen({ event: 'log', message }),
+  })
+  const { model, train } = recipe.teacher
+  const steps = recipe.stages.length
+  return {
+    loaded,
+    checked,
+    world: {
+      environment: await environmentOf(recipe.provider, threads),
+      seed: recipe.seed,
+      data,
+      cacheFolder,
+      signal,
+      listen,
+    },
+    origin: 'file' in model ? await storedFile(model.file) : storedModel(checked.teacher),
+    teacherTask: train && {
+      id: 'teacher',
+      options: { stage: 'train', ...train },
+      step: 0,
+      steps,
+    },
+    tasks: recipe.stages.map(({ id, from, ...options }, index) => ({
+      id,
+      from,
+      options,
+      step: index + 1,
+      steps,
+    })),
+  }
+}
+
+/** The most calibration samples that a stage asks for; `undefined` leaves the number to the data. */
+function calibrationSamples({ recipe }: LoadedRecipe): number | undefined {
+  const asked = recipe.stages.flatMap((step) =>
+    step.stage === 'quantize' && step.calibration ? [step.calibration.samples] : [],
+  )
+  return asked.length > 0 ? Math.max(...asked) : undefined
+}

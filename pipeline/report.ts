@@ -1,0 +1,46 @@
+// Putting together report.json: what was measured, on which machine, with which data.
+import { describeHost } from '../benchmarks/host.ts'
+import type { Gate, Report, Variant } from '../benchmarks/report/report.ts'
+import { paretoFront } from '../benchmarks/statistics.ts'
+import type { OpenData } from '../data/open.ts'
+
+/** What a report is made of. */
+export interface ReportParts {
+  readonly name: string
+  readonly seed: number
+  readonly data: OpenData
+  /** The resolved recipe, where there was one. */
+  readonly recipe?: Readonly<Record<string, unknown>>
+  readonly teacher: Variant
+  readonly variants: readonly Variant[]
+  readonly gates: readonly Gate[]
+}
+
+/** Adds to what was measured the time, the machine, the data's facts and the Pareto front. */
+export async function assembleReport({ data, ...parts }: ReportParts): Promise<Report> {
+  const { splits, facts, fingerprint } = data
+  return {
+    version: 1,
+    ...parts,
+    createdAt: new Date().toISOString(),
+    host: await describeHost(),
+    data: {
+      source: facts.source,
+      train: splits.train.size,
+      validation: splits.validation.size,
+      calibration: splits.calibration.size,
+      test: splits.test.size,
+      fingerprint,
+    },
+    classes: [...facts.classes],
+    pareto: paretoOf([parts.teacher, ...parts.variants]),
+  }
+}
+
+/** The variants that none is both more accurate and smaller than; one that failed is not among them. */
+const paretoOf = (variants: readonly Variant[]): string[] =>
+  paretoFront(
+    variants.flatMap(({ id, accuracy, sizeBytes, failed }) =>
+      accuracy && failed === undefined ? [{ id, value: accuracy.top1, cost: sizeBytes }] : [],
+    ),
+  )

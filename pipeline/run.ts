@@ -1,0 +1,180 @@
+// A run: the teacher, the stages, the benchmark, the report. What can be reused is found in the cache, what comes out
+// lies in the run's folder.
+import { join, relative } from 'node:path'
+import { benchmark } from '../benchmarks/benchmark.ts'
+import { renderReport } from '../benchmarks/report/render.ts'
+import type { Report, Variant } from '../benchmarks/report/report.ts'
+import { measureSize } from '../benchmarks/size.ts'
+import type { Subject } from '../benchmarks/subject.ts'
+import { messageOf, throwIfAborted } from '../base/errors.ts'
+import { workFolder } from './cache.ts'
+import type { RunEvent } from './events.ts'
+import { judgeGates } from './gates.ts'
+import { chooseFolder, type Output, openOutput } from './output.ts'
+import { assembleReport } from './report.ts'
+import { loadRecipe, type Prepared, prepare, type RunOptions } from './prepare.ts'
+import { type RecipeInput, teacherId } from './recipe.ts'
+import { type Finished, runStep, type Stored, type Task } from './step.ts'
+import { type Origin, stampRetention, variantFile, writeVariant } from './variants.ts'
+
+/**
+ * Runs a recipe, given as data or as the path of its file, and resolves to its report.
+ *
+ * The report, every variant and the events lie in the run's folder then. A missed gate is in the report, not an
+ * error; what the user can mend is a `UserError`, an aborted `signal` ends in `Interrupted`. Finished stages are kept
+ * in the cache, so that the same call goes on where one before it stopped.
+ *
+ * @example
+ * const report = await run('recipes/digits.yaml', { onEvent: (event) => console.log(event) })
+ */
+export async function run(
+  recipe: RecipeInput | string,
+  options: RunOptions = {},
+): Promise<Report> {
+  const loaded = loadRecipe(recipe, options.set)
+  const folder = chooseFolder(loaded.recipe, options.outFolder)
+  let output: Output | undefined
+  const emit = (event: RunEvent) => {
+    output?.record(event)
+    options.onEvent?.(event)
+  }
+  const prepared = await prepare(loaded, { ...options, onEvent: emit })
+  output = openOutput(loaded.recipe, folder)
+  try {
+    emit({ event: 'run-start', name: loaded.recipe.name, folder, steps: prepared.tasks.length })
+    const report = await runPrepared(prepared, output, emit)
+    emit({ event: 'run-done', folder, passed: report.gates.every(({ passed }) => passed) })
+    return report
+  } catch (thrown) {
+    recordFailure(output, thrown)
+    throw thrown
+  } finally {
+    output.close()
+  }
+}
+
+/** The disk may be full, and what stopped the run is more important than the record of it. */
+function recordFailure(output: Output, thrown: unknown): void {
+  try {
+    output.record({ event: 'run-failed', message: messageOf(thrown) })
+  } catch {
+    // The error that is thrown next says the same.
+  }
+}
+
+async function runPrepared(
+  prepared: Prepared,
+  output: Output,
+  emit: (event: RunEvent) => void,
+): Promise<Report> {
+  const { world, loaded } = prepared
+  const { folder } = output
+  const teacher = await makeTeacher(prepared, folder)
+  const subjects: Subject[] = []
+  const models = new Map<string, Stored>([[teacherId, teacher.stored]])
+  for (const task of prepared.tasks) {
+    const input = models.get(task.from)
+    if (!input) throw new Error(`internal: '${task.id}' comes before '${task.from}'`)
+    const finished = await runStep(task, input, teacher.stored, world)
+    models.set(task.id, finished)
+    const path = await writeVariant(
+      folder,
+      await finished.load(),
+      originOf(prepared, task.id, teacher.stored.hash),
+    )
+    subjects.push(subjectOf(task, task.from, finished, path))
+  }
+  throwIfAborted(world.signal)
+  emit({ event: 'benchmark-start', variants: subjects.length })
+  const { benchmark: measured, seed } = loaded.recipe
+  const results = await benchmark({
+    teacher: teacher.subject,
+    variants: subjects,
+    data: world.data.splits.test,
+    providers: measured.providers,
+    latency: measured.latency,
+    workFolder: workFolder(world.cacheFolder, `benchmark-${process.pid}`),
+    seed,
+    signal: world.signal,
+    onProgress: ({ done, what }) => emit({ event: 'benchmark-progress', done, what }),
+    log: (message) => emit({ event: 'log', message }),
+  })
+  const variants = await stampAll(folder, results.variants)
+  const { recipe } = loaded
+  const { teacher: measuredTeacher } = results
+  const report = await assembleReport({
+    name: recipe.name,
+    seed,
+    data: world.data,
+    recipe: { ...recipe },
+    teacher: measuredTeacher,
+    variants,
+    gates: judgeGates(recipe.benchmark.gates, { teacher: measuredTeacher, variants }),
+  })
+  for (const [name, content] of Object.entries(renderReport(report))) output.write(name, content)
+  return report
+}
+
+interface Teacher {
+  readonly stored: Stored
+  readonly subject: Subject
+}
+
+/** The teacher: trained first where the recipe says so, otherwise the file as it is. */
+async function makeTeacher(prepared: Prepared, folder: string): Promise<Teacher> {
+  const { origin, teacherTask, world, loaded } = prepared
+  if (teacherTask) {
+    const finished = await runStep(teacherTask, origin, origin, world)
+    const model = await finished.load()
+    const path = await writeVariant(folder, model, originOf(prepared, teacherId, finished.hash))
+    return { stored: finished, subject: subjectOf(teacherTask, null, finished, path) }
+  }
+  const { model } = loaded.recipe.teacher
+  if (!('file' in model)) throw new Error('internal: an architecture that is not trained')
+  const file = relative(folder, model.file).replaceAll('\\', '/')
+  const subject = { id: teacherId, stage: teacherId, from: null, path: model.file, file }
+  return { stored: origin, subject }
+}
+
+const originOf = (
+  { loaded: { written, recipe } }: Prepared,
+  variant: string,
+  teacherHash: string,
+): Origin => ({ variant, recipe: written, seed: recipe.seed, teacherHash })
+
+function subjectOf(
+  { id, options }: Task,
+  from: string | null,
+  { facts, epochSeconds }: Finished,
+  path: string,
+): Subject {
+  const { stage, ...stageOptions } = options
+  const epochs = facts.epochs?.map((record, index) => ({
+    ...record,
+    seconds: epochSeconds[index] ?? 0,
+  }))
+  return {
+    id,
+    stage,
+    from,
+    path,
+    file: variantFile(id),
+    stageOptions,
+    ...(epochs && { training: { epochs } }),
+  }
+}
+
+/** Writes the measured retention into the files, and what that did to their sizes into the results. */
+async function stampAll(folder: string, variants: readonly Variant[]): Promise<Variant[]> {
+  const stamped: Variant[] = []
+  for (const variant of variants) {
+    const { retention } = variant
+    const path = join(folder, variant.file)
+    stamped.push(
+      retention
+        ? { ...variant, ...(await measureSize(path, await stampRetention(path, retention.accuracy))) }
+        : variant,
+    )
+  }
+  return stamped
+}

@@ -1,0 +1,121 @@
+// Measuring what range each activation has on real samples. The wanted values become outputs of a copy of the model; where
+// only extremes are needed, they are reduced inside the graph, so that next to nothing leaves it.
+import { UserError } from '../../base/errors.ts'
+import { build } from '../../onnx/build.ts'
+import { cloneModel } from '../../onnx/clone.ts'
+import type { Model, Value } from '../../onnx/graph.ts'
+import { removeDeadNodes } from '../../onnx/passes/dead-nodes.ts'
+import { elements, sizeOf, tensorOf } from '../../onnx/tensor.ts'
+import { checkShape, type Samples } from '../../runtime/predict.ts'
+import { withSession } from '../../runtime/session.ts'
+import type { Range } from './arithmetic.ts'
+import {
+  type Calibrator,
+  type CalibratorName,
+  type CalibratorOptions,
+  calibrators,
+} from './calibrators.ts'
+
+/** How activations are measured. */
+export interface CalibrationOptions extends CalibratorOptions {
+  readonly method: CalibratorName
+  readonly threads: number
+  /** What error messages call the model. */
+  readonly where: string
+  /** Throws when the work is to be given up. */
+  readonly check: () => void
+  /** Told the share of the samples that are done, 0..1. */
+  readonly progress: (done: number) => void
+}
+
+/** Samples a run: many where only extremes come back, few where all activations do. */
+const batches = { extremes: 32, values: 8 } as const
+
+/**
+ * Measures the ranges of some values of a model, which has one float32 input, on samples.
+ *
+ * Values that are not finite, and samples that do not fit the model, are a {@link UserError}.
+ */
+export async function measureRanges(
+  model: Model,
+  values: readonly Value[],
+  samples: Samples,
+  options: CalibrationOptions,
+): Promise<ReadonlyMap<Value, Range>> {
+  // Each row of the table knows its own state; here it is only passed on.
+  const calibrator = calibrators[options.method] as Calibrator<unknown>
+  const { extremesSuffice } = calibrator
+  const { probe, outputs } = probeModel(model, values, extremesSuffice)
+  const states = values.map(() => calibrator.start())
+  const { where, threads } = options
+  await withSession(probe, { threads, where }, async (session) => {
+    const input = session.inputs[0]!
+    const fixed = checkShape(input, samples.shape, where)
+    if (fixed !== undefined && fixed > samples.size)
+      throw new UserError(
+        `${where}: its batch is larger than the calibration data: ${fixed} of ${samples.size} samples — use more samples`,
+      )
+    const batch = fixed ?? Math.min(samples.size, batches[extremesSuffice ? 'extremes' : 'values'])
+    const width = sizeOf(samples.shape)
+    const buffer = new Float32Array(batch * width)
+    for (let start = 0; start < samples.size; start += batch) {
+      options.check()
+      // The native call blocks; let timers and signals have their turn.
+      await new Promise(setImmediate)
+      // A fixed batch that the last samples do not fill takes some of those before once more: ranges do not mind.
+      const first = fixed === undefined ? start : Math.min(start, samples.size - fixed)
+      const count = Math.min(batch, samples.size - first)
+      for (let row = 0; row < count; row++) samples.read(first + row, buffer, row * width)
+      const feed = tensorOf('float32', [count, ...samples.shape], buffer.subarray(0, count * width))
+      const results = await session.run({ [input.name]: feed })
+      for (const [index, names] of outputs.entries())
+        for (const name of names)
+          states[index] = calibrator.observe(states[index], elements(results[name]!, 'float32'))
+      options.progress(Math.min(1, (start + batch) / samples.size))
+    }
+  })
+  return new Map(
+    values.map((value, index) => [
+      value,
+      checked(value, calibrator.range(states[index], options), where),
+    ]),
+  )
+}
+
+/** A copy of the model that gives the values, or the least and the greatest element of each. */
+function probeModel(
+  model: Model,
+  values: readonly Value[],
+  extremes: boolean,
+): { readonly probe: Model; readonly outputs: readonly (readonly string[])[] } {
+  const probe = cloneModel(model)
+  const { graph } = probe
+  const named = new Map(
+    [...graph.inputs, ...graph.nodes.flatMap((node) => node.outputs)].map((value) => [
+      value?.name,
+      value,
+    ]),
+  )
+  graph.outputs.length = 0
+  const g = build(graph)
+  const outputs = values.map(({ name }) => {
+    const value = named.get(name)
+    if (!value) throw new Error(`internal: no value '${name}'`)
+    const wanted = extremes
+      ? ['ReduceMin', 'ReduceMax'].flatMap((opType) =>
+          g.node(opType, [value], { attributes: { keepdims: 0 } }),
+        )
+      : [g.Identity(value)]
+    graph.outputs.push(...wanted)
+    return wanted.map((output) => output.name)
+  })
+  removeDeadNodes(graph)
+  return { probe, outputs }
+}
+
+function checked({ name }: Value, range: Range, where: string): Range {
+  if (Number.isFinite(range.min) && Number.isFinite(range.max)) return range
+  throw new UserError(
+    `${where}: '${name}' is not finite on the calibration data: ${range.min} … ${range.max} — check the data and its preprocessing`,
+  )
+}

@@ -1,0 +1,94 @@
+// What every scheme does before and after: a copy to work on, without what only costs time or bytes.
+
+import { UserError } from '../../base/errors.ts'
+import { type Selectable, select } from '../../base/selectors.ts'
+import { cloneModel } from '../../onnx/clone.ts'
+import { allNodes, type Graph, type Model, type Node, opsetOf } from '../../onnx/graph.ts'
+import { layerName } from '../../onnx/layers.ts'
+import { liftConstants } from '../../onnx/passes/constants.ts'
+import { removeDeadNodes } from '../../onnx/passes/dead-nodes.ts'
+import { foldBatchNormalization } from '../../onnx/passes/fold-batch-normalization.ts'
+import { removeIdentities } from '../../onnx/passes/identity.ts'
+import { upgradeOpset } from '../../onnx/passes/upgrade.ts'
+import { foldConstants } from '../../runtime/fold.ts'
+import { inferTypes } from '../../runtime/shapes.ts'
+import { rewriteForQuantization } from './rewrites.ts'
+
+/** DequantizeLinear has scales per channel since this opset. */
+const leastOpset = 13
+
+/** Operators that only quantized models have. */
+const quantizedOperators: ReadonlySet<string> = new Set([
+  'ConvInteger',
+  'DequantizeLinear',
+  'DynamicQuantizeLinear',
+  'MatMulInteger',
+  'QLinearConv',
+  'QLinearMatMul',
+  'QuantizeLinear',
+])
+
+/** A copy of a model that is the stage's own. */
+export interface Prepared {
+  readonly model: Model
+  /** Nodes that the user wants to stay float. */
+  readonly excluded: ReadonlySet<Node>
+}
+
+/**
+ * Copies a model and picks the excluded nodes in the copy.
+ *
+ * A model that is quantized already, and a selector that matches nothing, are a {@link UserError}.
+ */
+export function copyForQuantization(input: Model, exclude: readonly string[]): Prepared {
+  const model = cloneModel(input)
+  const { graph } = model
+  const found = [...allNodes(graph)].find((node) => quantizedOperators.has(node.opType))
+  if (found)
+    throw new UserError(
+      `the model is quantized already: it has ${found.opType} '${layerName(found)}' — quantize the float model`,
+    )
+  const items = graph.nodes.map((node): Selectable & { node: Node } => ({
+    name: layerName(node),
+    opType: node.opType,
+    node,
+  }))
+  return { model, excluded: new Set(select(items, exclude, 'exclude').map(({ node }) => node)) }
+}
+
+/** Folds what is constant and BatchNormalization, and brings layers into the form that integer kernels have. */
+export async function prepareForIntegers(
+  { model, excluded }: Prepared,
+  where: string,
+): Promise<void> {
+  const { graph } = model
+  upgradeOpset(model, Math.max(leastOpset, opsetOf(model)), where)
+  liftConstants(model)
+  removeIdentities(model)
+  await foldConstants(model, where)
+  foldBatchNormalization(graph)
+  rewriteForQuantization(graph, await inferTypes(model, { where }), excluded)
+  removeDeadNodes(graph)
+}
+
+/** Removes what is not needed to run: unused constants, what was known of values before, texts, long names. */
+export function compact(model: Model): void {
+  const { graph } = model
+  removeDeadNodes(graph)
+  graph.extra = undefined
+  const outputs = new Set(graph.outputs)
+  for (const node of graph.nodes) {
+    node.extra = undefined
+    for (const output of node.outputs) {
+      if (!output || outputs.has(output)) continue
+      output.type = undefined
+      output.extra = undefined
+      output.name = graph.uniqueName('v')
+    }
+  }
+  for (const subgraph of subgraphsOf(graph))
+    for (const node of subgraph.nodes) node.extra = undefined
+}
+
+const subgraphsOf = (graph: Graph): readonly Graph[] =>
+  [...allNodes(graph)].flatMap((node) => node.subgraphs)

@@ -1,0 +1,157 @@
+// Whether a quantized model still does what its input did: both are run on the same samples and compared.
+import { random } from '../../base/random.ts'
+import { UserError } from '../../base/errors.ts'
+import type { Model } from '../../onnx/graph.ts'
+import { byteLengthOf, elements, sizeOf, Tensor, tensorOf } from '../../onnx/tensor.ts'
+import { checkShape, type Samples } from '../../runtime/predict.ts'
+import { type Session, type ValueInfo, withSession } from '../../runtime/session.ts'
+
+/** How alike the outputs of two models are. */
+export interface Comparison {
+  /** Cosine similarity of the output where it is lowest, -1..1. */
+  readonly cosine: number
+  /** Share of samples with the same largest output, 0..1; there only for classifiers that were run on data. */
+  readonly agreement?: number
+  /** How many samples were compared. */
+  readonly samples: number
+}
+
+/** How models are compared. */
+export interface ComparisonOptions {
+  readonly threads: number
+  readonly seed: number
+  /** What error messages call the input and the result. */
+  readonly where: string
+}
+
+/** Samples that are compared at most. */
+const most = 64
+
+/** Below this agreement or cosine similarity a result is noise. */
+const noise = 0.5
+
+type Feeds = Readonly<Record<string, Tensor>>
+
+/**
+ * Compares the outputs of a model before and after; without samples on random inputs.
+ *
+ * A result that has numbers which are not finite where the input's were, or that is noise, is a {@link UserError}.
+ */
+export async function compareModels(
+  before: Model,
+  after: Model,
+  samples: Samples | undefined,
+  { threads, seed, where }: ComparisonOptions,
+): Promise<Comparison> {
+  return withSession(before, { threads, where }, (first) =>
+    withSession(after, { threads, where: `${where}: the result` }, async (second) => {
+      const sums = new Map<string, Sums>()
+      let same = 0
+      let count = 0
+      for (const feeds of samples ? dataFeeds(first, samples, where) : randomFeeds(first, seed)) {
+        const [expected, found] = [await first.run(feeds), await second.run(feeds)]
+        for (const { name, dtype } of first.outputs) {
+          if (dtype !== 'float32') continue
+          const sum = sums.get(name) ?? { product: 0, before: 0, after: 0 }
+          sums.set(name, sum)
+          accumulate(sum, expected[name]!, found[name]!, `${where}: the result's output '${name}'`)
+        }
+        const name = first.outputs[0]?.name ?? ''
+        same += agreeing(expected[name], found[name])
+        count += Object.values(feeds)[0]?.dims[0] ?? 1
+      }
+      const cosine = Math.min(1, ...[...sums.values()].map(cosineOf))
+      const { dtype, shape } = first.outputs[0] ?? {}
+      const classifies = dtype === 'float32' && shape?.length === 2 && shape[1] !== 1
+      const agreement = samples && classifies ? same / count : undefined
+      refuseNoise('agreement with the input model', agreement, where)
+      refuseNoise('cosine similarity to the outputs of the input model', cosine, where)
+      return { cosine, samples: count, ...(agreement !== undefined && { agreement }) }
+    }),
+  )
+}
+
+function refuseNoise(what: string, value: number | undefined, where: string): void {
+  if (value !== undefined && value < noise)
+    throw new UserError(
+      `${where}: the result is noise: ${what} ${value.toFixed(3)} — exclude sensitive layers, or use another scheme or calibration`,
+    )
+}
+
+interface Sums {
+  product: number
+  before: number
+  after: number
+}
+
+/** Adds up what the cosine similarity is made of; what was not finite before does not count. */
+function accumulate(sums: Sums, expected: Tensor, found: Tensor, where: string): void {
+  const [a, b] = [elements(expected, 'float32'), elements(found, 'float32')]
+  if (a.length !== b.length)
+    throw new UserError(
+      `${where} has another shape: [${found.dims.join(',')}] instead of [${expected.dims.join(',')}] — exclude the layers behind it`,
+    )
+  for (let index = 0; index < a.length; index++) {
+    if (!Number.isFinite(a[index])) continue
+    if (!Number.isFinite(b[index]))
+      throw new UserError(
+        `${where} is not finite: ${b[index]} — exclude the layers behind it, or use another scheme`,
+      )
+    sums.product += a[index]! * b[index]!
+    sums.before += a[index]! * a[index]!
+    sums.after += b[index]! * b[index]!
+  }
+}
+
+function cosineOf({ product, before, after }: Sums): number {
+  if (before === 0 || after === 0) return before === after ? 1 : 0
+  return product / Math.sqrt(before * after)
+}
+
+/** How many rows of two matrices have their largest element at the same place. */
+function agreeing(expected: Tensor | undefined, found: Tensor | undefined): number {
+  if (expected?.dtype !== 'float32' || found?.dtype !== 'float32' || expected.dims.length !== 2)
+    return 0
+  const [rows, width] = expected.dims as [number, number]
+  const [a, b] = [elements(expected, 'float32'), elements(found, 'float32')]
+  let same = 0
+  for (let row = 0; row < rows; row++)
+    if (largestOf(a, row, width) === largestOf(b, row, width)) same++
+  return same
+}
+
+function largestOf(values: Float32Array, row: number, width: number): number {
+  let best = 0
+  for (let column = 1; column < width; column++)
+    if (values[row * width + column]! > values[row * width + best]!) best = column
+  return best
+}
+
+/** The first samples, in batches that the model takes. */
+function* dataFeeds(session: Session, samples: Samples, where: string): Generator<Feeds> {
+  const input = session.inputs[0]!
+  const count = Math.min(samples.size, most)
+  const batch = checkShape(input, samples.shape, where) ?? count
+  const width = sizeOf(samples.shape)
+  for (let start = 0; start + batch <= Math.max(count, batch); start += batch) {
+    const values = new Float32Array(batch * width)
+    for (let row = 0; row < batch; row++)
+      samples.read((start + row) % samples.size, values, row * width)
+    yield { [input.name]: tensorOf('float32', [batch, ...samples.shape], values) }
+  }
+}
+
+/** One feed of random floats in -1..1 and of integers that are 0 or 1; free dimensions are 1. */
+function* randomFeeds(session: Session, seed: number): Generator<Feeds> {
+  const { uniform, integer } = random(seed, 'quantize', 'verify')
+  const fill = ({ dtype, shape }: ValueInfo): Tensor => {
+    const dims = shape.map((dim) => (typeof dim === 'number' ? dim : 1))
+    const size = sizeOf(dims)
+    if (dtype === 'float32')
+      return tensorOf('float32', dims, Array.from({ length: size }, () => 2 * uniform() - 1))
+    if (dtype === 'int64' || dtype === 'int32')
+      return tensorOf(dtype, dims, Array.from({ length: size }, () => integer(2)))
+    return new Tensor(dtype, dims, new Uint8Array(byteLengthOf(dtype, dims)))
+  }
+  yield Object.fromEntries(session.inputs.map((input) => [input.name, fill(input)]))
+}

@@ -1,0 +1,83 @@
+// What the teacher says about training samples: computed once and kept on disk, or asked anew where samples change.
+import { existsSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { makeFolder, writeAtomically } from '../base/files.ts'
+import { hashOf, sha256 } from '../base/hash.ts'
+import type { Dataset } from '../data/dataset.ts'
+import { cloneModel } from '../onnx/clone.ts'
+import type { Model } from '../onnx/graph.ts'
+import { removeDeadNodes } from '../onnx/passes/dead-nodes.ts'
+import { serializeModel } from '../onnx/save.ts'
+import { elements, tensorOf } from '../onnx/tensor.ts'
+import { predict } from '../runtime/predict.ts'
+import { openSession, type Session } from '../runtime/session.ts'
+import type { TrainingBatch } from '../train/loop.ts'
+import { logitsOf } from '../train/prepare.ts'
+import type { StageContext } from './stage.ts'
+
+/** A copy of a classifier that gives its logits instead of probabilities. */
+export function withLogits(model: Model): Model {
+  const copy = cloneModel(model)
+  const [output] = copy.graph.outputs
+  if (output) copy.graph.outputs.splice(0, copy.graph.outputs.length, logitsOf(output))
+  removeDeadNodes(copy.graph)
+  return copy
+}
+
+/** The teacher's logits by the index of a sample: read from disk if they are there, else computed and written. */
+export async function cachedLogits(
+  dataset: Dataset,
+  context: StageContext,
+): Promise<(batch: TrainingBatch) => Float32Array> {
+  const { teacher, shared, threads, provider, signal, log } = context
+  const model = serializeModel(withLogits(teacher))
+  const key = hashOf([sha256(model), dataset.fingerprint, threads, provider])
+  const path = join(shared, `teacher-${key}.f32`)
+  const bytes = dataset.size * dataset.classes.length * 4
+  let logits = readFloats(path, bytes)
+  if (!logits) {
+    log(`teacher answers ${dataset.size} training samples`)
+    const { outputs } = await predict(model, dataset, {
+      threads,
+      provider,
+      signal,
+      where: 'teacher',
+    })
+    makeFolder(shared)
+    writeAtomically(path, new Uint8Array(outputs.buffer, outputs.byteOffset, outputs.byteLength))
+    logits = outputs
+  }
+  const all = logits
+  const width = all.length / dataset.size
+  let rows = new Float32Array()
+  return ({ indices, size }) => {
+    if (rows.length !== size * width) rows = new Float32Array(size * width)
+    for (const [row, index] of indices.entries())
+      rows.set(all.subarray(index * width, (index + 1) * width), row * width)
+    return rows
+  }
+}
+
+/** The teacher itself, asked for exactly the batch that the student sees. */
+export async function onlineLogits(
+  context: StageContext,
+): Promise<{ logits: (batch: TrainingBatch) => Promise<Float32Array>; session: Session }> {
+  const { teacher, threads, provider, data } = context
+  const session = await openSession(withLogits(teacher), { threads, provider, where: 'teacher' })
+  const [input] = session.inputs
+  const [output] = session.outputs
+  const shape = data!.train.shape
+  const logits = async (batch: TrainingBatch) => {
+    const feed = tensorOf('float32', [batch.size, ...shape], batch.inputs)
+    const result = await session.run({ [input!.name]: feed }, [output!.name])
+    return elements(result[output!.name]!, 'float32')
+  }
+  return { logits, session }
+}
+
+/** The file's floats where it has the expected length. */
+function readFloats(path: string, bytes: number): Float32Array | undefined {
+  if (!existsSync(path)) return undefined
+  const content = Uint8Array.from(readFileSync(path))
+  return content.length === bytes ? new Float32Array(content.buffer) : undefined
+}

@@ -1,0 +1,19 @@
+// Training and fine-tuning on labels.
+import { z } from 'zod'
+import { defineStage } from './stage.ts'
+import { lossList, stageTrainingOptions, trainModel } from './training.ts'
+
+/** Trains a model on the data's labels (or on any other losses). */
+export const train = defineStage({
+  summary: 'Train or fine-tune a model on the labels of the data',
+  options: z.strictObject({
+    stage: z.literal('train'),
+    ...stageTrainingOptions,
+    losses: lossList
+      .default([{ loss: 'cross-entropy', weight: 1, labelSmoothing: 0 }])
+      .describe('Terms of the loss; their weighted sum is minimised.'),
+  }),
+  needsData: () => true,
+  passes: ({ epochs }) => 3 * epochs,
+  run: ({ model }, options, context) => trainModel(model, options, options.losses, context),
+})

@@ -1,0 +1,167 @@
+import { describe, expect, it } from '@jest/globals'
+import { parseHTML } from 'linkedom'
+import { parse } from 'yaml'
+import { escapeMarkdown } from '../../benchmarks/report/markdown.ts'
+import { renderReport } from '../../benchmarks/report/render.ts'
+import { checkReport } from '../../benchmarks/report/report.ts'
+import { buildSections, sections } from '../../benchmarks/report/sections.ts'
+import { hostileReport, reportFixture } from '../support/report-fixture.ts'
+
+const report = reportFixture()
+const files = renderReport(report)
+const page = parseHTML(files['report.html']).document
+const textOf = (selector: string) =>
+  (page.querySelector(selector)?.textContent ?? '').replace(/[\u202f\u00a0]/g, ' ')
+
+describe('renderReport', () => {
+  it('gives the same bytes for the same report', () => {
+    expect(renderReport(reportFixture())).toEqual(files)
+  })
+
+  it('writes the contract for programs', () => {
+    expect(checkReport(JSON.parse(files['report.json']))).toEqual(report)
+  })
+
+  it('refuses to write a report that breaks the contract', () => {
+    const broken = { ...report, teacher: { ...report.teacher, macs: Number.NaN } }
+    expect(() => renderReport(broken)).toThrow(/^internal: /)
+  })
+
+  it('shows every section in both documents, in the order of the table', () => {
+    const titles = Object.values(sections).map(({ title }) => title)
+    expect([...page.querySelectorAll('h2')].map((h2) => h2.textContent)).toEqual(titles)
+    const headings = [...files['report.md'].matchAll(/^## (.*)$/gm)].map(([, title]) => title)
+    // Plots are left to the page, and this section has nothing else.
+    expect(headings).toEqual(titles.filter((title) => title !== sections.tradeoffs.title))
+  })
+
+  it('survives the smallest report', () => {
+    const { recipe: _recipe, classes: _classes, ...rest } = report
+    const { training: _training, ...teacher } = report.teacher
+    const bare = {
+      ...rest,
+      teacher: { ...teacher, macs: null, providers: {}, calibrationError: null },
+      variants: [],
+      pareto: [],
+      gates: [],
+    }
+    const html = renderReport(bare)['report.html']
+    expect(html).toContain('The recipe sets no gates')
+    expect(html).not.toMatch(/NaN|Infinity|undefined/)
+    expect(buildSections(bare).map(({ id }) => id)).toEqual([
+      'verdict',
+      'gates',
+      'journey',
+      'reproduce',
+    ])
+  })
+
+  it('shows a variant that failed as no result', () => {
+    const failed = {
+      ...report.variants[2]!,
+      failed: 'its outputs are not finite',
+      accuracy: null,
+      retention: null,
+    }
+    const variants = report.variants.map((one) => (one.id === failed.id ? failed : one))
+    const { 'report.md': markdown } = renderReport({ ...report, variants })
+    expect(markdown).toContain('quantize is no result: its outputs are not finite')
+    expect(markdown).toMatch(/^\| quantize<br>.*\*\*failed\*\*/m)
+  })
+
+  it('marks an emulated GPU wherever its latency stands', () => {
+    const software = { available: true, software: true, p50Ms: 9, measurements: [] }
+    const emulated = <One extends typeof report.teacher>(one: One) => ({
+      ...one,
+      providers: { ...one.providers, webgpu: software },
+    })
+    const { 'report.md': markdown } = renderReport({
+      ...report,
+      teacher: emulated(report.teacher),
+      variants: report.variants.map(emulated),
+    })
+    expect(markdown).toContain('software GPU')
+    expect(markdown).toContain('on an emulated GPU: no measure of a real one')
+    expect(markdown).not.toContain('Fastest on webgpu')
+  })
+})
+
+describe('report.html', () => {
+  it('says the verdict, the gates and why a cell is empty', () => {
+    expect(textOf('.statement')).toContain("quantize keeps 98.9 % of the teacher's accuracy")
+    expect(textOf('#gates')).toContain('1 of 3 gates failed')
+    expect(textOf('#providers')).toContain('wasm failed for float16: the process ended with signal')
+    expect(textOf('#providers')).toContain('webgpu is not available: no adapter')
+    expect(textOf('#journey')).toContain('▲ 97.65 %')
+    expect(textOf('#verdict')).toContain('no significant difference (p = 0.052)')
+  })
+
+  it('loads and runs nothing', () => {
+    expect(files['report.html']).toContain(
+      "default-src 'none'; style-src 'unsafe-inline'; img-src data:",
+    )
+    expect(page.querySelectorAll('script, img, iframe, object, embed').length).toBe(0)
+    const links = [...page.querySelectorAll('[href], [src]')].map((one) => one.getAttribute('href'))
+    expect(links.filter((link) => !link?.startsWith('#'))).toEqual(['data:,'])
+    expect(files['report.html']).not.toMatch(/@import|url\(/)
+  })
+
+  it('names its tables and links its headings', () => {
+    for (const region of page.querySelectorAll('[aria-labelledby]')) {
+      const id = region.getAttribute('aria-labelledby')!
+      expect(page.getElementById(id)?.textContent).toBeTruthy()
+    }
+    for (const link of page.querySelectorAll('a')) {
+      expect(page.getElementById(link.getAttribute('href')!.slice(1))).not.toBeNull()
+    }
+    const ids = [...page.querySelectorAll('[id]')].map((one) => one.getAttribute('id'))
+    expect(new Set(ids).size).toBe(ids.length)
+  })
+
+  it('shows a recipe that can be read again', () => {
+    const code = page.querySelector('#reproduce pre')?.textContent ?? ''
+    expect(parse(code)).toEqual(report.recipe)
+  })
+})
+
+describe('hostile names', () => {
+  const hostile = renderReport(hostileReport())
+
+  it('stay text in the page', () => {
+    const { document } = parseHTML(hostile['report.html'])
+    expect(document.querySelectorAll('script, img').length).toBe(0)
+    expect(document.querySelector('h1')?.textContent).toContain('<script>alert(1)</script>')
+    expect(document.querySelectorAll('title')[0]?.textContent).toContain('</title>')
+    expect(hostile['report.html']).not.toContain('\u202e')
+  })
+
+  it('stay text in Markdown, cells and fences included', () => {
+    const markdown = hostile['report.md']
+    const [outside] = markdown.split('````yaml')
+    expect(outside).not.toMatch(/<(?!br>|details>|summary>|\/)/)
+    expect(outside).not.toContain('@octocat')
+    const rows = markdown.split('\n').filter((line) => line.startsWith('| '))
+    const cells = rows.map((row) => row.replace(/\\[\\|]/g, '').split('|').length)
+    const header = rows.findIndex((row) => row.startsWith('| Gate '))
+    expect(cells.slice(header, header + 5)).toEqual([7, 7, 7, 7, 7])
+    expect(markdown).toContain('````yaml')
+  })
+
+  it('never reach the command to paste', () => {
+    expect(hostile['report.md']).toContain('npx condense run recipe.yaml\n')
+  })
+})
+
+describe('escapeMarkdown', () => {
+  it.each([
+    ['a|b*c_d`e', 'a\\|b\\*c\\_d\\`e'],
+    ['- item', '\\- item'],
+    ['1. item', '1\\. item'],
+    ['98.5 of 100', '98.5 of 100'],
+    ['two\n\nlines', 'two lines'],
+    ['<b>&', '&lt;b&gt;&amp;'],
+    ['see https://x.test @you', 'see https://\u200bx.test @\u200byou'],
+  ])('makes %j safe', (text, expected) => {
+    expect(escapeMarkdown(text)).toBe(expected)
+  })
+})

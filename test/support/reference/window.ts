@@ -1,0 +1,133 @@
+// Reference evaluators of operators with a sliding window, of any rank, from ONNX's definitions.
+import type { Attributes } from '../../../onnx/build.ts'
+import {
+  at,
+  type Evaluator,
+  fill,
+  type NdArray,
+  numberOf,
+  numbersOf,
+  positions,
+  required,
+  sizeOf,
+} from './nd.ts'
+
+/** Where the windows lie; every list has one entry per spatial axis. */
+interface Window {
+  readonly output: readonly number[]
+  readonly begin: readonly number[]
+  readonly end: readonly number[]
+  readonly strides: readonly number[]
+  readonly dilations: readonly number[]
+}
+
+function windowOf(
+  attributes: Attributes,
+  size: readonly number[],
+  kernel: readonly number[],
+): Window {
+  const ones = size.map(() => 1)
+  const strides = numbersOf(attributes, 'strides', ones)
+  const dilations = numbersOf(attributes, 'dilations', ones)
+  const reach = kernel.map((cells, axis) => (cells - 1) * dilations[axis]! + 1)
+  const autoPad = attributes.auto_pad ?? 'NOTSET'
+  if (autoPad === 'SAME_UPPER' || autoPad === 'SAME_LOWER') {
+    const output = size.map((cells, axis) => Math.ceil(cells / strides[axis]!))
+    const total = size.map((cells, axis) =>
+      Math.max(0, (output[axis]! - 1) * strides[axis]! + reach[axis]! - cells),
+    )
+    const half = autoPad === 'SAME_UPPER' ? Math.floor : Math.ceil
+    const begin = total.map((pad) => half(pad / 2))
+    const end = total.map((pad, axis) => pad - begin[axis]!)
+    return { output, begin, end, strides, dilations }
+  }
+  const pads = numbersOf(attributes, 'pads', [...size, ...size].fill(0))
+  const [begin, end] = [pads.slice(0, size.length), pads.slice(size.length)]
+  const round = numberOf(attributes, 'ceil_mode', 0) ? Math.ceil : Math.floor
+  const output = size.map((cells, axis) => {
+    const room = cells + begin[axis]! + end[axis]! - reach[axis]!
+    const count = round(room / strides[axis]!) + 1
+    // A window that would begin in the padding behind is left out.
+    return (count - 1) * strides[axis]! >= cells + begin[axis]! ? count - 1 : count
+  })
+  return { output, begin, end, strides, dilations }
+}
+
+const cellOf = (window: Window, place: readonly number[], tap: readonly number[]): number[] =>
+  tap.map(
+    (step, axis) =>
+      place[axis]! * window.strides[axis]! - window.begin[axis]! + step * window.dilations[axis]!,
+  )
+
+const inside = (cell: readonly number[], size: readonly number[]): boolean =>
+  cell.every((index, axis) => index >= 0 && index < size[axis]!)
+
+const convolution: Evaluator = ([input, weight, bias], attributes) => {
+  const [x, w] = [required(input), required(weight)]
+  const [batch = 0, , ...size] = x.dims
+  const [outputs = 0, inputs = 0, ...kernel] = w.dims
+  const window = windowOf(attributes, size, kernel)
+  const group = numberOf(attributes, 'group', 1)
+  const taps = positions(kernel)
+  return fill([batch, outputs, ...window.output], ([n, o, ...place]) => {
+    let sum = bias?.data[o!] ?? 0
+    const first = Math.floor(o! / (outputs / group)) * inputs
+    for (const tap of taps) {
+      const cell = cellOf(window, place, tap)
+      if (!inside(cell, size)) continue
+      for (let c = 0; c < inputs; c++)
+        sum += at(x, [n!, first + c, ...cell]) * at(w, [o!, c, ...tap])
+    }
+    return sum
+  })
+}
+
+/** Pooling: what is made of the cells of a window, and of how many there are with padding and without. */
+const pooling =
+  (
+    reduce: (cells: readonly number[], padded: number, attributes: Attributes) => number,
+  ): Evaluator =>
+  ([input], attributes) => {
+    const x = required(input)
+    const [batch = 0, channels = 0, ...size] = x.dims
+    const kernel = numbersOf(attributes, 'kernel_shape', [])
+    const window = windowOf(attributes, size, kernel)
+    const taps = positions(kernel)
+    return fill([batch, channels, ...window.output], ([n, c, ...place]) => {
+      const cells = taps.map((tap) => cellOf(window, place, tap))
+      const padded = cells.filter((cell) =>
+        cell.every((index, axis) => index < size[axis]! + window.end[axis]!),
+      )
+      const values = cells
+        .filter((cell) => inside(cell, size))
+        .map((cell) => at(x, [n!, c!, ...cell]))
+      return reduce(values, padded.length, attributes)
+    })
+  }
+
+const sumOf = (values: Iterable<number>): number => {
+  let sum = 0
+  for (const value of values) sum += value
+  return sum
+}
+
+const globalAveragePool: Evaluator = ([input]) => {
+  const x: NdArray = required(input)
+  const [batch = 0, channels = 0, ...size] = x.dims
+  const cells = sizeOf(size)
+  return fill([batch, channels, ...size.map(() => 1)], ([n, c]) => {
+    const start = (n! * channels + c!) * cells
+    return sumOf(x.data.subarray(start, start + cells)) / cells
+  })
+}
+
+/** Evaluators by operator. */
+export const windows: Readonly<Record<string, Evaluator>> = {
+  AveragePool: pooling(
+    (cells, padded, attributes) =>
+      sumOf(cells) / (numberOf(attributes, 'count_include_pad', 0) ? padded : cells.length),
+  ),
+  Conv: convolution,
+  GlobalAveragePool: globalAveragePool,
+  MaxPool: pooling((cells) => Math.max(...cells)),
+}
