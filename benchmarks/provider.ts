@@ -41,48 +41,66 @@ export interface ProviderContext extends Omit<CellOptions, 'provider' | 'threads
 export async function measureProvider(
   findings: readonly Findings[],
   provider: ProviderName,
-  context: ProviderContext,
+  shared: ProviderContext,
   opened?: Cells,
 ): Promise<void> {
-  const { log, progress, signal } = context
-  throwIfAborted(signal)
-  progress(`${provider}: opening`, findings.length)
+  throwIfAborted(shared.signal)
+  shared.progress(`${provider}: opening`, findings.length)
   const availability = await providers[provider].available()
   if (!availability.available) {
-    log(`provider '${provider}' is not available: ${availability.reason}`)
+    shared.log(`provider '${provider}' is not available: ${availability.reason}`)
     for (const found of findings) markUnavailable(found, provider, availability.reason)
-    progress(`${provider}: not available`, findings.length * 3)
+    shared.progress(`${provider}: not available`, findings.length * 3)
     return
   }
-  const subjects = findings.map(({ subject }) => subject)
-  // A device does one thing at a time.
-  const concurrency = providers[provider].device === 'gpu' ? 1 : context.concurrency
-  const options = { ...context, provider, concurrency }
-  const cells = opened ?? (await openCells(subjects, { ...options, threads: 1 }))
-  try {
-    for (const found of findings) {
-      const cell = cells.get(found.subject.id)
-      if (isOpen(cell))
-        amend(found, provider, {
-          ...(availability.software && { software: true }),
-          peakMemoryBytes: cell.peakMemoryBytes,
-        })
-      else if (cell && found.failed === cell.message) markUnavailable(found, provider, cell.message)
-      else if (cell) fail(found, provider, cell.message, context)
+  const software = availability.software === true
+  const context = software ? { ...shared, ...softwareLimits(shared) } : shared
+  const withCells = async (threads: number, use: (cells: Cells) => Promise<void>) => {
+    const subjects = findings.map(({ subject }) => subject)
+    const given = threads === 1 ? opened : undefined
+    const cells = given ?? (await openCells(subjects, { ...context, provider, threads }))
+    try {
+      await use(cells)
+    } finally {
+      if (!given) await closeCells(cells)
     }
+  }
+  await withCells(1, async (cells) => {
+    for (const found of findings) begin(found, provider, software, cells, context)
+    // A device does one thing at a time.
+    const concurrency = providers[provider].device === 'gpu' ? 1 : context.concurrency
     await inParallel(findings, concurrency, (found) => check(found, provider, cells, context))
     await measureLatency(findings, provider, 1, cells, context)
-  } finally {
-    if (!opened) await closeCells(cells)
+  })
+  for (const threads of threadCounts(context.latency, provider).filter((count) => count > 1))
+    await withCells(threads, (cells) => measureLatency(findings, provider, threads, cells, context))
+}
+
+/** What is measured on a GPU that the CPU imitates, whose times mean nothing: few samples, and the headline alone. */
+function softwareLimits({ latency, agreementSamples }: ProviderContext) {
+  return {
+    agreementSamples: Math.min(agreementSamples, 64),
+    latency: { ...latency, batches: [1], seconds: latency.seconds / 2 },
   }
-  for (const threads of threadCounts(context.latency, provider).filter((count) => count > 1)) {
-    const pool = await openCells(subjects, { ...options, threads })
-    try {
-      await measureLatency(findings, provider, threads, pool, context)
-    } finally {
-      await closeCells(pool)
-    }
-  }
+}
+
+/** Notes whether a model could be opened on a provider. */
+function begin(
+  found: Findings,
+  provider: ProviderName,
+  software: boolean,
+  cells: Cells,
+  context: ProviderContext,
+): void {
+  const cell = cells.get(found.subject.id)
+  if (isOpen(cell))
+    amend(found, provider, {
+      ...(software && { software }),
+      peakMemoryBytes: cell.peakMemoryBytes,
+    })
+  // The reason why a model is no result has been told already.
+  else if (cell?.message === found.failed) markUnavailable(found, provider, found.failed ?? '')
+  else fail(found, provider, cell?.message ?? 'it was not opened', context)
 }
 
 /** The numbers of threads that are measured; 1 stands for itself and where the provider decides. */

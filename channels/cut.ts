@@ -1,5 +1,5 @@
 // Cutting channels out of a graph for good: weights get smaller, attributes and shapes follow.
-import { type ShapeOf, statedShape } from '../onnx/cost.ts'
+import { statedShape } from '../onnx/cost.ts'
 import type { Model, Node, Value } from '../onnx/graph.ts'
 import { Tensor } from '../onnx/tensor.ts'
 import type { Group } from './groups.ts'
@@ -34,26 +34,6 @@ export function cutChannels(model: Model, cuts: Cuts): void {
   for (const value of [...model.graph.initializers])
     if (value.users.size === 0 && !model.graph.outputs.includes(value))
       model.graph.initializers.delete(value)
-}
-
-/**
- * The shapes that values will have once so many channels of each group are cut, without cutting them.
- *
- * What a group's channels cost does not depend on which of them stay, so that costs can be counted in advance.
- */
-export function shapesAfter(counts: ReadonlyMap<Group, number>): ShapeOf {
-  const lost = new Map<Value, Map<number, number>>()
-  for (const [group, count] of counts)
-    for (const { place, indices } of group.parts) {
-      const axes = lost.get(place.value) ?? new Map<number, number>()
-      lost.set(place.value, axes)
-      axes.set(place.axis, (axes.get(place.axis) ?? 0) + count * indices[0]!.length)
-    }
-  return (value) => {
-    const shape = statedShape(value)
-    const axes = value && lost.get(value)
-    return axes ? shape?.map((size, axis) => size - (axes.get(axis) ?? 0)) : shape
-  }
 }
 
 /** Collects which indices of each axis go. */

@@ -110,33 +110,50 @@ const integerWeights: Readonly<Record<string, Readonly<Record<number, number | u
 
 const floats: ReadonlySet<string> = new Set(['float32', 'float64', 'float16', 'bfloat16'])
 
+/** A constant whose elements are parameters, as one of the nodes that use it sees it. */
+export interface Parameters {
+  readonly value: Value
+  readonly tensor: Tensor
+  readonly node: Node
+  /** Which input of the node it is. */
+  readonly input: number
+}
+
 /**
- * Counts the parameters of a model, and how many of them are not zero.
+ * The constants that hold the parameters of a model, each once however often it is used.
  *
- * A parameter is an element of a floating-point constant with at least one axis, or of an integer constant that is a
- * quantized weight or bias; each constant counts once however often it is used. Running statistics of
- * BatchNormalization, quantization scales and zero points, and settings (limits of Clip, scales of Resize) are not
- * parameters. A quantized weight is zero where it equals its zero point. Elements packed two to a byte inside a
- * uint8 tensor (MatMulNBits) are counted as elements, all of them as not zero.
+ * Those are floating-point constants with at least one axis, and integer constants that are quantized weights or
+ * biases. Running statistics of BatchNormalization, quantization scales and zero points, and settings (limits of
+ * Clip, scales of Resize) are none.
+ */
+export function parametersOf(model: Model): Parameters[] {
+  const seen = new Set<Tensor>()
+  const found: Parameters[] = []
+  for (const node of allNodes(model.graph))
+    for (const [input, value] of node.inputs.entries()) {
+      const tensor = constantOf(value)
+      if (!value || !tensor || seen.has(tensor) || !isParameter(node, input, tensor)) continue
+      seen.add(tensor)
+      found.push({ value, tensor, node, input })
+    }
+  return found
+}
+
+/**
+ * Counts the parameters of a model ({@link parametersOf}), and how many of them are not zero.
+ *
+ * A quantized weight is zero where it equals its zero point. Weights packed into bytes (MatMulNBits) are counted one
+ * by one, all of them as not zero.
  */
 export function countParameters(model: Model): { parameters: number; nonzero: number } {
-  const seen = new Set<Tensor>()
   let parameters = 0
   let nonzero = 0
-  for (const node of allNodes(model.graph))
-    for (const [index, input] of node.inputs.entries()) {
-      const tensor = constantOf(input)
-      if (!tensor || seen.has(tensor) || !isParameter(node, index, tensor)) continue
-      seen.add(tensor)
-      if (node.opType === 'MatMulNBits' && index === 1) {
-        const packed = node.number('N', 0) * node.number('K', 0)
-        parameters += packed
-        nonzero += packed
-        continue
-      }
-      parameters += tensor.size
-      nonzero += countNonzero(tensor, zeroPointOf(node, index))
-    }
+  for (const { node, input, tensor } of parametersOf(model)) {
+    const packed = node.opType === 'MatMulNBits' && input === 1
+    const size = packed ? node.number('N', 0) * node.number('K', 0) : tensor.size
+    parameters += size
+    nonzero += packed ? size : countNonzero(tensor, zeroPointOf(node, input))
+  }
   return { parameters, nonzero }
 }
 

@@ -9,15 +9,16 @@ import { sortNodes } from './order.ts'
 import {
   type AttributeProto,
   type GraphProto,
+  keepFields,
   type NodeProto,
-  omitFields,
   replaceFields,
   type SparseTensorProto,
   type TensorProto,
   type ValueInfoProto,
 } from './proto.ts'
+import { readSparseTensor } from './sparse-proto.ts'
 import type { Tensor } from './tensor.ts'
-import { inlineExternalData, readSparseTensor, readTensor } from './tensor-proto.ts'
+import { inlineExternalData, readTensor } from './tensor-proto.ts'
 import { readType } from './type-proto.ts'
 
 /** What a graph's `extra` holds: the message without what became nodes and values; value_info of other names. */
@@ -45,23 +46,18 @@ export function readGraph(message: GraphProto, origin: Origin, outer?: Scope): G
     node.output.map((name) => (name === '' ? undefined : declare(scope, name))),
   )
   const valueInfo = readValueInfo(message.valueInfo as ValueInfoProto[], scope)
-  for (const info of message.output as ValueInfoProto[]) graph.outputs.push(readOutput(info, scope))
+  const inputs = new Set(graph.inputs)
+  for (const info of message.output as ValueInfoProto[])
+    graph.outputs.push(readOutput(info, scope, inputs))
   for (const [index, node] of nodes.entries())
     graph.add(readNode(node, outputs[index] ?? [], scope, origin))
   sortNodes(graph)
-  const extra: GraphExtra = replaceFields(omitFields(message, becomeObjects), { valueInfo })
+  const extra: GraphExtra = replaceFields(keepFields(message, keptFields), { valueInfo })
   graph.extra = extra
   return graph
 }
 
-const becomeObjects = [
-  'node',
-  'name',
-  'initializer',
-  'sparseInitializer',
-  'input',
-  'output',
-] as const
+const keptFields = ['docString', 'quantizationAnnotation', 'metadataProps'] as const
 
 function declare(scope: Scope, name: string, type?: ValueType, extra?: unknown): Value {
   if (name === '') throw invalid('a graph input or initializer has no name')
@@ -97,11 +93,11 @@ function readValueInfo(infos: readonly ValueInfoProto[], scope: Scope): ValueInf
   })
 }
 
-function readOutput(info: ValueInfoProto, scope: Scope): Value {
+function readOutput(info: ValueInfoProto, scope: Scope, inputs: ReadonlySet<Value>): Value {
   const value = find(info.name, scope)
   if (!value) throw invalid(`the graph output ${quote(info.name)} is made by nothing`)
   const isLocal = scope.values.get(info.name) === value
-  if (isLocal && !scope.graph.inputs.includes(value)) {
+  if (isLocal && !inputs.has(value)) {
     value.type = readType(info.type) ?? value.type
     value.extra = info
   }
@@ -144,7 +140,7 @@ function readNode(
     name: message.name,
     domain: standardDomain(message.domain),
     attributes,
-    extra: omitFields(message, ['input', 'output', 'name', 'opType', 'domain', 'attribute']),
+    extra: keepFields(message, ['docString', 'overload', 'metadataProps']),
   })
 }
 

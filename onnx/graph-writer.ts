@@ -9,7 +9,8 @@ import {
   type SparseTensorProto,
   type TensorProto,
 } from './proto.ts'
-import { type Placement, writeSparseTensor, writeTensor } from './tensor-proto.ts'
+import { writeSparseTensor } from './sparse-proto.ts'
+import { type Placement, writeTensor } from './tensor-proto.ts'
 import { writeValueInfo } from './type-proto.ts'
 
 /** Writes a graph and its subgraphs; `place` says which tensors go into another file. */

@@ -11,10 +11,10 @@ import { invalid } from './invalid.ts'
 import {
   decodeModel,
   type GraphProto,
+  keepFields,
   type ModelProto,
   numberOf,
   type OperatorSetIdProto,
-  omitFields,
   type StringStringEntryProto,
 } from './proto.ts'
 import { inlineExternalData } from './tensor-proto.ts'
@@ -67,7 +67,7 @@ function readModel(message: ModelProto, origin: Origin): Model {
   if (opsets.size === 0) throw invalid('it says no operator set (opset_import)')
   for (const kept of [...message.functions, ...message.trainingInfo])
     inlineExternalData(kept, origin)
-  const extra: ModelExtra = omitFields(message, ['graph'])
+  const extra: ModelExtra = keepFields(message, keptFields)
   return {
     // The decoder fills in what `Partial` says may be missing.
     graph: readGraph(message.graph as GraphProto, origin),
@@ -79,6 +79,17 @@ function readModel(message: ModelProto, origin: Origin): Model {
     extra,
   }
 }
+
+const keptFields = [
+  'producerName',
+  'producerVersion',
+  'domain',
+  'modelVersion',
+  'docString',
+  'metadataProps',
+  'trainingInfo',
+  'functions',
+] as const
 
 /** The largest file that protobuf allows, in bytes. */
 export const largestFile = 2 ** 31 - 1

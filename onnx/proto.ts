@@ -97,6 +97,8 @@ export interface NodeProto {
   attribute: readonly Partial<AttributeProto>[]
   docString: string
   domain: string
+  overload: string
+  metadataProps: readonly StringStringEntryProto[]
 }
 
 /** Which values quantize a tensor. */
@@ -116,6 +118,7 @@ export interface GraphProto {
   valueInfo: readonly Partial<ValueInfoProto>[]
   quantizationAnnotation: readonly TensorAnnotation[]
   sparseInitializer: readonly Partial<SparseTensorProto>[]
+  metadataProps: readonly StringStringEntryProto[]
 }
 
 /** The version of a domain's operators. */
@@ -130,6 +133,7 @@ export interface ModelProto {
   producerName: string
   producerVersion: string
   domain: string
+  modelVersion: Int64 | number
   docString: string
   graph: Partial<GraphProto> | null
   opsetImport: readonly Partial<OperatorSetIdProto>[]
@@ -256,14 +260,18 @@ function unknownFields(message: object | undefined): object {
   return $unknowns ? { $unknowns } : {}
 }
 
-/** A message without some fields; fields outside the schema come along. */
-export function omitFields<Message extends object>(
+/** Those fields of a message that are there, of those named; fields outside the schema come along. */
+export function keepFields<Message extends object>(
   message: Message,
   names: readonly (keyof Message & string)[],
 ): Partial<Message> {
-  const dropped: readonly string[] = names
-  const kept = Object.entries(message).filter(([name]) => !dropped.includes(name))
-  return { ...Object.fromEntries(kept), ...unknownFields(message) } as Partial<Message>
+  const kept: Partial<Message> = { ...unknownFields(message) }
+  for (const name of names) {
+    const field = message[name]
+    if (Object.hasOwn(message, name) && !(Array.isArray(field) && field.length === 0))
+      kept[name] = field
+  }
+  return kept
 }
 
 /** Any int64 field as a number; beyond 2^53 it is the nearest double. */

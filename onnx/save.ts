@@ -74,7 +74,7 @@ function placeTensors(model: Model, location: string) {
   }
   function* pieces(): Generator<Uint8Array> {
     for (const tensor of offsets.keys()) {
-      yield tensor.bytes
+      yield tensor.freshBytes()
       yield new Uint8Array(-tensor.byteLength & (page - 1))
     }
   }
@@ -103,13 +103,9 @@ const lengthOf = (pieces: readonly Uint8Array[]): number =>
 function writeModel(model: Model, place: Placement): Partial<ModelProto> {
   // `extra` of a model is set by the reader alone.
   const extra = model.extra as ModelExtra | undefined
+  const entries = new Map(extra?.metadataProps?.map((entry) => [entry.key, entry]))
   const entryOf = ([key, value]: [string, string]): Partial<StringStringEntryProto> =>
-    replaceFields<StringStringEntryProto>(
-      extra?.metadataProps?.find((entry) => entry.key === key) as
-        | StringStringEntryProto
-        | undefined,
-      { key, value },
-    )
+    replaceFields<StringStringEntryProto>(entries.get(key), { key, value })
   return replaceFields<ModelProto>(extra, {
     irVersion: model.irVersion,
     opsetImport: [...model.opsets].map(([domain, version]) => ({

@@ -1,42 +1,20 @@
-// TensorProto and SparseTensorProto to and from tensors. Whatever form the content has in the file (raw data, typed
+// TensorProto to and from tensors. Whatever form the content has in the file (raw data, typed
 // fields, another file), in a tensor it has the layout of raw data.
 import { externalContent, type Origin } from './external.ts'
 import { invalid, quote } from './invalid.ts'
 import {
   type Int64,
+  keepFields,
   numberOf,
-  omitFields,
   replaceFields,
   type SparseTensorProto,
   type StringStringEntryProto,
   type TensorProto,
 } from './proto.ts'
-import {
-  byteLengthOf,
-  type DataType,
-  dataTypeOf,
-  dataTypes,
-  elements,
-  sizeOf,
-  Tensor,
-} from './tensor.ts'
-
-const contentFields = [
-  'dims',
-  'dataType',
-  'floatData',
-  'int32Data',
-  'stringData',
-  'int64Data',
-  'rawData',
-  'doubleData',
-  'uint64Data',
-  'externalData',
-  'dataLocation',
-] as const
+import { byteLengthOf, type DataType, dataTypeOf, dataTypes, sizeOf, Tensor } from './tensor.ts'
 
 /** What a tensor's `extra` holds: the message it was read from, without the content of a dense one. */
-type TensorExtra =
+export type TensorExtra =
   | { readonly form: 'dense'; readonly message: Partial<TensorProto> }
   | { readonly form: 'sparse'; readonly message: Partial<SparseTensorProto> }
 
@@ -60,10 +38,11 @@ export function readTensor(message: TensorProto, origin: Origin): Tensor {
       extra,
     })
   const bytes = message.rawData.length > 0 ? message.rawData : readTyped(message, dtype, byteLength)
-  if (bytes?.length !== byteLength)
-    throw invalid(
-      `${name} has ${bytes?.length ?? 'damaged'} bytes, but ${dtype} [${dims.join(',')}] needs ${byteLength}`,
-    )
+  if (bytes?.length !== byteLength) {
+    const there = bytes ? `${bytes.length} bytes` : 'another number of elements'
+    const needed = `${dtype} [${dims.join(',')}] needs ${byteLength} bytes`
+    throw invalid(`${name} has ${there}, but ${needed}`)
+  }
   return new Tensor(dtype, dims, bytes, { extra })
 }
 
@@ -71,13 +50,14 @@ export function readTensor(message: TensorProto, origin: Origin): Tensor {
 export const externalLocation = 1
 
 function withoutContent(message: TensorProto): Partial<TensorProto> {
-  const kept = omitFields(message, contentFields)
+  const kept = keepFields(message, ['name', 'docString', 'metadataProps'])
   const tags = Object.values(unpackedTags)
   const $unknowns = kept.$unknowns?.filter((bytes) => !tags.includes(bytes[0] ?? 0))
   return $unknowns ? { ...kept, $unknowns } : kept
 }
 
-function readDims(dims: readonly (Int64 | number)[], name: string): number[] {
+/** Sizes of a shape that can be: whole, not negative, and few enough for a byte count. */
+export function readDims(dims: readonly (Int64 | number)[], name: string): number[] {
   const sizes = dims.map(numberOf)
   let bits = 128
   for (const size of sizes) {
@@ -167,75 +147,6 @@ function readVarints(
     low = high = shift = 0
   }
   return offset === byteLength && shift === 0 ? bytes : undefined
-}
-
-/** Largest dense form of a sparse tensor that is made, in bytes: a few bytes of a file can ask for any size. */
-const largestDense = 2 ** 31
-
-/** Reads a sparse tensor as the dense one it stands for, made when its bytes are asked for. */
-export function readSparseTensor(message: SparseTensorProto, origin: Origin): Tensor {
-  if (!message.values || !message.indices)
-    throw invalid('a sparse tensor has no values or no indices')
-  const values = readTensor(message.values, origin)
-  const indices = readTensor(message.indices, origin)
-  const name = `sparse tensor ${quote(message.values.name)}`
-  const dims = readDims(message.dims, name)
-  const width = dataTypes[values.dtype].bits / 8
-  const count = values.size
-  const linear = indices.dims.length === 1
-  const [entries, axes = 1] = indices.dims
-  if (width < 1 || byteLengthOf(values.dtype, dims) > largestDense)
-    throw invalid(`${name} cannot be made dense: ${values.dtype} [${dims.join(',')}]`)
-  if (indices.dtype !== 'int64' || entries !== count || !(linear || axes === dims.length))
-    throw invalid(`${name} has indices that do not fit its values`)
-  const offsets = linear
-    ? Float64Array.from(elements(indices, 'int64'), Number)
-    : flatOffsets(Float64Array.from(elements(indices, 'int64'), Number), dims)
-  const size = sizeOf(dims)
-  if (offsets.some((offset) => !(offset >= 0 && offset < size)))
-    throw invalid(`${name} has indices outside its shape [${dims.join(',')}]`)
-  // Only now: written again, the message must not refer to another file.
-  inlineExternalData(message, origin)
-  const extra: TensorExtra = { form: 'sparse', message }
-  return new Tensor(values.dtype, dims, () => scatter(values.bytes, offsets, width, size), {
-    extra,
-  })
-}
-
-/** Row-major offsets of coordinates `[count, rank]`; NaN where one is outside its axis. */
-function flatOffsets(coordinates: Float64Array, dims: readonly number[]): Float64Array {
-  return Float64Array.from({ length: coordinates.length / dims.length }, (_, row) =>
-    dims.reduce((offset, size, axis) => {
-      const index = coordinates[row * dims.length + axis]!
-      return index >= 0 && index < size ? offset * size + index : Number.NaN
-    }, 0),
-  )
-}
-
-function scatter(
-  values: Uint8Array,
-  offsets: Float64Array,
-  width: number,
-  size: number,
-): Uint8Array {
-  const dense = new Uint8Array(size * width)
-  for (const [index, offset] of offsets.entries())
-    dense.set(values.subarray(index * width, (index + 1) * width), offset * width)
-  return dense
-}
-
-/** The sparse message that a tensor was read from, under a name; undefined for dense tensors. */
-export function writeSparseTensor(
-  tensor: Tensor,
-  name: string,
-): Partial<SparseTensorProto> | undefined {
-  // `extra` of a tensor is set by this file alone.
-  const extra = tensor.extra as TensorExtra | undefined
-  if (extra?.form !== 'sparse') return undefined
-  const { values } = extra.message
-  return replaceFields<SparseTensorProto>(extra.message as SparseTensorProto, {
-    values: replaceFields(values ?? undefined, { name }) as TensorProto,
-  })
 }
 
 /** Where the bytes of large tensors were put; undefined for tensors that stay in the model's file. */

@@ -50,7 +50,7 @@ export const byteLengthOf = (dtype: DataType, dims: readonly number[]): number =
 
 /**
  * An immutable tensor. Its content may be a function that makes the bytes (reads another file, say): they are made
- * when asked for and may be forgotten and made again, so that a large model is never in memory as a whole.
+ * when asked for, and may be forgotten and made again later, so that a large model need not be in memory as a whole.
  */
 export class Tensor {
   readonly dtype: DataType
@@ -81,6 +81,11 @@ export class Tensor {
     const bytes = this.#made?.deref() ?? this.#content()
     this.#made = new WeakRef(bytes)
     return bytes
+  }
+
+  /** The elements, made anew where they are made at all: for a walk over a large model that keeps none of them. */
+  freshBytes(): Uint8Array {
+    return typeof this.#content === 'function' ? this.#content() : this.#content
   }
 
   /** The number of elements. */
@@ -156,8 +161,18 @@ export function tensorOf(
 }
 
 function arrayFrom(dtype: ArrayType, values: readonly number[]): ArrayBufferView {
-  if (dtype === 'int64') return BigInt64Array.from(values, BigInt)
+  if (dtype === 'int64') return BigInt64Array.from(values, saturated)
   if (dtype === 'uint64') return BigUint64Array.from(values, BigInt)
   const type = arrays[dtype] as unknown as { from(values: readonly number[]): ArrayBufferView }
   return type.from(values)
+}
+
+/** INT64_MAX and INT64_MIN have no exact neighbours among plain numbers: 2^63 and beyond mean the limit. */
+function saturated(value: number): bigint {
+  const integer = BigInt(value)
+  return BigInt.asIntN(64, integer) === integer
+    ? integer
+    : value > 0
+      ? 2n ** 63n - 1n
+      : -(2n ** 63n)
 }

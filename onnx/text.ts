@@ -56,9 +56,9 @@ function nodeLines(node: Node): string[] {
 
 const valueLabel = (value: Value | undefined): string => (value ? label(value.name) : '_')
 
-/** Names as they are where they cannot be mistaken, otherwise in quotes. */
+/** Names as they are where they cannot be mistaken (`_` is an omitted value), otherwise in quotes. */
 const label = (name: string): string =>
-  /^[^\s,()[\]="'_][^\s,()[\]="']*$|^_[^\s,()[\]="']+$/.test(name) ? name : JSON.stringify(name)
+  /^[^\s\p{C},()[\]="']+$/u.test(name) && name !== '_' ? name : JSON.stringify(name)
 
 function typeText(type: ValueType | undefined): string {
   if (!type) return '?'

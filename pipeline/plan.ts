@@ -1,11 +1,13 @@
 // What a run would do: which steps, which of them are in the cache, how long the rest takes and how much disk.
 import { existsSync } from 'node:fs'
+import type { OpenData } from '../data/open.ts'
+import { openSource } from '../models/source.ts'
 import { findEntry, listEntries } from './cache.ts'
-import { assumedThroughput, estimate, workOf } from './cost.ts'
+import { assumedThroughput, estimate, modelsIn, workOf } from './cost.ts'
 import { chooseFolder } from './output.ts'
 import { loadRecipe, type Prepared, prepare, type RunOptions } from './prepare.ts'
 import { type RecipeInput, teacherId } from './recipe.ts'
-import { keyOf, type Stored, sizeOfModelFile, storedFile, type Task } from './step.ts'
+import { keyOf, type Stored, sizeOfModelFile, storedFile, storedModel, type Task } from './step.ts'
 
 /** One step as it is planned. */
 export interface PlannedStep {
@@ -113,11 +115,22 @@ async function planStep(
   const work = await workOf(task, await input.like.load(), data.splits, seed)
   const finished = existsSync(cacheFolder) ? listEntries(cacheFolder) : []
   const expected = estimate(place.stage, work ?? 0, environment.threads, finished)
-  const { sizeBytes } = input
+  const like = (await namedModel(task.options, data, seed)) ?? input.like
+  const sizeBytes = like === input.like ? input.sizeBytes : await sizeOf(like)
   return {
     step: { ...place, cached: false, ...expected, sizeBytes },
-    result: { stored: undefined, like: input.like, sizeBytes },
+    result: { stored: undefined, like, sizeBytes },
   }
+}
+
+/** The model that a stage works on instead of its input, as the student of distillation. */
+async function namedModel(
+  options: object,
+  { facts: { shape, classes } }: OpenData,
+  seed: number,
+): Promise<Stored | undefined> {
+  const source = modelsIn(options)[0]?.[1]
+  return source && storedModel(await openSource(source, { shape, classes: classes.length, seed }))
 }
 
 /** Bytes that a model takes in memory are near enough to those that it takes on disk. */

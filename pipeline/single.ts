@@ -1,6 +1,5 @@
 // Without a recipe: one stage for one file, and the benchmark for some files.
-import { join, relative } from 'node:path'
-import { dirname, resolve } from 'node:path'
+import { dirname, relative, resolve } from 'node:path'
 import type { z } from 'zod'
 import { UserError } from '../base/errors.ts'
 import { makeFolder } from '../base/files.ts'

@@ -38,7 +38,7 @@ async function loadWebAssembly(threads: number): Promise<Engine> {
   return engine
 }
 
-/** The packages of ONNX Runtime that know which providers their native library was built with. */
+/** The providers that onnxruntime-node's native library was built with, by its own names. */
 export async function bundledProviders(): Promise<ReadonlySet<string>> {
   const { listSupportedBackends } = await import('onnxruntime-node')
   return new Set(

@@ -4,10 +4,6 @@ import { messageOf, UserError } from '../base/errors.ts'
 /** What to do about a failure, by what ONNX Runtime says of it. */
 const advice: readonly (readonly [says: RegExp, todo: string])[] = [
   [
-    /find an implementation for \w+\([1-6]\)/i,
-    'the operator set is older than 7: export the model again with opset 13 or newer',
-  ],
-  [
     /protobuf parsing failed/i,
     'the file is no ONNX model or is damaged: export or download it again',
   ],
@@ -27,14 +23,26 @@ const advice: readonly (readonly [says: RegExp, todo: string])[] = [
   [/external data|data file/i, 'put the external data file back beside the model'],
 ]
 
-/** Why a model cannot be opened, as a {@link UserError}. */
-export function explainOpening(where: string, version: string, thrown: unknown): UserError {
+/** The oldest operator set that ONNX Runtime promises to run. */
+const oldestOpset = 7
+
+/** Why a model cannot be opened, as a {@link UserError}; `opset` is the model's, where it is known. */
+export function explainOpening(
+  where: string,
+  version: string,
+  thrown: unknown,
+  opset = oldestOpset,
+): UserError {
   if (thrown instanceof UserError) return thrown
   const reason = shorten(messageOf(thrown))
-  const todo = advice.find(([says]) => says.test(reason))?.[1]
+  const todo =
+    opset < oldestOpset
+      ? `its opset is ${opset}, the oldest that runs is ${oldestOpset}: export the model again with opset 13 or newer`
+      : (advice.find(([says]) => says.test(reason))?.[1] ??
+        'check the model with the tool that exported it')
   const [major, minor] = version.split('.')
   return new UserError(
-    `${where}: ONNX Runtime ${major}.${minor} cannot run it: ${reason} — ${todo ?? 'check the model with the tool that exported it'}`,
+    `${where}: ONNX Runtime ${major}.${minor} cannot run it: ${reason} — ${todo}`,
     { cause: thrown },
   )
 }

@@ -3,8 +3,8 @@ import { accessSync, constants, statSync } from 'node:fs'
 import type { InferenceSession } from 'onnxruntime-node'
 import { UserError } from '../base/errors.ts'
 import { explainFileError } from '../base/files.ts'
-import type { Dim, Model } from '../onnx/graph.ts'
-import { loadModel } from '../onnx/load.ts'
+import { type Dim, type Model, opsetOf } from '../onnx/graph.ts'
+import { loadModel, parseModel } from '../onnx/load.ts'
 import { serializeModel } from '../onnx/save.ts'
 import type { DataType, Tensor } from '../onnx/tensor.ts'
 import { type Engine, loadEngine } from './engine.ts'
@@ -98,7 +98,7 @@ export async function openSession(
       profiles: profile !== undefined,
     })
   } catch (thrown) {
-    throw explainOpening(where, engine.env.versions.common, thrown)
+    throw explainOpening(where, engine.env.versions.common, thrown, await opsetIn(model))
   }
 }
 
@@ -136,6 +136,17 @@ async function contentFor(
   if (model instanceof Uint8Array) return model
   if (typeof model === 'string') return files ? model : serializeModel(await loadModel(model))
   return serializeModel(model)
+}
+
+/** The opset of a model that failed to open; undefined where even that cannot be read. */
+async function opsetIn(model: Model | Uint8Array | string): Promise<number | undefined> {
+  try {
+    if (model instanceof Uint8Array) return opsetOf(parseModel(model))
+    return opsetOf(typeof model === 'string' ? await loadModel(model) : model)
+  } catch (thrown) {
+    if (thrown instanceof UserError) return undefined
+    throw thrown
+  }
 }
 
 const create = (

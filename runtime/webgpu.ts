@@ -4,8 +4,6 @@ import { execFile } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { delimiter, dirname, join } from 'node:path'
-import { newModel } from '../onnx/build.ts'
-import { serializeModel } from '../onnx/save.ts'
 import type { Availability } from './providers.ts'
 
 /** Where Debian's chromium puts SwiftShader, a Vulkan driver that runs on the CPU. */
@@ -37,7 +35,7 @@ let probed: Promise<Availability> | undefined
 
 /** Runs a graph of one node on WebGPU, once a process; waits a minute at most. */
 export function probeWebgpu(): Promise<Availability> {
-  probed ??= probe()
+  probed ??= tryWebgpu(gpuEnvironment())
   return probed
 }
 
@@ -50,14 +48,11 @@ InferenceSession.create(Buffer.from(process.argv[2], 'base64'), options)
   .catch((error) => process.stderr.write(error.message))
 `
 
-function probe(): Promise<Availability> {
-  const { model, g } = newModel('probe')
-  const x = g.input('x', { dtype: 'float32', shape: [4] })
-  g.output('y', g.Mul(x, x), { dtype: 'float32', shape: [4] })
+/** The same anew, in a given environment. */
+export async function tryWebgpu(environment: NodeJS.ProcessEnv): Promise<Availability> {
   const packagePath = createRequire(import.meta.url).resolve('onnxruntime-node')
-  const content = Buffer.from(serializeModel(model)).toString('base64')
-  const environment = gpuEnvironment()
-  return new Promise((resolve) => {
+  const content = Buffer.from(await squareModel()).toString('base64')
+  return await new Promise((resolve) => {
     execFile(
       process.execPath,
       ['-e', script, packagePath, content],
@@ -70,6 +65,16 @@ function probe(): Promise<Availability> {
       },
     )
   })
+}
+
+/** y = x * x. What writes models is loaded here: the table of providers is read where no model is. */
+async function squareModel(): Promise<Uint8Array> {
+  const { newModel } = await import('../onnx/build.ts')
+  const { serializeModel } = await import('../onnx/save.ts')
+  const { model, g } = newModel('probe')
+  const x = g.input('x', { dtype: 'float32', shape: [4] })
+  g.output('y', g.Mul(x, x), { dtype: 'float32', shape: [4] })
+  return serializeModel(model)
 }
 
 const softwareHint =

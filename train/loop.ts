@@ -278,7 +278,11 @@ class Training {
   }
 
   #resume(checkpoint: Checkpoint<TrainingFacts> | undefined): void {
-    if (!checkpoint) return
+    // One of another model counts as none.
+    const fits = Object.entries(this.#sides[this.#current]).every(
+      ([name, { length }]) => checkpoint?.vectors[name]?.length === length,
+    )
+    if (!checkpoint || !fits) return
     this.#records = [...checkpoint.facts.records]
     this.#bestEpoch = checkpoint.facts.bestEpoch
     for (const [name, vector] of Object.entries(this.#sides[this.#current]))

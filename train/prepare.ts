@@ -7,7 +7,7 @@ import { liftConstants } from '../onnx/passes/constants.ts'
 import { removeDeadNodes } from '../onnx/passes/dead-nodes.ts'
 import { newestOpset, upgradeOpset } from '../onnx/passes/upgrade.ts'
 import { foldConstants } from '../runtime/fold.ts'
-import { fixDims } from '../runtime/shapes.ts'
+import { fixDims, inferShapes } from '../runtime/shapes.ts'
 
 /** A copy of a model in which rules may be applied, with its input and its logits. */
 export interface Prepared {
@@ -28,7 +28,9 @@ export async function prepare(model: Model, batch: number, where = 'model'): Pro
   upgradeOpset(copy, newestOpset, where)
   liftConstants(copy)
   fixDims(copy, { batch })
-  await foldConstants(copy)
+  // Shapes that are known turn Shape nodes, and what is computed from them, into constants.
+  await inferShapes(copy)
+  await foldConstants(copy, where)
   removeDeadNodes(copy.graph)
   const feeds = copy.graph.feeds
   const [input] = feeds

@@ -198,10 +198,13 @@ function writeUpdate(step: Differentiated, weights: FlatVector, options: UpdateO
     .map((_, index) => g.input(`hyper${index}`, scalar))
 
   let gradient = pack(g, step.gradients)
-  const mask = flatMask(weights, masks)
+  const flags = flatMask(weights, masks)
+  const mask = flags && g.constant(flags, 'mask')
   if (mask) gradient = g.Mul(gradient, mask)
   if (clip !== undefined) gradient = clipNorm(g, gradient, clip)
-  const decays = g.constant(tensorOf('float32', vector.shape, decayed(weights.slots)), 'decays')
+  const matrices = g.constant(tensorOf('float32', vector.shape, decayed(weights.slots)), 'decays')
+  // What stays as it is must not decay either.
+  const decays = mask ? g.Mul(matrices, mask) : matrices
   const next = optimizer.update(
     g,
     { weights: flat, gradient, state, decays, hyper },

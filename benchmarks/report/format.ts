@@ -16,7 +16,8 @@ export function formatInterval([low, high]: readonly [number, number]): string {
 /** A number of bytes in powers of 1000: `334.9 kB`. */
 export function formatBytes(bytes: number): string {
   const units = ['B', 'kB', 'MB', 'GB', 'TB']
-  const power = bytes < 1 ? 0 : Math.min(4, Math.floor(Math.log10(bytes) / 3))
+  if (bytes < 1000) return `${bytes}${space}B`
+  const power = Math.min(4, Math.floor(Math.log10(bytes) / 3))
   return `${threeDigits(bytes / 1000 ** power)}${space}${units[power]}`
 }
 

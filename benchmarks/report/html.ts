@@ -96,7 +96,7 @@ function renderBlock(block: Block, id: string): string {
     case 'table':
       return renderTable(block, id)
     case 'plot':
-      return renderPlot(block)
+      return renderPlot(block, id)
   }
 }
 
@@ -130,15 +130,15 @@ function renderCell({ text, note, mark, series }: Cell, column: Column | undefin
     : `<td class="${classes}">${content}</td>`
 }
 
-function renderPlot({ caption, spec, legend = [] }: Plot): string {
+function renderPlot({ caption, spec, legend = [] }: Plot, id: string): string {
   const drawn = Object.entries(plotWidths).map(
-    ([name, width]) => `<div class="${name}">${drawPlot(spec, width, caption)}</div>`,
+    ([name, width]) => `<div class="${name}">${drawPlot(spec, width, id)}</div>`,
   )
   const keys = legend.map(
     ({ label, series }) => `<li>${renderSwatch(series)}${escapeHtml(label)}</li>`,
   )
   const list = keys.length > 0 ? `<ul class="legend">${keys.join('')}</ul>` : ''
-  return `<figure class="plot-figure"><figcaption>${escapeHtml(caption)}</figcaption>${list}
+  return `<figure class="plot-figure"><figcaption id="${id}">${escapeHtml(caption)}</figcaption>${list}
 ${drawn.join('\n')}</figure>`
 }
 

@@ -49,6 +49,11 @@ export function timedProviders(report: Report): string[] {
   )
 }
 
+/** True for a software GPU: how long it takes says nothing about a real one. */
+export function isEmulated(report: Report, provider: string): boolean {
+  return everyVariant(report).some((variant) => timed(variant, provider)?.software)
+}
+
 /** Latency of a variant over that of another on one provider, if both were timed there. */
 export function latencyRatio(
   variant: Variant,
@@ -103,7 +108,8 @@ export function verdict(report: Report): string {
     ? `keeps ${formatPercent(retention.accuracy, 1)} of the teacher's accuracy`
     : 'was not tested for accuracy'
   const provider = ['cpu', ...timedProviders(report)].find(
-    (name) => latencyRatio(variant, report.teacher, name) !== undefined,
+    (name) =>
+      !isEmulated(report, name) && latencyRatio(variant, report.teacher, name) !== undefined,
   )
   const size = share(variant.sizeBytes / report.teacher.sizeBytes)
   const speed =
@@ -125,8 +131,10 @@ export interface Recommendation {
 
 /** The best variant for each goal: smallest, fastest on each provider, most faithful. */
 export function recommendations(report: Report): Recommendation[] {
-  const working = report.variants.filter(({ failed }) => failed === undefined)
-  const candidates = [report.teacher, ...working.filter(isAcceptable)]
+  const working = report.variants.filter(
+    (variant) => variant.failed === undefined && isAcceptable(variant),
+  )
+  const candidates = [report.teacher, ...working]
   const smallest = least(candidates, ({ sizeBytes }) => sizeBytes)
   const faithful = mostFaithful(working)
   return [
@@ -137,7 +145,7 @@ export function recommendations(report: Report): Recommendation[] {
       relative: smallest ? formatRatio(smallest.sizeBytes / report.teacher.sizeBytes) : '',
     },
     ...timedProviders(report)
-      .filter((provider) => !candidates.some((one) => timed(one, provider)?.software))
+      .filter((provider) => !isEmulated(report, provider))
       .map((provider) => {
         const fastest = least(candidates, (one) => timed(one, provider)?.p50Ms)
         const p50Ms = fastest && timed(fastest, provider)?.p50Ms
@@ -189,7 +197,7 @@ export function worsenings(report: Report, variant: Variant): Map<Worsening, str
   }
   for (const provider of timedProviders(report)) {
     const ratio = latencyRatio(variant, source, provider)
-    if (ratio === undefined || ratio < slowerFrom) continue
+    if (ratio === undefined || ratio < slowerFrom || isEmulated(report, provider)) continue
     const times = [variant, source].map((one) => formatMs(timed(one, provider)?.p50Ms ?? 0))
     found.set(
       `latency ${provider}`,

@@ -2,6 +2,7 @@
 import * as Plot from '@observablehq/plot'
 import { parseHTML } from 'linkedom'
 import type { PlotSpec } from './blocks.ts'
+import { printable } from './format.ts'
 import { fontSize } from './plots/axes.ts'
 import { curves } from './plots/curves.ts'
 import { dots } from './plots/dots.ts'
@@ -10,9 +11,9 @@ import { scatter } from './plots/scatter.ts'
 /**
  * Draws a plot as an `<svg>` element, `width` CSS pixels wide, without ids, styles or scripts.
  *
- * `description` is what a screen reader says of it. All text is escaped.
+ * `labelledBy` is the id of the element that says what it shows. All text is escaped.
  */
-export function drawPlot(spec: PlotSpec, width: number, description: string): string {
+export function drawPlot(spec: PlotSpec, width: number, labelledBy: string): string {
   const { document } = parseHTML('<!doctype html><html><body></body></html>')
   // Plot's types speak of the browser's DOM; linkedom's has all that drawing needs.
   const svg = Plot.plot({
@@ -23,11 +24,11 @@ export function drawPlot(spec: PlotSpec, width: number, description: string): st
     color: { type: 'identity' },
   }) as unknown as Svg
   svg.setAttribute('role', 'img')
-  svg.setAttribute('aria-label', description)
+  svg.setAttribute('aria-labelledby', labelledBy)
   svg.setAttribute('font-size', String(fontSize))
   svg.setAttribute('font-family', 'inherit')
   svg.querySelector('style')?.remove()
-  return svg.outerHTML
+  return printable(svg.outerHTML)
 }
 
 interface Svg {

@@ -10,7 +10,9 @@ const target = z
   .strictObject({
     macs: share.optional().describe('channels: share of the multiply-accumulates that remains.'),
     parameters: share.optional().describe('channels: share of the parameters that remains.'),
-    sparsity: share.optional().describe('Share of the channels, or of the weights, that is removed.'),
+    sparsity: share
+      .optional()
+      .describe('Share of the channels, or of the weights, that is removed.'),
   })
   .describe('How much is cut; exactly one of macs, parameters and sparsity.')
 

@@ -19,6 +19,10 @@ export interface Ranking {
   readonly length: number
   /** How many of each group go when the first so many of the order do, after rounding. */
   counts(length: number): Map<Group, number>
+  /** The groups that lose channels when the first so many go, the one that loses the last of them first. */
+  lastCut(length: number): Group[]
+  /** Counts with the least that can be given back to a group given back; undefined where it loses none. */
+  giveBack(counts: ReadonlyMap<Group, number>, group: Group): Map<Group, number> | undefined
   /** Which channels of each group go when so many do: the least important ones. */
   cuts(counts: ReadonlyMap<Group, number>): Map<Group, readonly number[]>
 }
@@ -53,6 +57,20 @@ export function rankChannels(
         counts.set(group, group.channels - roundUp(group.channels - count, round, group.channels))
       return counts
     },
+    lastCut: (length) => [
+      ...new Set(
+        all
+          .slice(0, length)
+          .reverse()
+          .map(({ group }) => group),
+      ),
+    ],
+    giveBack(counts, group) {
+      const count = counts.get(group) ?? 0
+      if (count === 0) return undefined
+      const left = roundUp(group.channels - count + 1, round, group.channels)
+      return new Map(counts).set(group, group.channels - left)
+    },
     cuts: (counts) =>
       new Map([...counts].map(([group, count]) => [group, orders.get(group)!.slice(0, count)])),
   }
@@ -62,14 +80,29 @@ export function rankChannels(
 const roundUp = (count: number, multiple: number, most: number): number =>
   Math.min(most, Math.ceil(count / multiple) * multiple)
 
-/** The smallest number in 0 … most for which a test that stays true once it is holds; undefined where none does. */
-export function smallest(most: number, holds: (length: number) => boolean): number | undefined {
-  if (!holds(most)) return undefined
-  let [low, high] = [0, most]
+/**
+ * Cuts from the front of the ranking until a test holds that stays true once it does; undefined where it never does.
+ *
+ * One channel can be much work, so what was cut last overshoots: whatever can be given back without failing the test
+ * is given back, group by group, the last cut first.
+ */
+export function cutUntil(
+  ranking: Ranking,
+  holds: (counts: ReadonlyMap<Group, number>) => boolean,
+): Map<Group, number> | undefined {
+  let [low, high] = [0, ranking.length]
+  if (!holds(ranking.counts(high))) return undefined
   while (low < high) {
     const middle = (low + high) >> 1
-    if (holds(middle)) high = middle
+    if (holds(ranking.counts(middle))) high = middle
     else low = middle + 1
   }
-  return low
+  let counts = ranking.counts(low)
+  for (const group of ranking.lastCut(low))
+    for (;;) {
+      const fewer = ranking.giveBack(counts, group)
+      if (!fewer || !holds(fewer)) break
+      counts = fewer
+    }
+  return counts
 }

@@ -79,6 +79,8 @@ export function smallestDivergence({ bins, width }: Histogram, levels: number): 
   const sizes = new Float64Array(half)
   for (const [index, count] of bins.entries())
     sizes[index >= half ? index - half : half - 1 - index]! += count
+  // Zero, of which a Relu gives many, has a level of its own at every limit and must not decide.
+  sizes[0] = Math.min(sizes[0]!, sizes[1]!)
   const used = sizes.findLastIndex((count) => count > 0) + 1
   if (used <= levels) return used * width
   const step = Math.max(1, Math.floor((used - levels) / candidates))

@@ -1,17 +1,18 @@
 // What ONNX Runtime made of a quantized graph: which operators run on integers, and which stayed float.
 import { rmSync } from 'node:fs'
-import type { Graph, Model, Node, Value } from '../../onnx/graph.ts'
+import type { Graph, Model, Value } from '../../onnx/graph.ts'
 import { loadModel } from '../../onnx/load.ts'
 import { withSession } from '../../runtime/session.ts'
 
-/** Operators that give 8 bits or compute from 8 bits, whatever their inputs are called. */
-const integerOperators: ReadonlySet<string> = new Set([
-  'ConvInteger',
+/** Operators that multiply integers and give float (QGemm only without a scale of its output). */
+const integerToFloat: ReadonlySet<string> = new Set([
   'DynamicQuantizeMatMul',
-  'MatMulInteger',
   'MatMulIntegerToFloat',
   'QGemm',
 ])
+
+/** Where QGemm has the scale of its output. */
+const outputScale = 7
 
 /** Operators between float and integer numbers, which are neither. */
 const conversions: ReadonlySet<string> = new Set([
@@ -47,22 +48,15 @@ export function kernelsOf(graph: Graph): Kernels {
   const float = new Map<string, number>()
   let integer = 0
   for (const node of graph.nodes) {
-    const computes = !conversions.has(node.opType) && !free.has(node.opType)
-    if (isInteger(node, small)) {
-      for (const output of node.outputs) if (output) small.add(output)
-      if (computes) integer++
-    } else if (computes) float.set(node.opType, (float.get(node.opType) ?? 0) + 1)
+    const { opType } = node
+    const computes = !conversions.has(opType) && !free.has(opType)
+    const first = node.inputs[0]
+    const reads = opType.startsWith('QLinear') || (first !== undefined && small.has(first))
+    const givesFloat = integerToFloat.has(opType) && !node.inputs[outputScale]
+    const gives = opType === 'QuantizeLinear' || (reads && !conversions.has(opType) && !givesFloat)
+    if (gives) for (const output of node.outputs) if (output) small.add(output)
+    if (computes && (reads || integerToFloat.has(opType))) integer++
+    else if (computes) float.set(opType, (float.get(opType) ?? 0) + 1)
   }
   return { integer, float }
-}
-
-function isInteger(node: Node, small: ReadonlySet<Value>): boolean {
-  if (node.opType === 'QuantizeLinear') return true
-  if (conversions.has(node.opType)) return false
-  const first = node.inputs[0]
-  return (
-    node.opType.startsWith('QLinear') ||
-    integerOperators.has(node.opType) ||
-    (first !== undefined && small.has(first))
-  )
 }

@@ -3,15 +3,13 @@
 import { UserError } from '../../base/errors.ts'
 import { type Selectable, select } from '../../base/selectors.ts'
 import { cloneModel } from '../../onnx/clone.ts'
-import { allNodes, type Graph, type Model, type Node, opsetOf } from '../../onnx/graph.ts'
+import { allNodes, type Model, type Node, opsetOf } from '../../onnx/graph.ts'
 import { layerName } from '../../onnx/layers.ts'
-import { liftConstants } from '../../onnx/passes/constants.ts'
 import { removeDeadNodes } from '../../onnx/passes/dead-nodes.ts'
-import { foldBatchNormalization } from '../../onnx/passes/fold-batch-normalization.ts'
-import { removeIdentities } from '../../onnx/passes/identity.ts'
 import { upgradeOpset } from '../../onnx/passes/upgrade.ts'
-import { foldConstants } from '../../runtime/fold.ts'
 import { inferTypes } from '../../runtime/shapes.ts'
+import { strip } from '../export.ts'
+import { simplify } from '../optimize.ts'
 import { rewriteForQuantization } from './rewrites.ts'
 
 /** DequantizeLinear has scales per channel since this opset. */
@@ -63,32 +61,18 @@ export async function prepareForIntegers(
 ): Promise<void> {
   const { graph } = model
   upgradeOpset(model, Math.max(leastOpset, opsetOf(model)), where)
-  liftConstants(model)
-  removeIdentities(model)
-  await foldConstants(model, where)
-  foldBatchNormalization(graph)
+  await simplify(model, where)
   rewriteForQuantization(graph, await inferTypes(model, { where }), excluded)
   removeDeadNodes(graph)
 }
 
-/** Removes what is not needed to run: unused constants, what was known of values before, texts, long names. */
+/** Removes what is not needed to run: unused constants, texts, what was known of values before, long names. */
 export function compact(model: Model): void {
   const { graph } = model
   removeDeadNodes(graph)
-  graph.extra = undefined
+  strip(model)
   const outputs = new Set(graph.outputs)
-  for (const node of graph.nodes) {
-    node.extra = undefined
-    for (const output of node.outputs) {
-      if (!output || outputs.has(output)) continue
-      output.type = undefined
-      output.extra = undefined
-      output.name = graph.uniqueName('v')
-    }
-  }
-  for (const subgraph of subgraphsOf(graph))
-    for (const node of subgraph.nodes) node.extra = undefined
+  for (const node of graph.nodes)
+    for (const output of node.outputs)
+      if (output && !outputs.has(output)) output.name = graph.uniqueName('v')
 }
-
-const subgraphsOf = (graph: Graph): readonly Graph[] =>
-  [...allNodes(graph)].flatMap((node) => node.subgraphs)

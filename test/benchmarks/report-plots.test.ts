@@ -90,14 +90,14 @@ const specs: readonly (readonly [string, PlotSpec])[] = [
 describe('drawPlot', () => {
   it.each(specs)('draws %s, with a title on every mark and no bad coordinate', (_name, spec) => {
     for (const width of [328, 560]) {
-      const svg = drawPlot(spec, width, 'A plot')
+      const svg = drawPlot(spec, width, 'caption')
       const { document } = parseHTML(svg)
       expect(svg).not.toMatch(/NaN|Infinity|undefined|<style|<script| id=/)
-      expect(document.querySelector('svg')?.getAttribute('aria-label')).toBe('A plot')
+      expect(document.querySelector('svg')?.getAttribute('aria-labelledby')).toBe('caption')
       const dots = [...document.querySelectorAll('circle')]
       expect(dots.length).toBeGreaterThan(0)
       expect(dots.every((dot) => dot.querySelector('title'))).toBe(true)
-      expect(drawPlot(spec, width, 'A plot')).toBe(svg)
+      expect(drawPlot(spec, width, 'caption')).toBe(svg)
     }
   })
 
@@ -110,7 +110,8 @@ describe('drawPlot', () => {
       rows: [evil],
       dots: [{ row: evil, title: evil, series: 1, x: 1 }],
     } as const
-    for (const spec of [scatter, dots]) expect(drawPlot(spec, 560, evil)).not.toContain('<script')
+    for (const spec of [scatter, dots])
+      expect(drawPlot(spec, 560, 'caption')).not.toContain('<script')
   })
 })
 

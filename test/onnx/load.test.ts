@@ -267,7 +267,9 @@ describe('what the graph has no place for', () => {
   it('reads an absent string, float and integer as protobuf means them', () => {
     const attribute = [1, 2, 3, 6, 7, 8].map((type) => ({ name: `a${type}`, type }))
     const foo = { ...node('Foo', ['x'], ['y']), attribute }
-    const model = parseModel(modelBytes({ input: [vector('x')], node: [foo], output: [vector('y')] }))
+    const model = parseModel(
+      modelBytes({ input: [vector('x')], node: [foo], output: [vector('y')] }),
+    )
     const values = [...model.graph.nodes[0]!.attributes.values()].map(({ value }) => value)
     expect(values).toEqual([0, 0, '', [], [], []])
   })

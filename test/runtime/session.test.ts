@@ -75,6 +75,15 @@ describe.each(['cpu', 'wasm'] as const)('a session on %s', (provider) => {
     })
   })
 
+  it('reads and writes parts of a larger memory', async () => {
+    await withSession(accumulator(), { provider }, async (session) => {
+      const memory = Float32Array.from({ length: 8 }, (_, index) => index)
+      const part = (start: number) => tensorOf('float32', [1, 2], memory.subarray(start, start + 2))
+      await session.prepare({ x: part(1), state: part(3) }, { next: part(5) })()
+      expect(memory).toEqual(Float32Array.of(0, 1, 2, 3, 4, 1 + 3, 4 + 4, 7))
+    })
+  })
+
   it.each([
     ['bool', [1, 0, 1]],
     ['uint8', [0, 7, 255]],
@@ -207,7 +216,7 @@ describe('a model that cannot be opened', () => {
       const path = sharedModel('mnist-onnxmodels-2017.onnx')
       await expect(openSession(path, { provider })).rejects.toEqual(
         new UserError(
-          `${path}: ONNX Runtime 1.30 cannot run it: Could not find an implementation for Add(1) node with name 'Plus30' — the operator set is older than 7: export the model again with opset 13 or newer`,
+          `${path}: ONNX Runtime 1.30 cannot run it: Could not find an implementation for Add(1) node with name 'Plus30' — its opset is 1, the oldest that runs is 7: export the model again with opset 13 or newer`,
         ),
       )
     },

@@ -161,7 +161,7 @@ export function reportFixture(): Report {
     },
     teacher: variantOf(teacher!),
     variants: variants.map(variantOf),
-    pareto: ['quantize', 'float16', 'distill', 'teacher'],
+    pareto: ['quantize', 'float16', 'teacher'],
     gates: [
       { name: 'retention', variant: 'quantize', limit: '>= 0.98', value: 0.98887, passed: true },
       { name: 'size', variant: 'quantize', limit: '<= 0.033', value: 0.02775, passed: true },

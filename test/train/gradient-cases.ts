@@ -199,6 +199,17 @@ export const gradientCases: Readonly<Record<string, readonly GradientCase[]>> = 
     one([x(1, 3), x(3, 3)], { axis: 0 }),
     one([x(2, 2, 2), x(2, 2, 3)], { axis: -1 }),
     one([x(2), floats(1, 2, 3), x(1)], { axis: 0 }),
+    one([x(2, 3)], { axis: -2 }),
+  ],
+  Conv: convolutions,
+  Div: broadcast(x, positive),
+  Dropout: [one([x(2, 3)]), one([x(2, 3, 2), 0.25])],
+  Elu: [...elementwise(nonzero), one([nonzero(3, 2)], { alpha: 0.3 })],
+  Exp: elementwise(x),
+  Flatten: [
+    one([x(2, 3, 2)]),
+    one([x(2, 3)], { axis: 0 }),
+    one([x(2, 3, 2, 2)], { axis: -1 }),
     one([x(2, 3)], { axis: 2 }),
   ],
   Gemm: [

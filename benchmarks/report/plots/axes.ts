@@ -113,7 +113,8 @@ function logTicks([low, high]: Domain, most: number): number[] {
 }
 
 const ticksOf = {
-  linear: (_domain: Domain, most: number) => most,
+  // Plot takes the number as a hint and may draw a third more.
+  linear: (_domain: Domain, most: number) => Math.ceil(most * 0.7),
   log: logTicks,
   whole: wholeTicks,
 } as const satisfies Record<Axis['scale'], (domain: Domain, most: number) => number | number[]>

@@ -2,7 +2,7 @@
 import { paretoFront } from '../../statistics.ts'
 import type { Block } from '../blocks.ts'
 import { formatBytes, formatInterval, formatMs, formatPercent } from '../format.ts'
-import { everyVariant, timed, timedProviders } from '../judge.ts'
+import { everyVariant, isEmulated, timed, timedProviders } from '../judge.ts'
 import type { Report, Variant } from '../report.ts'
 import { seriesOf } from './cells.ts'
 
@@ -10,7 +10,7 @@ import { seriesOf } from './cells.ts'
 export function tradeoffs(report: Report): Block[] {
   const size = plot(report, 'Size', 'size of the file', formatBytes, ({ sizeBytes }) => sizeBytes)
   const latencies = timedProviders(report)
-    .filter((provider) => !everyVariant(report).some((one) => timed(one, provider)?.software))
+    .filter((provider) => !isEmulated(report, provider))
     .flatMap((provider) =>
       plot(
         report,

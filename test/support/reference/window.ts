@@ -43,12 +43,13 @@ function windowOf(
   }
   const pads = numbersOf(attributes, 'pads', [...size, ...size].fill(0))
   const [begin, end] = [pads.slice(0, size.length), pads.slice(size.length)]
-  const round = numberOf(attributes, 'ceil_mode', 0) ? Math.ceil : Math.floor
+  const ceil = numberOf(attributes, 'ceil_mode', 0) === 1
   const output = size.map((cells, axis) => {
-    const room = cells + begin[axis]! + end[axis]! - reach[axis]!
-    const count = round(room / strides[axis]!) + 1
-    // A window that would begin in the padding behind is left out.
-    return (count - 1) * strides[axis]! >= cells + begin[axis]! ? count - 1 : count
+    const steps = (cells + begin[axis]! + end[axis]! - reach[axis]!) / strides[axis]!
+    if (!ceil) return Math.floor(steps) + 1
+    // A further window that would begin in the padding behind is left out.
+    const most = Math.ceil((cells + begin[axis]!) / strides[axis]!)
+    return Math.min(Math.ceil(steps) + 1, most)
   })
   return { output, begin, end, strides, dilations }
 }

@@ -1,0 +1,58 @@
+// `condense bench`: files measured against a teacher, without a recipe.
+import { join } from 'node:path'
+import type { Argv } from 'yargs'
+import { UserError } from '../base/errors.ts'
+import { makeFolder, writeAtomically } from '../base/files.ts'
+import { renderReport } from '../benchmarks/report/render.ts'
+import { bench } from '../pipeline/single.ts'
+import type { Arguments, CommandContext } from './commands.ts'
+import { exitCodes } from './exit.ts'
+import { dataOption, numberOption, providersOption, textOption, textsOption } from './options.ts'
+import { openTerminal } from './terminal.ts'
+
+/** Declares the options of `condense bench`. */
+export const build = (yargs: Argv): Argv =>
+  yargs
+    .positional('models', { type: 'string', array: true, demandOption: true, describe: 'ONNX files' })
+    .option('data', { type: 'string', demandOption: true, describe: 'Data: digits, mnist, …, or YAML' })
+    .option('teacher', { type: 'string', describe: 'The teacher; the first model unless given' })
+    .option('providers', { type: 'string', default: 'cpu', describe: 'As cpu,wasm,webgpu' })
+    .option('seconds', { type: 'string', describe: 'Time for each model and provider, s' })
+    .option('out', { type: 'string', alias: 'o', describe: 'Folder for report.json, .md and .html' })
+    .option('json', { type: 'boolean', default: false, describe: 'The report as JSON' })
+    .example('$0 bench big.onnx small.onnx --data digits --providers cpu,wasm', 'Compare two models')
+
+/** Measures, and writes the report to stdout and, where asked, to a folder. */
+export async function execute(args: Arguments, { signal }: CommandContext): Promise<number> {
+  const [first, ...others] = textsOption(args, 'models')
+  const named = textOption(args, 'teacher')
+  const teacher = named ?? first
+  if (first === undefined || teacher === undefined)
+    throw new UserError('condense bench: no model was given — give the path of an ONNX file')
+  const folder = textOption(args, 'out')
+  const seconds = numberOption(args, 'seconds', { minimum: 0.01 })
+  const json = args.json === true
+  const terminal = openTerminal({ json: false })
+  try {
+    if (folder) makeFolder(folder)
+    const report = await bench({
+      teacher,
+      models: named === undefined ? others : [first, ...others],
+      data: dataOption(args),
+      providers: providersOption(args, 'providers'),
+      ...(seconds !== undefined && { latency: { seconds } }),
+      ...(folder && { folder }),
+      signal,
+      onEvent: terminal.listen,
+    })
+    terminal.close()
+    const rendered = renderReport(report)
+    if (folder)
+      for (const [name, content] of Object.entries(rendered))
+        writeAtomically(join(folder, name), content)
+    process.stdout.write(rendered[json ? 'report.json' : 'report.md'])
+    return exitCodes.done
+  } finally {
+    terminal.close()
+  }
+}

@@ -1,0 +1,90 @@
+// `condense doctor`: what this machine can do, and why not.
+import type { Argv } from 'yargs'
+import { messageOf } from '../base/errors.ts'
+import { describeHost } from '../benchmarks/host.ts'
+import { formatBytes } from '../benchmarks/report/format.ts'
+import { checkData } from '../data/open.ts'
+import { dataOptions, sources } from '../data/sources.ts'
+import { defaultCacheFolder, listEntries } from '../pipeline/cache.ts'
+import { packageVersion } from '../pipeline/version.ts'
+import { providerNamed, providerNames } from '../runtime/providers.ts'
+import type { Arguments } from './commands.ts'
+import { exitCodes } from './exit.ts'
+import { table } from './table.ts'
+
+/** Declares the options of `condense doctor`. */
+export const build = (yargs: Argv): Argv =>
+  yargs.option('json', { type: 'boolean', default: false, describe: 'As JSON' })
+
+/** Prints versions, providers, data sets and the cache. */
+export async function execute(args: Arguments): Promise<number> {
+  const facts = {
+    version: packageVersion(),
+    host: await describeHost(),
+    providers: await providerFacts(),
+    data: await dataFacts(),
+    cache: cacheFacts(),
+  }
+  process.stdout.write(args.json === true ? `${JSON.stringify(facts, null, 2)}\n` : text(facts))
+  return exitCodes.done
+}
+
+type Facts = {
+  readonly version: string
+  readonly host: Awaited<ReturnType<typeof describeHost>>
+  readonly providers: readonly { readonly name: string; readonly found: string }[]
+  readonly data: readonly { readonly name: string; readonly found: string }[]
+  readonly cache: { readonly folder: string; readonly entries: number; readonly sizeBytes: number }
+}
+
+const providerFacts = async (): Promise<Facts['providers']> => {
+  const facts: { name: string; found: string }[] = []
+  for (const name of providerNames) {
+    const availability = await providerNamed(name).available()
+    const found = !availability.available
+      ? `no: ${availability.reason}`
+      : availability.software
+        ? 'yes, on a GPU that the CPU imitates'
+        : 'yes'
+    facts.push({ name, found })
+  }
+  return facts
+}
+
+async function dataFacts(): Promise<Facts['data']> {
+  const facts: { name: string; found: string }[] = []
+  for (const name of Object.keys(sources)) {
+    const options = dataOptions.parse({ source: name })
+    facts.push({ name, found: await found(options) })
+  }
+  return facts
+}
+
+async function found(options: Parameters<typeof checkData>[0]): Promise<string> {
+  try {
+    const facts = await checkData(options, { cacheFolder: defaultCacheFolder() })
+    const { folder, trainSize, testSize, shape } = facts
+    return `yes: ${trainSize} + ${testSize} samples [${shape.join(',')}] in ${folder}`
+  } catch (thrown) {
+    return `no: ${messageOf(thrown)}`
+  }
+}
+
+function cacheFacts(): Facts['cache'] {
+  const folder = defaultCacheFolder()
+  const entries = listEntries(folder)
+  const sizeBytes = entries.reduce((sum, entry) => sum + entry.sizeBytes, 0)
+  return { folder, entries: entries.length, sizeBytes }
+}
+
+function text({ version, host, providers, data, cache }: Facts): string {
+  const versions = `${version}, Node ${host.node}, ONNX Runtime ${host.onnxruntime}`
+  const rows = [
+    ['machine', `${host.cpu}, ${host.cores} cores, ${formatBytes(host.memoryBytes)}`],
+    ['instructions', host.flags.join(' ') || 'unknown'],
+    ...providers.map(({ name, found }) => [`provider ${name}`, found]),
+    ...data.map(({ name, found }) => [`data ${name}`, found]),
+    ['cache', `${cache.entries} finished stages, ${formatBytes(cache.sizeBytes)} in ${cache.folder}`],
+  ]
+  return `${table(['condense', versions], rows)}\n`
+}

@@ -1,0 +1,78 @@
+import { describe, expect, it } from '@jest/globals'
+import { Interrupted } from '../../base/errors.ts'
+import { newModel } from '../../onnx/build.ts'
+import { tensorOf } from '../../onnx/tensor.ts'
+import { type MeanGradientSettings, meanGradients } from '../../train/mean-gradients.ts'
+import { nd } from '../support/reference/nd.ts'
+import { differences, reference, relativeError } from '../support/reference.ts'
+import { classes, dropoutNet, residualNet, settingsFor } from './support.ts'
+
+function settings(rest: Partial<MeanGradientSettings> = {}): MeanGradientSettings {
+  const { batches, losses, threads, provider } = settingsFor()
+  return { batches: batches(1), batch: 16, losses, classes, threads, provider, ...rest }
+}
+
+describe('meanGradients', () => {
+  it('is the gradient of the mean loss of a linear model', async () => {
+    const { model, g } = newModel('linear')
+    const x = g.input('x', { dtype: 'float32', shape: ['N', 2, 8, 8] })
+    const weight = Float32Array.from({ length: 128 * classes }, (_, index) => Math.sin(index) / 9)
+    const matrix = g.constant(tensorOf('float32', [128, classes], weight), 'matrix')
+    g.output('y', g.MatMul(g.Flatten(x), matrix))
+    const found = await meanGradients(model, settings())
+    expect([...found.keys()]).toEqual(['matrix'])
+
+    const batches = [...settings().batches].length
+    const loss = (data: Float64Array) => {
+      let sum = 0
+      for (const { inputs, labels, size } of settings().batches) {
+        const rows = nd([size, 128], inputs)
+        const logits = reference.MatMul!([rows, nd([128, classes], data)], {})
+        const logarithms = reference.LogSoftmax!([logits], {}).data
+        for (const [row, label] of labels.entries())
+          sum -= logarithms[row * classes + label]! / size
+      }
+      return sum / batches
+    }
+    // A few of the elements: each costs two passes over the data.
+    const some = [0, 77, 301, 511]
+    const start = Float64Array.from(weight)
+    const expected = differences(
+      (values) => loss(some.reduce((all, place, index) => all.with(place, values[index]!), start)),
+      Float64Array.from(some, (place) => start[place]!),
+    )
+    const gradient = some.map((place) => found.get('matrix')![place]!)
+    expect(relativeError(gradient, expected)).toBeLessThan(1e-4)
+  })
+
+  it.each([
+    ['BatchNormalization', residualNet],
+    ['Dropout', dropoutNet],
+  ])('is the same each time for a model with %s, which answers as at inference', async (_, net) => {
+    const model = net()
+    const [first, second] = [
+      await meanGradients(model, settings()),
+      await meanGradients(model, settings()),
+    ]
+    expect(first).toEqual(second)
+    for (const [name, gradient] of first) {
+      const { tensor } = [...model.graph.initializers].find((value) => value.name === name)!
+      expect(gradient).toHaveLength(tensor!.size)
+      expect(gradient.some((value) => value !== 0)).toBe(true)
+    }
+    // Running statistics are not weights.
+    expect([...first.keys()].filter((name) => /\.(mean|var)$/.test(name))).toEqual([])
+  })
+
+  it('asks the teacher where a loss does', async () => {
+    const teacherLogits = ({ size }: { size: number }) => new Float32Array(size * classes)
+    const losses = [{ loss: 'kl', temperature: 2, weight: 1 }] as const
+    const found = await meanGradients(residualNet(), settings({ losses, teacherLogits }))
+    expect(found.size).toBeGreaterThan(10)
+  })
+
+  it('stops when told to', async () => {
+    const signal = AbortSignal.abort()
+    await expect(meanGradients(residualNet(), settings({ signal }))).rejects.toThrow(Interrupted)
+  })
+})
