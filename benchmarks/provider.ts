@@ -79,7 +79,7 @@ export async function measureProvider(
 /** What is measured on a GPU that the CPU imitates, whose times mean nothing: few samples, and the headline alone. */
 function softwareLimits({ latency, agreementSamples }: ProviderContext) {
   return {
-    agreementSamples: Math.min(agreementSamples, 64),
+    agreementSamples: Math.min(agreementSamples, 16),
     latency: { ...latency, batches: [1], seconds: latency.seconds / 2 },
   }
 }

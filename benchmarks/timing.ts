@@ -73,7 +73,7 @@ export async function warmUp({ measure }: Stopwatch, budgetMs: number): Promise<
     }
     if (times.length < group) return runs
     const { p50 } = quantilesOf(times)
-    if (Math.abs(p50 - before) <= stable * before) return runs
+    if (Math.abs(p50 - before) <= stable * p50) return runs
     before = p50
     await setImmediate()
   }

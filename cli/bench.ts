@@ -13,14 +13,30 @@ import { openTerminal } from './terminal.ts'
 /** Declares the options of `condense bench`. */
 export const build = (yargs: Argv): Argv =>
   yargs
-    .positional('models', { type: 'string', array: true, demandOption: true, describe: 'ONNX files' })
-    .option('data', { type: 'string', demandOption: true, describe: 'Data: digits, mnist, …, or YAML' })
+    .positional('models', {
+      type: 'string',
+      array: true,
+      demandOption: true,
+      describe: 'ONNX files',
+    })
+    .option('data', {
+      type: 'string',
+      demandOption: true,
+      describe: 'Data: digits, mnist, …, or YAML',
+    })
     .option('teacher', { type: 'string', describe: 'The teacher; the first model unless given' })
     .option('providers', { type: 'string', default: 'cpu', describe: 'As cpu,wasm,webgpu' })
     .option('seconds', { type: 'string', describe: 'Time for each model and provider, s' })
-    .option('out', { type: 'string', alias: 'o', describe: 'Folder for report.json, .md and .html' })
+    .option('out', {
+      type: 'string',
+      alias: 'o',
+      describe: 'Folder for report.json, .md and .html',
+    })
     .option('json', { type: 'boolean', default: false, describe: 'The report as JSON' })
-    .example('$0 bench big.onnx small.onnx --data digits --providers cpu,wasm', 'Compare two models')
+    .example(
+      '$0 bench big.onnx small.onnx --data digits --providers cpu,wasm',
+      'Compare two models',
+    )
 
 /** Measures, and writes the report to stdout and, where asked, to a folder. */
 export async function execute(args: Arguments, { signal }: CommandContext): Promise<number> {

@@ -84,7 +84,10 @@ function text({ version, host, providers, data, cache }: Facts): string {
     ['instructions', host.flags.join(' ') || 'unknown'],
     ...providers.map(({ name, found }) => [`provider ${name}`, found]),
     ...data.map(({ name, found }) => [`data ${name}`, found]),
-    ['cache', `${cache.entries} finished stages, ${formatBytes(cache.sizeBytes)} in ${cache.folder}`],
+    [
+      'cache',
+      `${cache.entries} finished stages, ${formatBytes(cache.sizeBytes)} in ${cache.folder}`,
+    ],
   ]
   return `${table(['condense', versions], rows)}\n`
 }

@@ -15,9 +15,21 @@ import { dataOption, textOption } from './options.ts'
 /** Declares the options of `condense init`. */
 export const build = (yargs: Argv): Argv =>
   yargs
-    .positional('model', { type: 'string', describe: 'The teacher, an ONNX file; one is trained unless given' })
-    .option('data', { type: 'string', default: 'digits', describe: 'Data: digits, mnist, …, or YAML' })
-    .option('out', { type: 'string', alias: 'o', default: 'recipe.yaml', describe: 'Path of the recipe' })
+    .positional('model', {
+      type: 'string',
+      describe: 'The teacher, an ONNX file; one is trained unless given',
+    })
+    .option('data', {
+      type: 'string',
+      default: 'digits',
+      describe: 'Data: digits, mnist, …, or YAML',
+    })
+    .option('out', {
+      type: 'string',
+      alias: 'o',
+      default: 'recipe.yaml',
+      describe: 'Path of the recipe',
+    })
     .option('force', { type: 'boolean', default: false, describe: 'Replace a file that is there' })
     .example('$0 init model.onnx --data cifar10', 'Write recipe.yaml for a model')
 

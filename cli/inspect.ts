@@ -56,7 +56,9 @@ async function factsOf(path: string, model: Model) {
     file: path,
     name: graph.name,
     irVersion,
-    opsets: Object.fromEntries([...opsets].map(([domain, version]) => [domain || 'ai.onnx', version])),
+    opsets: Object.fromEntries(
+      [...opsets].map(([domain, version]) => [domain || 'ai.onnx', version]),
+    ),
     inputs: graph.feeds.map(signature),
     outputs: graph.outputs.map(signature),
     ...size,
@@ -126,7 +128,9 @@ const groupsText = (groups: NonNullable<Facts['groups']>): string =>
     groups.map(({ name, channels, layers, prunable }) => [
       name,
       String(channels),
-      layers.length > 3 ? `${layers.slice(0, 3).join(', ')} and ${layers.length - 3} more` : layers.join(', '),
+      layers.length > 3
+        ? `${layers.slice(0, 3).join(', ')} and ${layers.length - 3} more`
+        : layers.join(', '),
       prunable === true ? 'yes' : `no: ${prunable}`,
     ]),
   )

@@ -5,7 +5,7 @@ import { hideBin } from 'yargs/helpers'
 import { UserError } from '../base/errors.ts'
 import { packageVersion } from '../pipeline/version.ts'
 import { commands } from './commands.ts'
-import { exitCodes, exitCodeOf, tell } from './exit.ts'
+import { exitCodeOf, exitCodes, tell } from './exit.ts'
 
 const interruption = new AbortController()
 
@@ -13,7 +13,9 @@ async function main(): Promise<number> {
   let exitCode = 0
   const parser = yargs(hideBin(process.argv))
     .scriptName('condense')
-    .usage('$0 <command>\n\nMakes ONNX models smaller and faster, and measures what is left of them.')
+    .usage(
+      '$0 <command>\n\nMakes ONNX models smaller and faster, and measures what is left of them.',
+    )
     .parserConfiguration({ 'dot-notation': false, 'camel-case-expansion': true })
     .locale('en')
     .strict()
@@ -39,7 +41,12 @@ async function main(): Promise<number> {
 }
 
 const usageError = (message: string): UserError =>
-  new UserError(`condense: ${message.trim().split(/\s*\n\s*/).join(': ')} — see 'condense --help'`)
+  new UserError(
+    `condense: ${message
+      .trim()
+      .split(/\s*\n\s*/)
+      .join(': ')} — see 'condense --help'`,
+  )
 
 /** The first Ctrl-C lets the command end in order, the second ends it at once. */
 function interrupt(): void {

@@ -38,8 +38,16 @@ export const build = (yargs: Argv): Argv =>
       describe: 'Check everything and show the steps, with expected time and disk; run nothing',
     })
     .option('threads', { type: 'string', describe: 'Threads for training; all cores unless given' })
-    .option('out', { type: 'string', alias: 'o', describe: 'Folder of the run; runs/<name> unless given' })
-    .option('json', { type: 'boolean', default: false, describe: 'Events as JSON lines, then the report' })
+    .option('out', {
+      type: 'string',
+      alias: 'o',
+      describe: 'Folder of the run; runs/<name> unless given',
+    })
+    .option('json', {
+      type: 'boolean',
+      default: false,
+      describe: 'Events as JSON lines, then the report',
+    })
     .example('$0 run recipes/digits.yaml', 'Run a recipe')
     .example('$0 run recipes/digits.yaml --dry-run', 'See what it would do')
 

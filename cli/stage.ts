@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { UserError } from '../base/errors.ts'
 import { formatBytes } from '../benchmarks/report/format.ts'
 import { runStage } from '../pipeline/single.ts'
-import { stages, type StageName } from '../stages/index.ts'
+import { type StageName, stages } from '../stages/index.ts'
 import type { Stage } from '../stages/stage.ts'
 import type { Arguments, CommandContext, CommandModule } from './commands.ts'
 import { exitCodes } from './exit.ts'
@@ -37,14 +37,23 @@ function build(yargs: Argv, name: StageName, flags: readonly Flag[]): Argv {
       demandOption: true,
       describe: "The model: an ONNX file, or an architecture as '{ architecture: lenet }'",
     })
-    .option('out', { type: 'string', alias: 'o', demandOption: true, describe: 'Path of the result' })
+    .option('out', {
+      type: 'string',
+      alias: 'o',
+      demandOption: true,
+      describe: 'Path of the result',
+    })
     .options(own)
     .option('data', {
       type: 'string',
-      describe: "Data: digits, mnist, …, or '{ source: cifar10, preprocess: { mean: 0.5, std: 0.5 } }'",
+      describe:
+        "Data: digits, mnist, …, or '{ source: cifar10, preprocess: { mean: 0.5, std: 0.5 } }'",
     })
     .option('teacher', { type: 'string', describe: 'The teacher; the model itself unless given' })
-    .option('seed', { type: 'string', describe: 'Decides everything that is random; 0 unless given' })
+    .option('seed', {
+      type: 'string',
+      describe: 'Decides everything that is random; 0 unless given',
+    })
     .option('threads', { type: 'string', describe: 'Threads; all cores unless given' })
     .option('provider', { type: 'string', describe: 'Where training runs; cpu unless given' })
     .option('json', { type: 'boolean', default: false, describe: 'Events as JSON lines' })
@@ -119,7 +128,12 @@ const flagsIn = ({ properties = {} }: Property, prefix: string): Flag[] =>
         : [{ name: `${prefix}${key}`, declaration: declarationOf(property) }],
     )
 
-function declarationOf({ type, description = '', enum: choices, default: fallback }: Property): Options {
+function declarationOf({
+  type,
+  description = '',
+  enum: choices,
+  default: fallback,
+}: Property): Options {
   const isPlain = ['string', 'number', 'integer', 'boolean'].includes(type ?? '')
   const details = [
     ...(choices ? [`one of ${choices.join(', ')}`] : []),

@@ -16,7 +16,7 @@ import { hashOf, sha256OfFile } from '../base/hash.ts'
 import type { Model } from '../onnx/graph.ts'
 import { saveModel } from '../onnx/save.ts'
 import type { Facts } from '../stages/stage.ts'
-import { isLocked } from './lock.ts'
+import { isLocked, withLock } from './lock.ts'
 
 /** Where the cache is: `$CONDENSE_CACHE`, or the folder that the system has for caches. */
 export function defaultCacheFolder(environment: NodeJS.ProcessEnv = process.env): string {
@@ -115,7 +115,10 @@ export async function putEntry(
   about: Omit<Manifest, 'version' | 'files'>,
 ): Promise<Entry> {
   const folder = entryFolder(cache, key)
-  const temporary = join(stagesFolder(cache), `.${key.slice(0, 16)}.${randomBytes(6).toString('hex')}.tmp`)
+  const temporary = join(
+    stagesFolder(cache),
+    `.${key.slice(0, 16)}.${randomBytes(6).toString('hex')}.tmp`,
+  )
   try {
     makeFolder(temporary)
     await saveModel(result.model, join(temporary, 'model.onnx'))
@@ -135,6 +138,24 @@ export async function putEntry(
   const entry = await readEntry(folder)
   if (!entry) throw new UserError(`${folder}: was changed while it was written — run again`)
   return entry
+}
+
+/** Lends a folder for temporary files; it is removed whatever happens. */
+export async function withScratchFolder<Result>(
+  cache: string,
+  use: (folder: string) => Promise<Result>,
+): Promise<Result> {
+  const name = `scratch-${randomBytes(6).toString('hex')}`
+  const folder = workFolder(cache, name)
+  // The lock keeps `condense cache clear` away; nobody else knows the name.
+  return await withLock(lockPath(cache, name), { onWait: () => undefined }, async () => {
+    try {
+      makeFolder(folder)
+      return await use(folder)
+    } finally {
+      rmSync(folder, { recursive: true, force: true })
+    }
+  })
 }
 
 /** An entry as `condense cache ls` shows it. */

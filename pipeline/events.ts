@@ -3,7 +3,12 @@ import type { Progress } from '../stages/stage.ts'
 
 /** Something that happened in a run. */
 export type RunEvent =
-  | { readonly event: 'run-start'; readonly name: string; readonly folder: string; readonly steps: number }
+  | {
+      readonly event: 'run-start'
+      readonly name: string
+      readonly folder: string
+      readonly steps: number
+    }
   | ({ readonly event: 'stage-start' } & StepPlace)
   | ({ readonly event: 'progress'; readonly id: string } & Progress)
   | ({ readonly event: 'stage-done' } & StepPlace & StepResult)

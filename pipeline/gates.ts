@@ -26,7 +26,10 @@ export const gatesOptions = z
     parameters: limit("Parameters over the teacher's"),
     macs: limit("Multiply-accumulates over the teacher's"),
     latency: z
-      .partialRecord(z.enum(providerNames as [ProviderName, ...ProviderName[]]), limit('Ratio').unwrap())
+      .partialRecord(
+        z.enum(providerNames as [ProviderName, ...ProviderName[]]),
+        limit('Ratio').unwrap(),
+      )
       .optional()
       .describe("Median latency (batch 1, one thread) over the teacher's, by provider."),
   })
@@ -57,7 +60,9 @@ export function judgeGates(
   return judged.flatMap((variant) => [
     ...Object.entries(measures).flatMap(([name, measure]) => {
       const limit = limits[name as keyof typeof measures]
-      return limit === undefined ? [] : [gate(name, variant, limit, measure(variant, report.teacher))]
+      return limit === undefined
+        ? []
+        : [gate(name, variant, limit, measure(variant, report.teacher))]
     }),
     ...Object.entries(latency ?? {}).map(([provider, limit]) =>
       gate(`latency.${provider}`, variant, limit, latencyRatio(variant, report.teacher, provider)),
@@ -69,12 +74,7 @@ export function judgeGates(
 const leaves = (variants: readonly Variant[]): Variant[] =>
   variants.filter(({ id }) => !variants.some(({ from }) => from === id))
 
-function gate(
-  name: string,
-  variant: Variant,
-  limit: string,
-  measured: number | undefined,
-): Gate {
+function gate(name: string, variant: Variant, limit: string, measured: number | undefined): Gate {
   const value = variant.failed === undefined ? (measured ?? null) : null
   return { name, variant: variant.id, limit, value, passed: value !== null && holds(limit, value) }
 }

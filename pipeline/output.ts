@@ -1,6 +1,16 @@
 // The folder that a run leaves behind: which one it is, who may write to it, and its event log.
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, rmSync, writeSync } from 'node:fs'
-import { join } from 'node:path'
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeSync,
+} from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
 import { UserError } from '../base/errors.ts'
 import { explainFileError, makeFolder, writeAtomically } from '../base/files.ts'
 import { hashOf } from '../base/hash.ts'
@@ -29,7 +39,9 @@ const recipeName = 'recipe.resolved.json'
 export function chooseFolder(recipe: Recipe, asked?: string): string {
   if (asked !== undefined) {
     if (!isFor(recipe, asked))
-      throw new UserError(`${asked}: the folder holds something else — choose a new or empty folder`)
+      throw new UserError(
+        `${asked}: the folder holds something else — choose a new or empty folder`,
+      )
     return asked
   }
   const folder = join('runs', recipe.name)
@@ -51,7 +63,7 @@ const lockName = '.lock'
 
 /** Makes the folder of a run and takes hold of it; whatever keeps it from being written is a {@link UserError}. */
 export function openOutput(recipe: Recipe, folder: string): Output {
-  makeFolder(folder)
+  makeWritable(folder)
   const lock = tryLock(join(folder, lockName))
   if ('heldBy' in lock)
     throw new UserError(
@@ -84,6 +96,20 @@ export function openOutput(recipe: Recipe, folder: string): Output {
     throw explainFileError(eventsPath, thrown)
   }
 }
+
+/** Makes a folder; Node says of a read-only file system only that the folder is not there. */
+export function makeWritable(folder: string): void {
+  const existing = nearestFolder(resolve(folder))
+  try {
+    accessSync(existing, constants.W_OK)
+  } catch (thrown) {
+    throw explainFileError(folder, thrown)
+  }
+  makeFolder(folder)
+}
+
+const nearestFolder = (path: string): string =>
+  existsSync(path) || dirname(path) === path ? path : nearestFolder(dirname(path))
 
 /** Temporary files of a run that was killed while it wrote. */
 function removeLeftovers(folder: string): void {

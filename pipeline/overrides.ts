@@ -22,10 +22,10 @@ function apply(recipe: unknown, override: string): void {
   const last = path.pop() ?? ''
   let at: unknown = recipe
   for (const key of path) at = step(at, key, where)
-  place(at, last, valueOf(override.slice(equals + 1), where), where)
+  place(at, last, yamlValue(override.slice(equals + 1), where), where)
 }
 
-function valueOf(text: string, where: string): unknown {
+function yamlValue(text: string, where: string): unknown {
   try {
     return parse(text)
   } catch (thrown) {

@@ -43,10 +43,19 @@ function settled(issue: Issue, parent: Path): Issue[] {
 
 /** How little a branch looks like what was meant: the wrong kind of value weighs more than any problem inside. */
 const unlikeliness = (problems: readonly Issue[], path: Path): number =>
-  problems.reduce((sum, { path: at, code }) => {
+  problems.reduce((sum, issue) => {
+    const { path: at, code } = issue
     const wrongKind = at.length === path.length && code !== 'unrecognized_keys' && code !== 'custom'
-    return sum + (wrongKind ? 100 : code === 'invalid_union' ? 1.5 : 1)
+    // Where the key that chooses is missing, a branch without such a key was more likely meant.
+    const undecided = code === 'invalid_union' && chosenOf(issue) === undefined
+    return sum + (wrongKind ? 100 : undecided ? 2.5 : 1)
   }, 0)
+
+type UnionIssue = Extract<Issue, { code: 'invalid_union' }>
+
+/** What the input has for the key that chooses the branch of a union (`stage`). */
+const chosenOf = ({ input, discriminator }: UnionIssue): unknown =>
+  (input as Record<string, unknown> | undefined)?.[discriminator ?? '']
 
 function describe(schema: z.ZodType, issue: Issue): string {
   const at = issue.path.length > 0 ? `${pathText(issue.path)}: ` : ''
@@ -54,14 +63,15 @@ function describe(schema: z.ZodType, issue: Issue): string {
   switch (issue.code) {
     case 'unrecognized_keys': {
       const [key = ''] = issue.keys
-      const known = keysAt(schema, issue.path, issue.input)
+      const known = keysAt(schema, issue.path, input).filter((name) => name !== key)
       return `${pathText([...issue.path, key])}: unknown key — ${suggest(key, known)}`
     }
     case 'invalid_union': {
       // Only issues of discriminated unions come here; they say which values there are.
-      const options = 'options' in issue && Array.isArray(issue.options) ? issue.options.map(String) : []
+      const options =
+        'options' in issue && Array.isArray(issue.options) ? issue.options.map(String) : []
       const key = String(issue.discriminator ?? '')
-      const given = (input as Record<string, unknown> | undefined)?.[key]
+      const given = chosenOf(issue)
       if (given === undefined) return `${at}missing — give one of ${options.join(', ')}`
       return `${at}unknown ${key}: ${quoted(given)} — ${suggest(String(given), options)}`
     }
@@ -74,7 +84,7 @@ function describe(schema: z.ZodType, issue: Issue): string {
       const expected = kinds[issue.expected] ?? issue.expected
       const hint = hintAt(schema, issue.path) ?? `give ${expected}`
       if (input === undefined) return `${at}missing: expected ${expected} — ${hint}`
-      return `${at}expected ${expected}, got ${kindOf(input)}: ${quoted(input)} — ${hint}`
+      return `${at}expected ${expected}, got ${kindOf(input, issue.expected)}: ${quoted(input)} — ${hint}`
     }
     default: {
       const hint = hintAt(schema, issue.path) ?? "see 'condense schema'"
@@ -108,12 +118,12 @@ const kinds: Readonly<Record<string, string>> = {
   tuple: 'a list',
 }
 
-const kindOf = (value: unknown): string =>
+const kindOf = (value: unknown, expected: string): string =>
   value === null
     ? 'nothing'
     : Array.isArray(value)
       ? 'a list'
-      : typeof value === 'number' && !Number.isInteger(value)
+      : typeof value === 'number' && expected === 'int'
         ? 'a fraction'
         : (kinds[typeof value] ?? typeof value)
 
@@ -142,14 +152,16 @@ function keysAt(schema: z.ZodType, path: Path, input: unknown): string[] {
     .flatMap(branches)
     .filter((found) => found instanceof z.ZodObject)
   const meant = objects.filter(({ shape }) => agrees(shape, input))
-  return [...new Set((meant.length > 0 ? meant : objects).flatMap(({ shape }) => Object.keys(shape)))]
+  return [
+    ...new Set((meant.length > 0 ? meant : objects).flatMap(({ shape }) => Object.keys(shape))),
+  ]
 }
 
-/** Whether the literals of an object's schema (`stage: 'prune'`) are those of the input. */
+/** Whether an object's schema has a literal (`stage: 'prune'`) that the input has too. */
 const agrees = (shape: z.ZodObject['shape'], input: unknown): boolean =>
-  Object.entries(shape).every(
+  Object.entries(shape).some(
     ([key, field]) =>
-      !(field instanceof z.ZodLiteral) ||
+      field instanceof z.ZodLiteral &&
       field.values.has((input as Record<string, z.core.util.Literal> | undefined)?.[key] ?? null),
   )
 

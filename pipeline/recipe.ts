@@ -30,7 +30,9 @@ const place = {
   from: z
     .string()
     .optional()
-    .describe("Id of the variant that the stage works on, or 'teacher'; the step before unless given."),
+    .describe(
+      "Id of the variant that the stage works on, or 'teacher'; the step before unless given.",
+    ),
 }
 
 /** The options of a stage with its place; rules of the stage's own see its own options alone. */
@@ -86,7 +88,9 @@ export const recipeOptions = z
     data: dataOptions,
     teacher: z
       .strictObject({
-        model: modelSource.describe('The teacher: an ONNX file, or an architecture to train first.'),
+        model: modelSource.describe(
+          'The teacher: an ONNX file, or an architecture to train first.',
+        ),
         train: stages.train.options
           .omit({ stage: true })
           .optional()

@@ -1,19 +1,19 @@
 // A run: the teacher, the stages, the benchmark, the report. What can be reused is found in the cache, what comes out
 // lies in the run's folder.
 import { join, relative } from 'node:path'
+import { messageOf, throwIfAborted } from '../base/errors.ts'
 import { benchmark } from '../benchmarks/benchmark.ts'
 import { renderReport } from '../benchmarks/report/render.ts'
 import type { Report, Variant } from '../benchmarks/report/report.ts'
 import { measureSize } from '../benchmarks/size.ts'
 import type { Subject } from '../benchmarks/subject.ts'
-import { messageOf, throwIfAborted } from '../base/errors.ts'
-import { workFolder } from './cache.ts'
+import { withScratchFolder } from './cache.ts'
 import type { RunEvent } from './events.ts'
 import { judgeGates } from './gates.ts'
 import { chooseFolder, type Output, openOutput } from './output.ts'
-import { assembleReport } from './report.ts'
 import { loadRecipe, type Prepared, prepare, type RunOptions } from './prepare.ts'
 import { type RecipeInput, teacherId } from './recipe.ts'
+import { assembleReport } from './report.ts'
 import { type Finished, runStep, type Stored, type Task } from './step.ts'
 import { type Origin, stampRetention, variantFile, writeVariant } from './variants.ts'
 
@@ -27,10 +27,7 @@ import { type Origin, stampRetention, variantFile, writeVariant } from './varian
  * @example
  * const report = await run('recipes/digits.yaml', { onEvent: (event) => console.log(event) })
  */
-export async function run(
-  recipe: RecipeInput | string,
-  options: RunOptions = {},
-): Promise<Report> {
+export async function run(recipe: RecipeInput | string, options: RunOptions = {}): Promise<Report> {
   const loaded = loadRecipe(recipe, options.set)
   const folder = chooseFolder(loaded.recipe, options.outFolder)
   let output: Output | undefined
@@ -87,18 +84,20 @@ async function runPrepared(
   throwIfAborted(world.signal)
   emit({ event: 'benchmark-start', variants: subjects.length })
   const { benchmark: measured, seed } = loaded.recipe
-  const results = await benchmark({
-    teacher: teacher.subject,
-    variants: subjects,
-    data: world.data.splits.test,
-    providers: measured.providers,
-    latency: measured.latency,
-    workFolder: workFolder(world.cacheFolder, `benchmark-${process.pid}`),
-    seed,
-    signal: world.signal,
-    onProgress: ({ done, what }) => emit({ event: 'benchmark-progress', done, what }),
-    log: (message) => emit({ event: 'log', message }),
-  })
+  const results = await withScratchFolder(world.cacheFolder, (workFolder) =>
+    benchmark({
+      teacher: teacher.subject,
+      variants: subjects,
+      data: world.data.splits.test,
+      providers: measured.providers,
+      latency: measured.latency,
+      workFolder,
+      seed,
+      signal: world.signal,
+      onProgress: ({ done, what }) => emit({ event: 'benchmark-progress', done, what }),
+      log: (message) => emit({ event: 'log', message }),
+    }),
+  )
   const variants = await stampAll(folder, results.variants)
   const { recipe } = loaded
   const { teacher: measuredTeacher } = results
@@ -172,7 +171,10 @@ async function stampAll(folder: string, variants: readonly Variant[]): Promise<V
     const path = join(folder, variant.file)
     stamped.push(
       retention
-        ? { ...variant, ...(await measureSize(path, await stampRetention(path, retention.accuracy))) }
+        ? {
+            ...variant,
+            ...(await measureSize(path, await stampRetention(path, retention.accuracy))),
+          }
         : variant,
     )
   }

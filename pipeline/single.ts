@@ -13,13 +13,20 @@ import { saveModel } from '../onnx/save.ts'
 import { type ProviderName, requireProvider } from '../runtime/providers.ts'
 import { type StageName, stages } from '../stages/index.ts'
 import type { Stage } from '../stages/stage.ts'
-import { defaultCacheFolder, prepareCache, workFolder } from './cache.ts'
+import { defaultCacheFolder, prepareCache, withScratchFolder } from './cache.ts'
 import { modelsIn } from './cost.ts'
 import type { Listener } from './events.ts'
 import { environmentOf } from './prepare.ts'
 import { validated } from './problems.ts'
 import { assembleReport } from './report.ts'
-import { needsData, runStep, type Stored, sizeOfModelFile, storedFile, storedModel } from './step.ts'
+import {
+  needsData,
+  runStep,
+  type Stored,
+  sizeOfModelFile,
+  storedFile,
+  storedModel,
+} from './step.ts'
 import { checkFits } from './validate.ts'
 
 /** The `data` section of a recipe, as it is written. */
@@ -110,7 +117,9 @@ async function dataFor(
 ): Promise<OpenData | undefined> {
   if (!needed) return undefined
   if (data === undefined)
-    throw new UserError(`${where}: it needs data: none was named — give a data set, as --data digits`)
+    throw new UserError(
+      `${where}: it needs data: none was named — give a data set, as --data digits`,
+    )
   return await openData(validated(dataOptions, data, `${where}: data`), {
     seed,
     cacheFolder,
@@ -177,18 +186,20 @@ export async function bench(request: BenchRequest): Promise<Report> {
     path,
     file: relative(folder, path).replaceAll('\\', '/'),
   })
-  const results = await benchmark({
-    teacher: subject(teacher, 'teacher', null),
-    variants: models.map((path, index) => subject(path, names[index]!, 'teacher')),
-    data: data.splits.test,
-    providers,
-    latency,
-    workFolder: workFolder(cacheFolder, `benchmark-${process.pid}`),
-    seed,
-    signal,
-    onProgress: ({ done, what }) => onEvent?.({ event: 'benchmark-progress', done, what }),
-    log: (message) => onEvent?.({ event: 'log', message }),
-  })
+  const results = await withScratchFolder(cacheFolder, (workFolder) =>
+    benchmark({
+      teacher: subject(teacher, 'teacher', null),
+      variants: models.map((path, index) => subject(path, names[index]!, 'teacher')),
+      data: data.splits.test,
+      providers,
+      latency,
+      workFolder,
+      seed,
+      signal,
+      onProgress: ({ done, what }) => onEvent?.({ event: 'benchmark-progress', done, what }),
+      log: (message) => onEvent?.({ event: 'log', message }),
+    }),
+  )
   return await assembleReport({ name: 'bench', seed, data, ...results, gates: [] })
 }
 

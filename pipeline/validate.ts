@@ -55,7 +55,11 @@ async function openFitting(
   where: string,
 ): Promise<Model> {
   const model = await openSource(source, { shape, classes: classes.length, seed })
-  await checkFits(model, { shape, classes, source: dataSource }, 'file' in source ? source.file : where)
+  await checkFits(
+    model,
+    { shape, classes, source: dataSource },
+    'file' in source ? source.file : where,
+  )
   return model
 }
 

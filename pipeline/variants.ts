@@ -4,6 +4,7 @@ import { makeFolder } from '../base/files.ts'
 import type { Model } from '../onnx/graph.ts'
 import { loadModel } from '../onnx/load.ts'
 import { saveModel } from '../onnx/save.ts'
+import { withMetadata } from '../stages/export.ts'
 import type { RecipeInput } from './recipe.ts'
 import { packageVersion } from './version.ts'
 
@@ -25,27 +26,21 @@ export const variantFile = (id: string): string => `variants/${id}/model.onnx`
 export async function writeVariant(folder: string, model: Model, origin: Origin): Promise<string> {
   const path = join(folder, variantFile(origin.variant))
   makeFolder(join(folder, 'variants', origin.variant))
-  await saveModel(stamped(model, stampsOf(origin)), path)
+  await saveModel(withMetadata(model, stampsOf(origin)), path)
   return path
 }
 
 /** Adds to a variant what only its measurement could tell; weights and graph stay as they are. */
 export async function stampRetention(path: string, retention: number): Promise<Model> {
-  const model = stamped(await loadModel(path), { retention: String(retention) })
+  const model = withMetadata(await loadModel(path), { 'condense.retention': String(retention) })
   await saveModel(model, path)
   return model
 }
 
 const stampsOf = ({ variant, recipe, seed, teacherHash }: Origin) => ({
-  version: packageVersion(),
-  variant,
-  recipe: JSON.stringify(recipe),
-  seed: String(seed),
-  teacher: teacherHash,
+  'condense.version': packageVersion(),
+  'condense.variant': variant,
+  'condense.recipe': JSON.stringify(recipe),
+  'condense.seed': String(seed),
+  'condense.teacher': teacherHash,
 })
-
-/** The same model with entries `condense.<key>` in its metadata; the graph is shared, not copied. */
-function stamped(model: Model, entries: Readonly<Record<string, string>>): Model {
-  const stamps = Object.entries(entries).map(([key, value]) => [`condense.${key}`, value] as const)
-  return { ...model, metadata: new Map([...model.metadata, ...stamps]) }
-}

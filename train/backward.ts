@@ -1,7 +1,6 @@
 // Reverse-mode differentiation over the graph: walk the nodes backwards, ask each one's rule for the gradients of its
 // inputs, and add up what arrives at a value from all its users (Griewank and Walther 2008, chapter 3).
 import { UserError } from '../base/errors.ts'
-import { suggest } from '../base/suggest.ts'
 import type { Builder } from '../onnx/build.ts'
 import type { Graph, Node, Value } from '../onnx/graph.ts'
 import { gradients, passive } from './gradients.ts'
@@ -20,9 +19,10 @@ export function backward(
   scalar: Value,
   wanted: ReadonlySet<Value>,
   lowering: Lowering,
+  where = 'model',
 ): Map<Value, Value> {
   const path = nodesBetween(g.graph, wanted, scalar)
-  for (const node of path) ruleOf(node)
+  for (const node of path) ruleOf(node, where)
 
   const arrived = new Map<Value, Value>([[scalar, g.constant(1)]])
   const arrive = (value: Value, gradient: Value) => {
@@ -34,7 +34,7 @@ export function backward(
     const y = node.output()
     const dy = arrived.get(y)
     if (!dy) continue
-    const rule = ruleOf(node)
+    const rule = ruleOf(node, where)
     const found = rule.gradients({
       g,
       node,
@@ -82,13 +82,13 @@ const floats: ReadonlySet<string> = new Set(['float32', 'float16', 'float64', 'b
 const isFloat = (value: Value | undefined): boolean =>
   value !== undefined && (value.type === undefined || floats.has(value.type.dtype))
 
-function ruleOf(node: Node): Rule {
+function ruleOf(node: Node, where: string): Rule {
   const rule = node.domain === '' ? gradients[node.opType] : undefined
   if (rule) return rule
   const shapes = node.inputs.map((input) => (input ? describe(input) : 'none')).join(', ')
   const name = node.domain ? `${node.domain}.${node.opType}` : node.opType
   throw new UserError(
-    `no gradient for op '${name}' (node '${node.name}', inputs ${shapes}) — freeze the layers before it or replace it; ${suggest(node.opType, Object.keys(gradients))}`,
+    `${where}: no gradient for op '${name}' (node '${node.name}', inputs ${shapes}) — freeze the layers before it, or export the model without it`,
   )
 }
 

@@ -89,7 +89,10 @@ export async function train(model: Model, settings: TrainSettings): Promise<Trai
   const lowering = await loweringFor(provider, settings.log)
   const graph = await trainingGraph(
     model,
-    { batch: options.batch, classes, losses, freeze: options.freeze, lowering, where },
+    {
+      ...{ batch: options.batch, sample: settings.validation.shape, where },
+      ...{ classes, losses, freeze: options.freeze, lowering },
+    },
     { optimizer: options.optimizer, clip: options.clip, masks },
   )
   return withSession(

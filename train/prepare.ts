@@ -18,18 +18,29 @@ export interface Prepared {
   readonly logits: Value
 }
 
+/** What a training fixes. */
+export interface PrepareOptions {
+  readonly batch: number
+  /** Shape of one sample, for models that leave more than the batch free. */
+  readonly sample?: readonly number[] | undefined
+  readonly where?: string | undefined
+}
+
 /**
  * Copies a model into the form that training works on: newest opset, constants as initializers, a fixed batch.
  *
  * Names of initializers stay, so that trained weights find their way back.
  */
-export async function prepare(model: Model, batch: number, where = 'model'): Promise<Prepared> {
+export async function prepare(
+  model: Model,
+  { batch, sample = [], where = 'model' }: PrepareOptions,
+): Promise<Prepared> {
   const copy = cloneModel(model)
   upgradeOpset(copy, newestOpset, where)
   liftConstants(copy)
-  fixDims(copy, { batch })
+  fixDims(copy, { batch, dims: freeDims(copy.graph, sample) }, where)
   // Shapes that are known turn Shape nodes, and what is computed from them, into constants.
-  await inferShapes(copy)
+  await inferShapes(copy, { where })
   await foldConstants(copy, where)
   removeDeadNodes(copy.graph)
   const feeds = copy.graph.feeds
@@ -42,6 +53,18 @@ export async function prepare(model: Model, batch: number, where = 'model'): Pro
   copy.graph.outputs.splice(0)
   const logits = logitsOf(output)
   return { model: copy, graph: copy.graph, input, logits }
+}
+
+/** Numbers for the free dimensions behind the batch: those of a sample. */
+function freeDims(graph: Graph, sample: readonly number[]): Record<string, number> {
+  const dims: Record<string, number> = {}
+  for (const { name, type } of graph.feeds)
+    for (const [axis, dim] of type?.shape?.slice(1).entries() ?? []) {
+      const size = sample[axis]
+      if (typeof dim === 'number' || size === undefined) continue
+      dims[typeof dim === 'string' ? dim : `${name}:${axis + 1}`] = size
+    }
+  return dims
 }
 
 /** The value whose softmax is the model's answer: what enters a closing Softmax, else the output itself. */

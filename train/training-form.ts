@@ -69,6 +69,7 @@ export function writeOutBatchNormalization(graph: Graph, statistics: Statistics)
   const normal = g.BatchNormalization(x, node.inputs[1], node.inputs[2], mean, variance, {
     epsilon,
   })
+  normal.type = y.type
   graph.replaceUses(y, normal)
   graph.replaceUses(batchMean, mean)
   graph.replaceUses(batchVariance, variance)

@@ -13,7 +13,7 @@ import { needsTeacher, writeLoss } from './losses.ts'
 import type { Lowering } from './lowerings/lowering.ts'
 import { optimizerOf } from './optimizers.ts'
 import type { LossOptions, OptimizerOptions } from './options.ts'
-import { type Prepared, prepare, trainableWeights } from './prepare.ts'
+import { type Prepared, type PrepareOptions, prepare, trainableWeights } from './prepare.ts'
 import { shapeOf } from './rule.ts'
 import { convolutionOf } from './rules/window.ts'
 import {
@@ -24,13 +24,11 @@ import {
 } from './training-form.ts'
 
 /** What a training graph is made of. */
-export interface TrainingGraphOptions {
-  readonly batch: number
+export interface TrainingGraphOptions extends PrepareOptions {
   readonly classes: number
   readonly losses: readonly LossOptions[]
   readonly freeze: readonly string[]
   readonly lowering: Lowering
-  readonly where?: string | undefined
 }
 
 /** What the update needs besides. */
@@ -87,7 +85,7 @@ export async function differentiate(
   training: boolean,
 ): Promise<Differentiated> {
   const { batch, classes, losses, freeze, lowering, where = 'model' } = options
-  const prepared = await prepare(model, batch, where)
+  const prepared = await prepare(model, options)
   const { graph, logits, input } = prepared
   const weights = trainableWeights(graph, freeze)
   if (weights.length === 0)
@@ -107,7 +105,7 @@ export async function differentiate(
   const loss = writeLoss(g, { logits: flat, targets, teacher, batch, classes }, losses)
   await inferWith({ ...prepared, logits: loss })
   const dropout = training ? feedDropout(g, graph) : []
-  const found = backward(g, loss, new Set(weights), lowering)
+  const found = backward(g, loss, new Set(weights), lowering, where)
   const reached = weights.filter((weight) => found.has(weight))
   return {
     ...prepared,

@@ -2,7 +2,7 @@
 import { UserError } from '../../base/errors.ts'
 import { select } from '../../base/selectors.ts'
 import { cutChannels } from '../../channels/cut.ts'
-import { macsAfter, parametersAfter } from '../../channels/forecast.ts'
+import { type Counts, macsAfter, parametersAfter } from '../../channels/forecast.ts'
 import { channelGroups, type Group } from '../../channels/groups.ts'
 import { prepareChannels, restoreInterface } from '../../channels/prepare.ts'
 import type { Model, Node } from '../../onnx/graph.ts'
@@ -24,35 +24,37 @@ export async function pruneChannels(
   const smaller = await prepareChannels(model)
   const groups = chosen(channelGroups(smaller), options)
   const name = criterionOf(options)
-  const { needsGradients } = criteria[name]
+  const { needsGradients, comparable } = criteria[name]
   const gradients = needsGradients
     ? await lossGradients(model, options.samples ?? 512, context)
-    : undefined
+    : []
   const scores = new Map(
     groups.map((group) => [group, channelScores(group, criteria[name], gradients)]),
   )
-  const { scope, normalise = 'mean', round = 1, keep = 0.1 } = options
+  const { scope, normalise = comparable ? 'none' : 'mean', round = 1, keep = 0.1 } = options
   const ranking = rankChannels(scores, { scope, normalise, round, keep })
   const counts = reach(smaller, groups, ranking, options)
-  const macs = [macsAfter(smaller, counts), macsAfter(smaller, new Map())] as const
-  const parameters = [
-    parametersAfter(smaller, counts),
-    parametersAfter(smaller, new Map()),
-  ] as const
+  const summary = summaryOf(smaller, groups, counts)
   cutChannels(smaller, ranking.cuts(counts))
   restoreInterface(smaller, model)
-
-  for (const [{ name: group, channels }, count] of counts)
-    if (count > 0) context.log(`${group}: ${channels} → ${channels - count} channels`)
-  const total = groups.reduce((sum, group) => sum + group.channels, 0)
-  const left = [
-    ...(macs[0] !== undefined && macs[1] ? [`${percent(macs[0] / macs[1])} of MACs`] : []),
-    `${percent(parameters[0] / parameters[1])} of parameters`,
-  ]
-  return {
-    model: smaller,
-    summary: `cut ${sumOf(counts)} of ${total} channels, ${left.join(' and ')} left`,
+  for (const group of groups) {
+    const left = group.channels - (counts.get(group) ?? 0)
+    if (left < group.channels) context.log(`${group.name}: ${group.channels} → ${left} channels`)
   }
+  return { model: smaller, summary }
+}
+
+/** One line on a cut that is still to come. */
+function summaryOf(model: Model, groups: readonly Group[], counts: Counts): string {
+  const total = groups.reduce((sum, group) => sum + group.channels, 0)
+  const none = new Map<Group, number>()
+  const [macs, before] = [macsAfter(model, counts), macsAfter(model, none)]
+  const parameters = parametersAfter(model, counts) / parametersAfter(model, none)
+  const left = [
+    ...(macs !== undefined && before ? [`${percent(macs / before)} of MACs`] : []),
+    `${percent(parameters)} of parameters`,
+  ]
+  return `cut ${sumOf(counts)} of ${total} channels, ${left.join(' and ')} left`
 }
 
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`
@@ -63,8 +65,8 @@ function chosen(groups: readonly Group[], { layers, exclude }: PruneOptions): Gr
   const named = nodes.map((node) => ({ node, name: layerName(node), opType: node.opType }))
   const nodesOf = (selectors: readonly string[], where: string): ReadonlySet<Node> =>
     new Set(select(named, selectors, where).map(({ node }) => node))
-  const wanted = layers ? nodesOf(layers, 'prune: layers') : new Set(nodes)
-  const spared = nodesOf(exclude, 'prune: exclude')
+  const wanted = layers ? nodesOf(layers, 'layers') : new Set(nodes)
+  const spared = nodesOf(exclude, 'exclude')
   const meant = groups.filter(
     ({ producers }) =>
       producers.some((node) => wanted.has(node)) && !producers.some((node) => spared.has(node)),
@@ -73,7 +75,7 @@ function chosen(groups: readonly Group[], { layers, exclude }: PruneOptions): Gr
   if (found.length > 0) return found
   const reasons = meant.slice(0, 3).map(({ name, prunable }) => `'${name}': ${prunable}`)
   throw new UserError(
-    `prune: no channels can be cut: ${reasons.join('; ') || 'no layer makes channels'} — choose other layers, or structure 'weights'`,
+    `no channels can be cut: ${reasons.join('; ') || 'no layer makes channels'} — choose other layers, or structure 'weights'`,
   )
 }
 
@@ -90,7 +92,7 @@ function reach(
   const share = targets[key](model, groups)
   if (!share)
     throw new UserError(
-      `prune: target.${key}: cannot be counted: a shape is not known — use target.parameters`,
+      `target.${key}: cannot be counted: a shape is not known — use target.parameters`,
     )
   const limit = key === 'sparsity' ? 1 - wanted : wanted
   // Shares are quotients of whole numbers: 1 - 3/10 must not miss 0.7 by a rounding error.
@@ -102,6 +104,6 @@ function reach(
       ? `${(1 - least).toFixed(3)} is the most`
       : `${least.toFixed(3)} is the least`
   throw new UserError(
-    `prune: target.${key}: cannot be reached: ${wanted} — ${reached} with these layers; lower 'keep' or 'round', or choose more layers`,
+    `target.${key}: cannot be reached: ${wanted} — ${reached} with these layers; lower 'keep' or 'round', or choose more layers`,
   )
 }

@@ -1,7 +1,11 @@
 // Criteria: what makes a channel or a weight unimportant. A new one is a row of this table.
 import type { Role } from '../../channels/ties.ts'
 
-/** A score as a fold over the elements that would be cut together; the smallest scores go first. */
+/**
+ * A score as a fold over the elements that would be cut together; the smallest scores go first.
+ *
+ * Where it needs gradients, the scores of several batches are added up.
+ */
 export interface Criterion {
   /** Takes one more element (and its gradient, where the criterion needs gradients) into the sum. */
   readonly add: (sum: number, weight: number, gradient: number) => number
@@ -9,6 +13,8 @@ export interface Criterion {
   readonly finish: (sum: number) => number
   /** True where the gradient of the loss is needed, and with it data. */
   readonly needsGradients: boolean
+  /** True where the scores of all layers have one unit; else groups are compared after dividing by their means. */
+  readonly comparable: boolean
   /** What it scores: channels with all their weights, or single weights. */
   readonly structure: 'channels' | 'weights'
   /** Which constants of a channel it looks at. */
@@ -25,6 +31,7 @@ export const criteria = {
     add: absolute,
     finish: same,
     needsGradients: false,
+    comparable: false,
     structure: 'channels',
     roles: ['out', 'in'],
   },
@@ -33,14 +40,20 @@ export const criteria = {
     add: (sum, weight) => sum + weight ** 2,
     finish: Math.sqrt,
     needsGradients: false,
+    comparable: false,
     structure: 'channels',
     roles: ['out', 'in'],
   },
-  /** (Σ g·w)²: the squared first-order change of the loss (Molchanov et al. 2019, equation 8). */
+  /**
+   * |Σ g·w| over the weights that take the channel: how much the loss changes, to first order, when the channel becomes
+   * zero (Molchanov et al. 2017, equation 8). The absolute value is taken batch by batch: at the end of training the
+   * mean gradient is nearly zero, whatever matters.
+   */
   taylor: {
     add: (sum, weight, gradient) => sum + weight * gradient,
-    finish: (sum) => sum ** 2,
+    finish: Math.abs,
     needsGradients: true,
+    comparable: true,
     structure: 'channels',
     roles: ['in'],
   },
@@ -49,6 +62,7 @@ export const criteria = {
     add: absolute,
     finish: same,
     needsGradients: false,
+    comparable: true,
     structure: 'weights',
     roles: ['out', 'in'],
   },

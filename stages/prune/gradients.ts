@@ -8,33 +8,49 @@ import { requiredData } from '../training.ts'
 import type { Gradients } from './scores.ts'
 
 /** Samples that go through the model at once. */
-const most = 64
+const batchSize = 64
 
-/** The mean gradient of the cross-entropy with the labels, over calibration samples, by initializer. */
-export function lossGradients(
+/** Gradients at most; each is a training graph of its own. */
+const mostGradients = 16
+
+/**
+ * Gradients of the cross-entropy with the labels by initializer, each over a part of the calibration samples.
+ *
+ * Parts keep apart what a mean over all samples would cancel out.
+ */
+export async function lossGradients(
   model: Model,
   samples: number,
   context: StageContext,
-): Promise<Gradients> {
+): Promise<Gradients[]> {
   const { calibration, train } = requiredData(context)
-  const size = Math.min(most, samples, calibration.size)
-  const count = Math.max(1, Math.floor(Math.min(samples, calibration.size) / size))
+  const available = Math.min(samples, calibration.size)
+  const batch = Math.min(batchSize, available)
+  const count = Math.floor(available / batch)
+  const parts = Math.min(count, mostGradients)
   const { threads, provider, signal } = context
-  return meanGradients(model, {
-    losses: [{ loss: 'cross-entropy', weight: 1, labelSmoothing: 0 }],
-    classes: train.classes.length,
-    batches: first(count, batches(calibration, { size, dropLast: true })),
-    batch: size,
-    threads,
-    provider,
-    signal,
-  })
+  const source = batches(calibration, { size: batch, dropLast: true })
+  const found: Gradients[] = []
+  for (let part = 0; part < parts; part++) {
+    const length = Math.floor(((part + 1) * count) / parts) - Math.floor((part * count) / parts)
+    const gradients = await meanGradients(model, {
+      losses: [{ loss: 'cross-entropy', weight: 1, labelSmoothing: 0 }],
+      classes: train.classes.length,
+      batches: next(length, source),
+      batch,
+      threads,
+      provider,
+      signal,
+    })
+    found.push(gradients)
+  }
+  return found
 }
 
-function* first(count: number, all: Iterable<Batch>): Generator<Batch, void, void> {
-  let taken = 0
-  for (const batch of all) {
-    yield batch
-    if (++taken === count) return
+/** The next batches of an iterator, which goes on afterwards. */
+function* next(count: number, source: Iterator<Batch, void>): Generator<Batch, void, void> {
+  for (let taken = 0; taken < count; taken++) {
+    const { value } = source.next()
+    if (value) yield value
   }
 }

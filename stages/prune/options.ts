@@ -47,7 +47,7 @@ export const pruneOptions = z
       .enum(['mean', 'none'])
       .optional()
       .describe(
-        "channels: divides scores by their group's mean before groups are compared; mean unless given.",
+        "channels: divides scores by their group's mean before groups are compared; unless given, mean for l1 and l2, none for taylor.",
       ),
     round: z
       .int()

@@ -6,11 +6,28 @@ import type { Criterion } from './criteria.ts'
 /** Gradients by the name of the initializer. */
 export type Gradients = ReadonlyMap<string, Float32Array>
 
-/** The score of every channel of a group; the lowest are the least important. */
+/**
+ * The score of every channel of a group; the lowest are the least important.
+ *
+ * A criterion that needs gradients gets those of several batches, whose scores are added up.
+ */
 export function channelScores(
   group: Group,
   criterion: Criterion,
-  gradients?: Gradients,
+  batches: readonly Gradients[] = [],
+): Float64Array {
+  if (!criterion.needsGradients) return scoresOf(group, criterion, undefined)
+  const total = new Float64Array(group.channels)
+  for (const gradients of batches)
+    for (const [channel, score] of scoresOf(group, criterion, gradients).entries())
+      total[channel]! += score
+  return total
+}
+
+function scoresOf(
+  group: Group,
+  criterion: Criterion,
+  gradients: Gradients | undefined,
 ): Float64Array {
   const sums = new Float64Array(group.channels)
   for (const part of group.parts)

@@ -49,12 +49,12 @@ export function pruneWeights(
 /** The float32 weights of the layers that the options name, each once. */
 function chosen({ graph }: Model, { layers, exclude }: PruneOptions): Value[] {
   const all = layersOf(graph).filter(({ weight }) => weight.tensor?.dtype === 'float32')
-  const wanted = layers ? select(all, layers, 'prune: layers') : all
-  const spared = new Set(select(all, exclude, 'prune: exclude').map(({ weight }) => weight))
+  const wanted = layers ? select(all, layers, 'layers') : all
+  const spared = new Set(select(all, exclude, 'exclude').map(({ weight }) => weight))
   const values = new Set(wanted.map(({ weight }) => weight).filter((weight) => !spared.has(weight)))
   if (values.size === 0)
     throw new UserError(
-      `prune: no float32 weights to prune: ${layersOf(graph).length} layers with weights — prune before quantization, or choose other layers`,
+      `no float32 weights to prune: ${layersOf(graph).length} layers with weights — prune before quantization, or choose other layers`,
     )
   return [...values]
 }

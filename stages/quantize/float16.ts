@@ -35,6 +35,18 @@ const float32Operators: ReadonlySet<string> = new Set([
 /** Inputs that stay float32 in operators that are otherwise float16. */
 const float32Inputs: Readonly<Record<string, readonly number[]>> = { Resize: [1, 2], Upsample: [1] }
 
+/**
+ * A Transpose of all but the last axis just before a MatMul: ONNX Runtime 1.30 ends the process when it optimizes the two
+ * in float16 (its layout transformation; [1,0,2] before constant weights does it).
+ */
+const endsTheProcess = (node: Node): boolean => {
+  const perm = node.opType === 'Transpose' ? node.numbers('perm') : undefined
+  return (
+    perm?.at(-1) === (perm?.length ?? 0) - 1 &&
+    [...(node.outputs[0]?.users ?? [])].some((user) => user.opType === 'MatMul')
+  )
+}
+
 /** What became of a graph. */
 export interface Float16Report {
   /** Nodes that compute in float16. */
@@ -61,6 +73,7 @@ export function convertToFloat16(
         !excluded.has(node) &&
         node.domain === '' &&
         !float32Operators.has(node.opType) &&
+        !endsTheProcess(node) &&
         node.subgraphs.length === 0 &&
         [...node.inputs, ...node.outputs].every(isTensor),
     ),

@@ -3,9 +3,9 @@ import { join } from 'node:path'
 import { throwIfAborted, UserError } from '../../base/errors.ts'
 import { describeHost } from '../../benchmarks/host.ts'
 import type { Model, Value } from '../../onnx/graph.ts'
-import { liftConstants } from '../../onnx/passes/constants.ts'
 import type { Samples } from '../../runtime/predict.ts'
 import { inferTypes } from '../../runtime/shapes.ts'
+import { simplify } from '../optimize.ts'
 import { defineStage, type StageContext } from '../stage.ts'
 import { compareModels, describeComparison } from '../verify.ts'
 import type { Range } from './arithmetic.ts'
@@ -61,7 +61,7 @@ const schemes: Readonly<Record<QuantizeOptions['scheme'], Scheme>> = {
     const { model, excluded } = prepared
     await prepareForIntegers(prepared, where)
     const placement = place(model.graph, excluded)
-    if (placement.nodes.size === 0) throw nothingToQuantize()
+    if (placement.nodes.size === 0) throw nothingToQuantize(noLayers)
     const { method, samples: count, share } = { ...defaultCalibration, ...options.calibration }
     const samples = calibrationSamples(context, count)
     const ranges = await measureRanges(model, valuesToMeasure(placement), samples, {
@@ -87,14 +87,16 @@ const schemes: Readonly<Record<QuantizeOptions['scheme'], Scheme>> = {
     await prepareForIntegers(prepared, where)
     const { graph } = prepared.model
     const layers = quantizeDynamically(graph, excluded, await weightOptions(options, context))
-    if (layers === 0) throw nothingToQuantize()
+    if (layers === 0) throw nothingToQuantize(noLayers)
     return () => `dynamic: ${layers} layers in 8 bits`
   },
 
   async float16({ model, excluded }, _options, context) {
-    liftConstants(model)
+    // A BatchNormalization that is folded cannot have a variance beyond float16.
+    await simplify(model, where)
     const types = await inferTypes(model, { where })
     const { half, single, clamped } = convertToFloat16(model.graph, types, excluded)
+    if (half === 0) throw nothingToQuantize('no node with float32 inputs or outputs can be float16')
     for (const [name, count] of clamped)
       context.log(`'${name}' has ${count} numbers beyond float16's ±65504, which were clamped`)
     return () => `float16: ${half} of ${half + single} operators`
@@ -132,10 +134,10 @@ async function weightOptions(
 /** Instruction sets of x86 that multiply 8 bits into 32, as Linux spells them. */
 const dotProducts: ReadonlySet<string> = new Set(['avx512_vnni', 'avx_vnni', 'amx_int8'])
 
-const nothingToQuantize = () =>
-  new UserError(
-    `${where}: there is nothing to quantize: no Conv, Gemm or MatMul with constant float32 weights is left — check 'exclude'`,
-  )
+const noLayers = 'no Conv, Gemm or MatMul with constant float32 weights is left'
+
+const nothingToQuantize = (reason: string) =>
+  new UserError(`${where}: there is nothing to quantize: ${reason} — check the model and 'exclude'`)
 
 function rangeIn(ranges: ReadonlyMap<Value, Range>, value: Value): Range {
   const range = ranges.get(value)

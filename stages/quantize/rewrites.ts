@@ -103,6 +103,28 @@ const addToBias: Rewrite = (node, { graph, types, excluded }) => {
   return true
 }
 
+/** BatchNormalization that no layer before it could take in is a convolution of each channel with one number. */
+const normalizationToConv: Rewrite = (node, { graph, types }) => {
+  const parameters = [1, 2, 3, 4].map((index) => floatsOf(node.inputs[index])?.values)
+  const inference = node.number('training_mode', 0) === 0 && node.outputs.length === 1
+  if (!inference || types.get(node.input(0))?.shape?.length !== 4) return false
+  const [scale, shift, mean, variance] = parameters
+  if (!scale || !shift || !mean || !variance) return false
+  const epsilon = node.number('epsilon', 1e-5)
+  const factor = scale.map((value, c) => value / Math.sqrt(variance[c]! + epsilon))
+  const offset = shift.map((value, c) => value - mean[c]! * factor[c]!)
+  const channels = factor.length
+  node.opType = 'Conv'
+  node.attributes.clear()
+  node.attributes.set('group', { type: 'int', value: channels })
+  const [weightName, biasName] = [node.input(1).name, node.input(2).name]
+  node.truncateInputs(1)
+  const weights = tensorOf('float32', [channels, 1, 1, 1], factor)
+  node.setInput(1, graph.addInitializer(weightName, weights))
+  node.setInput(2, graph.addInitializer(biasName, tensorOf('float32', [channels], offset)))
+  return true
+}
+
 /** Lets a node make the output of another, which is removed. */
 function takeOver(graph: Graph, node: Node, other: Node): void {
   const output = other.output()
@@ -137,6 +159,7 @@ const rewrites: Readonly<Record<string, Rewrite>> = {
   Div: withInverse('Mul', (value) => Math.fround(1 / value)),
   Gemm: foldGemmFactors,
   Add: addToBias,
+  BatchNormalization: normalizationToConv,
   Relu: clipEarlier,
   Clip: clipEarlier,
 }

@@ -3,12 +3,12 @@ import { random } from '../../base/random.ts'
 import { cutChannels } from '../../channels/cut.ts'
 import { channelGroups, type Group } from '../../channels/groups.ts'
 import { prepareChannels, restoreInterface } from '../../channels/prepare.ts'
-import { buildArchitecture } from '../../models/index.ts'
-import { type Builder, type Operand, newModel } from '../../onnx/build.ts'
-import type { Model, Value } from '../../onnx/graph.ts'
+import { architectureOptions, buildArchitecture } from '../../models/index.ts'
+import { type Builder, build, newModel, type Operand } from '../../onnx/build.ts'
+import { Graph, type Model, type Value } from '../../onnx/graph.ts'
+import { sizeOf, type Tensor, tensorOf } from '../../onnx/tensor.ts'
 import { printGraph } from '../../onnx/text.ts'
-import { type Tensor, sizeOf, tensorOf } from '../../onnx/tensor.ts'
-import { expectSameAsZeroed, outputsOf, randomCuts, randomFeeds } from './masking.ts'
+import { expectSameAsZeroed, outputsOf, randomCuts } from './masking.ts'
 
 const source = random(3, 'weights')
 
@@ -19,7 +19,10 @@ function noise(dims: readonly number[], positive = false): Tensor {
 }
 
 /** A model from `x` `[N, 3, 8, 8]` to `y`. */
-function modelOf(body: (g: Builder, x: Value) => Value, shape: readonly number[] = [3, 8, 8]): Model {
+function modelOf(
+  body: (g: Builder, x: Value) => Value,
+  shape: readonly number[] = [3, 8, 8],
+): Model {
   const { model, g } = newModel('small')
   const x = g.input('x', { dtype: 'float32', shape: ['N', ...shape] })
   g.output('y', body(g, x), { dtype: 'float32' })
@@ -49,13 +52,18 @@ const topologies: Readonly<Record<string, readonly [Model, readonly number[]]>> 
     modelOf((g, x) => {
       const a = g.Relu(g.Add(g.MatMul(x, noise([8, 10])), noise([10])))
       const b = g.Relu(g.MatMul(noise([6, 8]), a))
-      return g.ReduceMean(g.MatMul(b, noise([10, 5])), tensorOf('int64', [2], [1, 2]), { keepdims: 0 })
+      return g.ReduceMean(g.MatMul(b, noise([10, 5])), tensorOf('int64', [2], [1, 2]), {
+        keepdims: 0,
+      })
     }),
     [10],
   ],
   'Flatten, pooling and norms': [
     modelOf((g, x) => {
-      const a = g.MaxPool(g.Relu(norm(g, conv(g, x, 3, 6), 6)), { kernel_shape: [2, 2], strides: [2, 2] })
+      const a = g.MaxPool(g.Relu(norm(g, conv(g, x, 3, 6), 6)), {
+        kernel_shape: [2, 2],
+        strides: [2, 2],
+      })
       const b = g.AveragePool(g.Relu(conv(g, a, 6, 10)), { kernel_shape: [2, 2] })
       return g.Gemm(g.Flatten(b), noise([90, 5]))
     }),
@@ -149,12 +157,10 @@ const topologies: Readonly<Record<string, readonly [Model, readonly number[]]>> 
   'norms that share their vectors': [
     modelOf((g, x) => {
       const [ones, zeros] = [g.constant(noise([6], true)), g.constant(noise([6]))]
-      const shared = (y: Value) => g.BatchNormalization(y, ones, zeros, zeros, ones)
-      const a = shared(conv(g, x, 3, 6))
-      const b = shared(conv(g, a, 6, 6))
-      return head(g, g.Add(b, g.Mul(x, g.ReduceMean(b, { keepdims: 1 }))), 6)
-    }, [6, 8, 8].map((size, axis) => (axis === 0 ? 1 : size))),
-    [],
+      const shared = (y: Value) => g.Relu(g.BatchNormalization(y, ones, zeros, zeros, ones))
+      return head(g, shared(conv(g, shared(conv(g, x, 3, 6)), 6, 6)), 6)
+    }),
+    [6, 6],
   ],
   'a weight that two layers share': [
     modelOf((g, x) => {
@@ -175,7 +181,9 @@ const topologies: Readonly<Record<string, readonly [Model, readonly number[]]>> 
   ],
   'upsampling by a transposed convolution': [
     modelOf((g, x) => {
-      const a = g.ConvTranspose(g.Relu(conv(g, x, 3, 6)), noise([6, 4, 2, 2]), noise([4]), { strides: [2, 2] })
+      const a = g.ConvTranspose(g.Relu(conv(g, x, 3, 6)), noise([6, 4, 2, 2]), noise([4]), {
+        strides: [2, 2],
+      })
       return head(g, g.Slice(a, [1], [9], [2]), 4)
     }),
     [6, 4],
@@ -183,7 +191,10 @@ const topologies: Readonly<Record<string, readonly [Model, readonly number[]]>> 
   'attention, by heads': [
     modelOf((g, x) => {
       const rows = g.Reshape(x, [0, 24, 8])
-      const split = () => g.Transpose(g.Reshape(g.MatMul(rows, noise([8, 12])), [0, 24, 3, 4]), { perm: [0, 2, 1, 3] })
+      const split = () =>
+        g.Transpose(g.Reshape(g.MatMul(rows, noise([8, 12])), [0, 24, 3, 4]), {
+          perm: [0, 2, 1, 3],
+        })
       const [q, k, v] = [split(), split(), split()]
       const scores = g.Softmax(g.MatMul(q, g.Transpose(k, { perm: [0, 1, 3, 2] })), { axis: -1 })
       const mixed = g.Reshape(g.Transpose(g.MatMul(scores, v), { perm: [0, 2, 1, 3] }), [0, 24, 12])
@@ -191,9 +202,86 @@ const topologies: Readonly<Record<string, readonly [Model, readonly number[]]>> 
     }),
     [3],
   ],
-  mlp: [
-    buildArchitecture({ architecture: 'mlp', hidden: [16, 12] }, { shape: [3, 8, 8], classes: 5 }, 1),
-    [16, 12],
+}
+
+const shape = { shape: [3, 16, 16], classes: 5, seed: 1 }
+const architectures = {
+  mlp: buildArchitecture({ architecture: 'mlp', hidden: [16, 12] }, shape),
+  lenet: buildArchitecture(architectureOptions.parse({ architecture: 'lenet' }), shape),
+  resnet: buildArchitecture({ architecture: 'resnet', depth: 8, width: 8 }, shape),
+  mobilenet: buildArchitecture(architectureOptions.parse({ architecture: 'mobilenet' }), shape),
+}
+
+/** Graphs whose one group of 6 channels cannot be cut, and why. */
+const obstacles: Readonly<Record<string, readonly [Model, string]>> = {
+  'the model gives the channels': [
+    modelOf((g, x) => conv(g, x, 3, 6)),
+    "output 'y' of the model keeps its shape",
+  ],
+  'an input is added to them': [
+    modelOf((g, x) => head(g, g.Add(conv(g, x, 6, 6), x), 6), [6, 8, 8]),
+    "input 'x' of the model keeps its shape",
+  ],
+  'Softmax compares them': [
+    modelOf((g, x) => head(g, g.Softmax(conv(g, x, 3, 6), { axis: 1 }), 6)),
+    "Softmax 'Softmax' mixes the channels",
+  ],
+  'they are summed': [
+    modelOf((g, x) => g.Flatten(g.ReduceSum(conv(g, x, 3, 6), [1]))),
+    "ReduceSum 'ReduceSum' mixes the channels",
+  ],
+  'they are cut apart': [
+    modelOf((g, x) => head(g, g.Slice(conv(g, x, 3, 6), [0], [3], [1]), 3)),
+    "Slice 'Slice' mixes the channels",
+  ],
+  'a Reshape mixes them': [
+    modelOf((g, x) => g.MatMul(g.Reshape(conv(g, x, 3, 6), [0, 4, 96]), noise([96, 5]))),
+    "Reshape 'Reshape' mixes the channels",
+  ],
+  'the shape of a Reshape is computed': [
+    modelOf((g, x) => {
+      const a = conv(g, x, 3, 6)
+      const batch = g.Slice(g.Shape(x), [0], [1])
+      return g.MatMul(g.Reshape(a, g.Concat(batch, [384], { axis: 0 })), noise([384, 5]))
+    }),
+    "Reshape 'Reshape' computes its shape",
+  ],
+  'an operator is not known': [
+    modelOf((g, x) =>
+      head(g, g.node('LRN', [conv(g, x, 3, 6)], { attributes: { size: 3 } })[0]!, 6),
+    ),
+    "LRN 'LRN' has no channel rule",
+  ],
+  'an operator has an output that no rule knows': [
+    modelOf((g, x) => {
+      const pool = g.node('MaxPool', [conv(g, x, 3, 6)], {
+        outputs: 2,
+        attributes: { kernel_shape: [2, 2] },
+      })
+      return g.Add(head(g, pool[0]!, 6), g.ReduceMean(g.Cast(pool[1]!, { to: 1 }), { keepdims: 0 }))
+    }),
+    "MaxPool 'MaxPool' has an output without a channel rule: 'MaxPool_output1'",
+  ],
+  'a subgraph uses them': [
+    modelOf((g, x) => {
+      const a = conv(g, x, 3, 6)
+      const branch = (name: string) => {
+        const inner = build(new Graph(name, g.graph))
+        inner.output(`${name}_output`, inner.Relu(a), { dtype: 'float32' })
+        return inner.graph
+      }
+      const attributes = { then_branch: branch('then'), else_branch: branch('else') }
+      const [y] = g.node('If', [tensorOf('bool', [], [1])], { attributes })
+      return head(g, g.Add(a, y), 6)
+    }),
+    "Relu 'Relu' is in a subgraph",
+  ],
+  'their weights are quantized': [
+    modelOf((g, x) => {
+      const bytes = tensorOf('int8', [6, 3, 3, 3], new Int8Array(162).fill(3))
+      return head(g, g.Conv(x, g.DequantizeLinear(bytes, 0.1)), 6)
+    }),
+    "DequantizeLinear 'DequantizeLinear' has no channel rule",
   ],
 }
 
@@ -201,9 +289,75 @@ const prunable = (groups: readonly Group[]) => groups.filter((group) => group.pr
 
 describe('channel groups', () => {
   it.each(Object.entries(topologies))('follow %s', async (_, [model, counts]) => {
-    for (const seed of [1, 2, 3]) {
+    for (const seed of [1, 2]) {
       const { groups } = await expectSameAsZeroed(model, seed)
       expect(prunable(groups).map((group) => group.channels)).toEqual(counts)
     }
+  })
+
+  it.each(Object.entries(architectures))('follow the architecture %s', async (_, model) => {
+    for (const seed of [1, 2, 3]) {
+      const { groups } = await expectSameAsZeroed(model, seed)
+      // Everything but the classifier can be cut.
+      expect(groups.filter((group) => group.prunable !== true)).toHaveLength(1)
+    }
+  })
+
+  it.each(Object.entries(obstacles))('stay whole where %s', async (_, [model, reason]) => {
+    const groups = channelGroups(await prepareChannels(model))
+    const { channels, prunable } = groups.find((group) => group.channels === 6)!
+    expect([channels, prunable]).toEqual([6, reason])
+  })
+
+  it('name the layers that make and take their channels', async () => {
+    const model = modelOf((g, x) => head(g, g.Relu(norm(g, conv(g, x, 3, 6), 6)), 6))
+    const [group] = channelGroups(await prepareChannels(model))
+    const parts = group!.parts.filter(({ place }) => place.role)
+    expect(group!.name).toBe('Conv')
+    expect(
+      parts.map(({ place, indices }) => [
+        place.node!.opType,
+        place.role,
+        place.axis,
+        ...indices[1]!,
+      ]),
+    ).toEqual(
+      expect.arrayContaining([
+        ['Conv', 'out', 0, 1],
+        ['Conv', 'bias', 0, 1],
+        ['BatchNormalization', 'scale', 0, 1],
+        ['BatchNormalization', 'bias', 0, 1],
+        ['Gemm', 'in', 0, 1],
+      ]),
+    )
+  })
+
+  it('keep the free batch of the model', async () => {
+    const [model] = topologies['Reshape that flattens']!
+    const smaller = await prepareChannels(model)
+    cutChannels(smaller, randomCuts(channelGroups(smaller), 0.5, random(1)))
+    restoreInterface(smaller, model)
+    expect(smaller.graph.inputs[0]!.type?.shape).toEqual(['N', 3, 8, 8])
+    const x = noise([4, 3, 8, 8])
+    const [four] = await outputsOf(smaller, { x })
+    expect(four).toHaveLength(20)
+  })
+
+  it('cut without touching the model that they were made of', async () => {
+    const [model] = topologies['residuals with a projection']!
+    const before = printGraph(model.graph)
+    await expectSameAsZeroed(model, 1)
+    expect(printGraph(model.graph)).toBe(before)
+  })
+
+  it('refuse to lose all their channels, or any that must stay', async () => {
+    const prepared = await prepareChannels(modelOf((g, x) => head(g, conv(g, x, 3, 6), 6)))
+    const [free, fixed] = channelGroups(prepared)
+    expect(() => cutChannels(prepared, new Map([[free!, [0, 1, 2, 3, 4, 5]]]))).toThrow(
+      "internal: all channels of group 'Conv' are cut",
+    )
+    expect(() => cutChannels(prepared, new Map([[fixed!, [0]]]))).toThrow(
+      "internal: group 'Gemm' cannot be cut: output 'y' of the model keeps its shape",
+    )
   })
 })

@@ -1,11 +1,11 @@
 import { describe, expect, it } from '@jest/globals'
+import { sha256 } from '../../base/hash.ts'
 import {
   type ArchitectureOptions,
   architectureOptions,
   architectures,
   buildArchitecture,
 } from '../../models/index.ts'
-import { sha256 } from '../../base/hash.ts'
 import type { Model } from '../../onnx/graph.ts'
 import { serializeModel } from '../../onnx/save.ts'
 import { tensorOf } from '../../onnx/tensor.ts'

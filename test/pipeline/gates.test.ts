@@ -20,12 +20,17 @@ const variant = (id: string, from: string | null, rest: Partial<Variant> = {}): 
 })
 
 const report = {
-  teacher: variant('teacher', null, { sizeBytes: 1000, providers: { cpu: { available: true, p50Ms: 4 } } }),
+  teacher: variant('teacher', null, {
+    sizeBytes: 1000,
+    providers: { cpu: { available: true, p50Ms: 4 } },
+  }),
   variants: [
     variant('distill', 'teacher'),
     variant('int8', 'distill', { sizeBytes: 25, macs: null }),
     variant('half', 'distill', {
-      providers: { cpu: { available: true, p50Ms: 9, latencyRatio: { value: 0.25, interval: [0.2, 0.3] } } },
+      providers: {
+        cpu: { available: true, p50Ms: 9, latencyRatio: { value: 0.25, interval: [0.2, 0.3] } },
+      },
     }),
   ],
 }

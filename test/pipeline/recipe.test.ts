@@ -64,7 +64,9 @@ describe('a recipe', () => {
   })
 
   it('knows every stage of the table', () => {
-    const { properties } = recipeSchema() as { properties: { stages: { items: { oneOf: object[] } } } }
+    const { properties } = recipeSchema() as {
+      properties: { stages: { items: { oneOf: object[] } } }
+    }
     const known = properties.stages.items.oneOf.map(
       (step) => (step as { properties: { stage: { const: string } } }).properties.stage.const,
     )
@@ -94,7 +96,10 @@ describe('a recipe', () => {
 describe('a bad recipe is refused in one line', () => {
   it.each([
     ['nmae: a', "nmae: unknown key — did you mean 'name'?"],
-    [`${head}stages: [{ stage: quantise }]`, "stages.0.stage: unknown stage: 'quantise' — did you mean 'quantize'?"],
+    [
+      `${head}stages: [{ stage: quantise }]`,
+      "stages.0.stage: unknown stage: 'quantise' — did you mean 'quantize'?",
+    ],
     [`${head}stages: [{}]`, 'stages.0.stage: missing — give one of train, distill'],
     [
       `${head}stages: [{ stage: quantize, scheme: static, calibration: { metod: minmax } }]`,
@@ -102,20 +107,29 @@ describe('a bad recipe is refused in one line', () => {
     ],
     [
       `${head}stages: [{ stage: quantize, scheme: static, calibration: { samples: many } }]`,
-      "stages.0.calibration.samples: expected a whole number, got text: 'many' — Calibration samples",
+      "stages.0.calibration.samples: expected a number, got text: 'many' — Calibration samples",
     ],
     [
       `${head}stages: [{ stage: quantize, scheme: float16, perChannel: true }]`,
       "stages.0.perChannel: does not go with scheme 'float16'",
     ],
-    [`${head}seed: one`, "seed: expected a whole number, got text: 'one' — Decides everything"],
+    [`${head}seed: one`, "seed: expected a number, got text: 'one' — Decides everything"],
     [`${head}seed: 1.5`, 'seed: expected a whole number, got a fraction: 1.5'],
     [`${head}seed: -1`, 'seed: expected a number of at least 0: -1'],
     [`${head}stages: {}`, 'stages: expected a list, got a mapping: {}'],
-    [head.replace('name: a', 'name: ../a'), "name: expected letters, digits, '.', '_' and '-': '../a'"],
-    [head.replace('digits', 'digit'), "data.source: unknown value: 'digit' — did you mean 'digits'?"],
+    [
+      head.replace('name: a', 'name: ../a'),
+      "name: expected letters, digits, '.', '_' and '-': '../a'",
+    ],
+    [
+      head.replace('digits', 'digit'),
+      "data.source: unknown value: 'digit' — did you mean 'digits'?",
+    ],
     [head.replace('source: digits', 'format: idx'), "data.path: format 'idx' needs the 'path'"],
-    [head.replace('file: t.onnx', 'fiel: t.onnx'), "teacher.model.fiel: unknown key — did you mean 'file'?"],
+    [
+      head.replace('file: t.onnx', 'fiel: t.onnx'),
+      "teacher.model.fiel: unknown key — did you mean 'file'?",
+    ],
     [
       head.replace('file: t.onnx', 'architecture: resnett'),
       "teacher.model.architecture: unknown architecture: 'resnett' — did you mean 'resnet'?",
@@ -128,24 +142,42 @@ describe('a bad recipe is refused in one line', () => {
       head.replace('file: t.onnx', 'architecture: resnet, depth: 9'),
       'teacher.model.depth: expected 6n+2: 8, 14, 20, …: 9',
     ],
-    [head.replace('file: t.onnx', 'architecture: mlp'), 'teacher.train: missing: an architecture starts'],
-    [`${head}stages: [{ stage: train, schedule: cosin }]`, "stages.0.schedule: unknown value: 'cosin' — did you mean 'cosine'?"],
+    [
+      head.replace('file: t.onnx', 'architecture: mlp'),
+      'teacher.train: missing: an architecture starts',
+    ],
+    [
+      `${head}stages: [{ stage: train, schedule: cosin }]`,
+      "stages.0.schedule: unknown value: 'cosin' — did you mean 'cosine'?",
+    ],
     [
       `${head}stages: [{ stage: train, optimizer: { name: adam } }]`,
       "stages.0.optimizer.name: unknown name: 'adam' — did you mean 'adamw'?",
     ],
-    [`${head}stages: [{ stage: optimize, from: b }]`, "stages.0.from: no earlier variant: 'b' — known: teacher"],
+    [
+      `${head}stages: [{ stage: optimize, from: b }]`,
+      "stages.0.from: no earlier variant: 'b' — known: teacher",
+    ],
     [
       `${head}stages: [{ stage: optimize, id: b }, { stage: optimize, id: b }]`,
       "stages.1.id: two variants have this id: 'b'",
     ],
-    [`${head}stages: [{ stage: optimize, id: teacher }]`, "stages.0.id: two variants have this id: 'teacher'"],
-    [`${head}benchmark: { gates: { retention: 0.99 } }`, 'benchmark.gates.retention: expected text, got a number: 0.99'],
+    [
+      `${head}stages: [{ stage: optimize, id: teacher }]`,
+      "stages.0.id: two variants have this id: 'teacher'",
+    ],
+    [
+      `${head}benchmark: { gates: { retention: 0.99 } }`,
+      'benchmark.gates.retention: expected text, got a number: 0.99',
+    ],
     [
       `${head}benchmark: { gates: { retention: '0.99' } }`,
       "benchmark.gates.retention: expected a comparison with a number, such as '>= 0.99': '0.99'",
     ],
-    [`${head}benchmark: { gates: { variant: b } }`, "benchmark.gates.variant: no such variant: 'b'"],
+    [
+      `${head}benchmark: { gates: { variant: b } }`,
+      "benchmark.gates.variant: no such variant: 'b'",
+    ],
     [
       `${head}benchmark: { gates: { latency: { wasm: '<= 1' } } }`,
       "benchmark.gates.latency.wasm: the provider is not measured: 'wasm' — add it to benchmark.providers",
@@ -185,7 +217,7 @@ describe('--set', () => {
     ['seed', 'not an override — write path.to.option=value'],
     ['=1', 'not an override'],
     ['stages.7.id=x', "no such place in a list of 0: '7'"],
-    ['name.x=1', "'x' lies below a plain value: \"a\""],
+    ['name.x=1', '\'x\' lies below a plain value: "a"'],
     ['seed=[1', 'the value is not YAML'],
     ['sede=1', "sede: unknown key — did you mean 'seed'?"],
     ['__proto__.polluted=1', '__proto__: unknown key'],

@@ -33,6 +33,14 @@ export function temporaryFolder(): string {
   return folder
 }
 
+const cleaners: (() => void)[] = []
+
+/** Does something after the tests of the file, before their folders are removed. */
+export const atEnd = (clean: () => void): void => {
+  cleaners.push(clean)
+}
+
 afterAll(() => {
+  for (const clean of cleaners) clean()
   for (const folder of folders) rmSync(folder, { recursive: true, force: true })
 })

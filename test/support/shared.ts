@@ -15,8 +15,11 @@ export const sharedData: string = resolve(folder, 'data')
 export const sharedIsPresent: boolean =
   existsSync(resolve(folder, 'models')) && existsSync(sharedData)
 
-/** `it`, or a skipped test that says why, where ../shared is absent. */
-export const itWithShared = sharedIsPresent
-  ? it
-  : (((name: string, ..._rest: unknown[]) =>
-      it.skip(`${name} (skipped: ../shared is absent)`, () => undefined)) as unknown as typeof it)
+const reason = '(skipped: ../shared is absent)'
+const skipped = Object.assign((name: string) => it.skip(`${name} ${reason}`, () => undefined), {
+  each: (rows: readonly unknown[]) => (name: string) =>
+    it.skip.each(rows)(`${name} ${reason}`, () => undefined),
+})
+
+/** `it` (and `it.each`), or a skipped test that says why, where ../shared is absent. */
+export const itWithShared = sharedIsPresent ? it : (skipped as unknown as typeof it)

@@ -110,12 +110,12 @@ describe('backward', () => {
     [
       'an operator without a rule',
       (g: Builder, x: Value) => g.node('Det', [x], { name: '/head/Det' })[0]!,
-      "no gradient for op 'Det' (node '/head/Det', inputs [2,2] float32) — freeze the layers before it or replace it",
+      "model: no gradient for op 'Det' (node '/head/Det', inputs [2,2] float32) — freeze the layers before it, or export the model without it",
     ],
     [
       'an operator of another domain',
       (g: Builder, x: Value) => g.node('Gelu', [x], { name: '/act', domain: 'com.microsoft' })[0]!,
-      "no gradient for op 'com.microsoft.Gelu' (node '/act', inputs [2,2] float32) — ",
+      "model: no gradient for op 'com.microsoft.Gelu' (node '/act', inputs [2,2] float32) — ",
     ],
   ])('refuses %s before it writes anything', async (_, write, message) => {
     const { model, g } = newModel('case')

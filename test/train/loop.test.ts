@@ -71,7 +71,7 @@ describe.each(nets)('training %s', (_, build) => {
   })
 
   it('gives the same bytes for the same seed, and others for another order', async () => {
-    const settings = settingsFor({ epochs: 2 })
+    const settings = settingsFor({ epochs: 2 }, { threads: 2 })
     const [first, second] = [await train(build(), settings), await train(build(), settings)]
     expect(bytesOf(first.model)).toEqual(bytesOf(second.model))
     expect(first.epochs).toEqual(second.epochs)
@@ -173,6 +173,31 @@ describe('train', () => {
     for (const name of ['mean', 'variance'] as const)
       for (const channel of [0, 1])
         expect(weights.get(name)![channel]).toBeCloseTo(expected[name][channel]!, 4)
+  })
+
+  it('learns through BatchNormalization in front of a convolution', async () => {
+    const { model, g } = newModel('front')
+    const x = g.input('x', { dtype: 'float32', shape: ['N', ...shape] })
+    const vector = (length: number, value: number) =>
+      tensorOf('float32', [length], new Float32Array(length).fill(value))
+    const norm = g.BatchNormalization(x, vector(2, 1), vector(2, 0), vector(2, 0), vector(2, 1))
+    const kernel = Float32Array.from({ length: classes * 128 }, (_, index) => Math.sin(index) / 9)
+    const y = g.Conv(norm, tensorOf('float32', [classes, 2, 8, 8], kernel), vector(classes, 0))
+    g.output('y', g.Flatten(y))
+    const { epochs } = await train(model, settingsFor({ epochs: 3 }))
+    expect(epochs[2]!.loss).toBeLessThan(0.8 * epochs[0]!.loss)
+  })
+
+  it('trains a weight that the model computes from constants, and stores it as one', async () => {
+    const { model, g } = newModel('computed')
+    const x = g.input('x', { dtype: 'float32', shape: ['N', ...shape] })
+    const weight = tensorOf('float32', [classes, 128], new Float32Array(classes * 128))
+    const [turned] = g.node('Transpose', [weight], { name: 'turned' })
+    g.output('y', g.MatMul(g.Flatten(x), turned))
+    const settings = settingsFor({ epochs: 2 })
+    const trained = (await train(model, settings)).model
+    expect(trained.graph.nodes.map(({ opType }) => opType)).toEqual(['Flatten', 'MatMul'])
+    expect(await accuracyOf(trained, settings)).toBeGreaterThan(0.8)
   })
 
   it('leaves frozen layers, their statistics included, as they are', async () => {

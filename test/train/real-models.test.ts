@@ -1,6 +1,5 @@
-// The gradient of a whole training step of real models against central differences of the float32 loss, along random
-// directions. In float32 the loss has about 1e-6 of noise and Relu its kinks, so that two percent are what such
-// differences can tell; each rule has been held against float64 more strictly elsewhere.
+// The gradient of a whole training step of real models against central differences of its float32 loss, along random
+// directions. They agree within 0.13 % where it was measured; half a percent leaves room for other machines' rounding.
 import { describe, expect } from '@jest/globals'
 import { random } from '../../base/random.ts'
 import { loadModel } from '../../onnx/load.ts'
@@ -24,6 +23,7 @@ const models: readonly RealModel[] = [
   { file: 'conv-tiny-resnet8-cifar10.onnx', classes: 10, batch: 16, pixels: [0, 255] },
   { file: 'mnist-8-ortweb.onnx', classes: 10, batch: 8, pixels: [0, 255] },
   { file: 'mnist-burn-a.onnx', classes: 10, batch: 8, pixels: [-0.4, 2.8] },
+  { file: 'vit-ibp-3-3-8-cifar10.onnx', classes: 10, batch: 8, pixels: [-2, 2] },
   { file: 'conv-tiny-vww96-mobilenet025.onnx', classes: 2, batch: 8, pixels: [0, 1] },
 ]
 
@@ -45,16 +45,15 @@ describe('the gradient of a training step', () => {
       const at = graph.weights.initial
       const { gradient } = await step(session, feeds, at)
       for (const direction of [1, 2, 3]) {
-        const towards = directionOf(graph, direction)
+        const towards = directionOf(graph, gradient, direction)
         const moved = (distance: number) =>
           at.map((weight, index) => weight + distance * towards[index]!)
-        const h = 2e-4
+        const h = 5e-6
         const above = await step(session, feeds, moved(h))
         const below = await step(session, feeds, moved(-h))
         const slope = gradient.reduce((sum, value, index) => sum + value * towards[index]!, 0)
         const measured = (above.loss - below.loss) / (2 * h)
-        console.log(file, at.length, slope, measured, Math.abs(measured / slope - 1))
-        expect(Math.abs(measured - slope)).toBeLessThan(0.02 * Math.abs(slope))
+        expect(Math.abs(measured - slope)).toBeLessThan(0.005 * Math.abs(slope))
       }
     })
   })
@@ -91,10 +90,13 @@ async function step(session: Session, feeds: Record<string, Tensor>, weights: Fl
   }
 }
 
-/** A random direction in which every tensor moves in proportion to its own size. */
-function directionOf({ weights }: TrainingGraph, seed: number): Float32Array {
+/**
+ * A random direction uphill, in which every tensor moves in proportion to its own size: across the slope the loss
+ * changes so little that its noise hides it.
+ */
+function directionOf({ weights }: TrainingGraph, gradient: Float32Array, seed: number) {
   const source = random(seed, 'direction')
-  const direction = weights.initial.map(() => source.normal())
+  const direction = gradient.map((value) => Math.sign(value) * Math.abs(source.normal()))
   for (const { offset, size } of weights.slots) {
     const own = weights.initial.subarray(offset, offset + size)
     const scale = Math.sqrt(own.reduce((sum, value) => sum + value ** 2, 0) / size)

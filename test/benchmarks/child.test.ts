@@ -1,0 +1,143 @@
+// The measuring processes; they run what `npm run build` made of the sources.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join, resolve } from 'node:path'
+import { describe, expect, it } from '@jest/globals'
+import { Interrupted } from '../../base/errors.ts'
+import { type CellProcess, startCell } from '../../benchmarks/cell-process.ts'
+import { writeSamples } from '../../benchmarks/samples.ts'
+import { predict } from '../../runtime/predict.ts'
+import { linearModel, temporaryFolder, threeClasses } from '../support/measured.ts'
+
+const folder = temporaryFolder()
+const data = threeClasses(70)
+const samples = writeSamples(data, join(folder, 'samples.f32'))
+const good = await linearModel(join(folder, 'good.onnx'))
+
+const open = async (cell: CellProcess, path = good, provider: 'cpu' | 'wasm' = 'cpu') =>
+  await cell.ask('open', { path, provider, threads: 1, samples })
+
+async function withCell<Result>(use: (cell: CellProcess) => Promise<Result>): Promise<Result> {
+  const cell = startCell()
+  try {
+    return await use(cell)
+  } finally {
+    await cell.close()
+  }
+}
+
+const isAlive = (pid: number) => {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch {
+    return false
+  }
+}
+
+describe('a measuring process', () => {
+  it.each(['cpu', 'wasm'] as const)('computes on %s what this process does', async (provider) => {
+    const outputs = await withCell(async (cell) => {
+      await open(cell, good, provider)
+      return await cell.ask('predict', {})
+    })
+    expect(outputs).toEqual(await predict(good, data))
+  })
+
+  it('predicts for the samples that it is asked for', async () => {
+    const { outputs, width } = await withCell(async (cell) => {
+      await open(cell)
+      return await cell.ask('predict', { indices: Uint32Array.of(69, 3) })
+    })
+    const all = await predict(good, data)
+    expect([...outputs]).toEqual([
+      ...all.outputs.subarray(69 * width, 70 * width),
+      ...all.outputs.subarray(3 * width, 4 * width),
+    ])
+  })
+
+  it('times runs, counts operations, and says where nodes run', async () => {
+    await withCell(async (cell) => {
+      const { fixedBatch } = await open(cell)
+      expect(fixedBatch).toBeUndefined()
+      const indices = Uint32Array.of(1, 2, 3)
+      await cell.ask('warm', { batch: 2, indices, budgetMs: 10 })
+      const times = await cell.ask('time', { runs: 7, budgetMs: 1000 })
+      expect(times).toHaveLength(7)
+      expect(times.every((ms) => ms > 0)).toBe(true)
+      expect(await cell.ask('macs', {})).toBe(12)
+      expect(await cell.ask('placement', {})).toEqual({ nodesOnProvider: 1, nodesElsewhere: 0 })
+    })
+  })
+
+  it('tells its own peak of memory, not that of its parent', async () => {
+    const ballast = Buffer.alloc(2 ** 29, 1)
+    const { peakMemoryBytes } = await withCell((cell) => open(cell))
+    expect(peakMemoryBytes).toBeGreaterThan(2 ** 24)
+    expect(peakMemoryBytes).toBeLessThan(ballast.length)
+  })
+
+  it('says what keeps a model from fitting the samples', async () => {
+    const wide = await linearModel(join(folder, 'wide.onnx'), { inputs: 5 })
+    await withCell(async (cell) => {
+      await expect(open(cell, wide)).rejects.toMatchObject({
+        message: expect.stringContaining('does not fit the data: one sample is [4]'),
+        user: true,
+      })
+    })
+  })
+})
+
+describe('when a measuring process fails', () => {
+  it.each([
+    ['SIGKILL', 'its process was killed (SIGKILL), most likely for want of memory'],
+    ['SIGSEGV', 'its process crashed (SIGSEGV)'],
+  ] as const)('%s becomes a reason', async (signal, reason) => {
+    await withCell(async (cell) => {
+      await open(cell)
+      process.kill(cell.pid!, 'SIGSTOP')
+      const answer = cell.ask('predict', {})
+      process.kill(cell.pid!, signal)
+      process.kill(cell.pid!, 'SIGCONT')
+      await expect(answer).rejects.toThrow(reason)
+      await expect(cell.ask('predict', {})).rejects.toThrow(reason)
+    })
+  })
+
+  it('silence becomes a reason', async () => {
+    const cell = startCell({ silenceMs: 3000 })
+    await open(cell)
+    process.kill(cell.pid!, 'SIGSTOP')
+    await expect(cell.ask('predict', {})).rejects.toThrow('it gave no answer for 3 s')
+    await cell.close()
+    expect(isAlive(cell.pid!)).toBe(false)
+  })
+
+  it('aborting ends it at once', async () => {
+    const abort = new AbortController()
+    const cell = startCell({ signal: abort.signal })
+    const answer = open(cell)
+    abort.abort()
+    await expect(answer).rejects.toThrow(Interrupted)
+    await cell.close()
+    expect(isAlive(cell.pid!)).toBe(false)
+  })
+
+  it('ends with its parent', async () => {
+    const entry = resolve('dist/benchmarks/cell-process.js')
+    const script = `
+      const { startCell } = await import(${JSON.stringify(entry)})
+      const cell = startCell()
+      await cell.ask('macs', {}).catch(() => undefined)
+      console.log(cell.pid)
+      setInterval(() => undefined, 1000)`
+    const parent = spawn(process.execPath, ['--input-type=module', '-e', script])
+    const [printed] = (await once(parent.stdout, 'data')) as [Buffer]
+    const pid = Number(printed.toString())
+    expect(isAlive(pid)).toBe(true)
+    parent.kill('SIGKILL')
+    for (let wait = 0; wait < 100 && isAlive(pid); wait++)
+      await new Promise((resume) => setTimeout(resume, 50))
+    expect(isAlive(pid)).toBe(false)
+  })
+})
