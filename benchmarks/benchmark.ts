@@ -126,14 +126,14 @@ async function evaluate(
   { task, data, concurrency, progress, log, signal }: ProviderContext,
 ): Promise<void> {
   await inParallel(findings, concurrency, async (found) => {
-    const { id, path } = found.subject
+    const { id, file } = found.subject
     throwIfAborted(signal)
     progress(`${id}: accuracy`, 3)
     try {
       const cell = cells.get(id)
       if (!isOpen(cell)) throw cell
       const predictions = found.normalise(await cell.process.ask('predict', {}))
-      task.check(predictions.width, data, path)
+      task.check(predictions.width, data, file)
       found.predictions = predictions
       found.macs = (await cell.process.ask('macs', {})) ?? null
     } catch (thrown) {

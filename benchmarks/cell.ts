@@ -10,7 +10,7 @@ import { inferShapes } from '../runtime/shapes.ts'
 import { placementOf } from './placement.ts'
 import type { AnswerMessage, CommandMessage, CommandName, ReplyOf, RequestOf } from './protocol.ts'
 import { type OpenSamples, openSamples, pick } from './samples.ts'
-import { type Stopwatch, stopwatch, timeRuns, warmUp } from './timing.ts'
+import { type Stopwatch, settle, stopwatch, timeRuns, warmUp } from './timing.ts'
 
 /** What `open` opened. */
 interface Opened {
@@ -32,13 +32,13 @@ const handlers: {
   readonly [Name in CommandName]: (request: RequestOf<Name>) => Promise<ReplyOf<Name>>
 } = {
   async open(request) {
-    const { path, provider, threads } = request
+    const { path, where, provider, threads } = request
     // Idle threads stop spinning within milliseconds, and processes are measured in turn.
-    const session = await openSession(path, { provider, threads, spinning: threads > 1 })
+    const session = await openSession(path, { provider, threads, where, spinning: threads > 1 })
     const samples = openSamples(request.samples)
     // One run with a real sample: checks that model and data fit, and makes the peak that of inference.
-    await predictWith(session, pick(samples, Uint32Array.of(0)), { where: path })
-    const fixedBatch = checkShape(session.inputs[0]!, samples.shape, path)
+    await predictWith(session, pick(samples, Uint32Array.of(0)), { where })
+    const fixedBatch = checkShape(session.inputs[0]!, samples.shape, where)
     opened = { request, session, samples, fixedBatch }
     return { fixedBatch, peakMemoryBytes: peakMemoryBytes() }
   },
@@ -46,7 +46,7 @@ const handlers: {
   async macs() {
     const { request, fixedBatch = 1 } = current()
     const model = await loadModel(request.path)
-    await inferShapes(model, { batch: fixedBatch, where: request.path })
+    await inferShapes(model, { batch: fixedBatch, where: request.where })
     const macs = countMacs(model)
     return macs === undefined ? undefined : Math.round(macs / fixedBatch)
   },
@@ -59,7 +59,7 @@ const handlers: {
   async predict({ indices }) {
     const { request, session, samples } = current()
     return await predictWith(session, indices ? pick(samples, indices) : samples, {
-      where: request.path,
+      where: request.where,
       progress: tellThatAlive,
     })
   },
@@ -67,7 +67,9 @@ const handlers: {
   async warm({ batch, indices, budgetMs }) {
     const { session, samples } = current()
     watch = await stopwatch(session, samples, { batch, indices })
-    return { runs: await warmUp(watch, budgetMs) }
+    const runs = await warmUp(watch, budgetMs)
+    await settle()
+    return { runs }
   },
 
   async time(request) {

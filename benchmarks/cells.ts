@@ -3,6 +3,7 @@ import { throwIfAborted } from '../base/errors.ts'
 import type { ProviderName } from '../runtime/providers.ts'
 import { CellFailure, type CellProcess, startCell } from './cell-process.ts'
 import type { SamplesFile } from './samples.ts'
+import type { Subject } from './subject.ts'
 
 /** A process whose model is open. */
 export interface Cell {
@@ -30,18 +31,19 @@ export interface CellOptions {
 
 /** Opens a cell for each model; where one fails, its place holds the reason. */
 export async function openCells(
-  models: readonly { readonly id: string; readonly path: string }[],
+  models: readonly Pick<Subject, 'id' | 'path' | 'file'>[],
   options: CellOptions,
 ): Promise<Cells> {
   const { provider, threads, samples, silenceMs, signal } = options
   const open = async ({
     id,
     path,
+    file,
   }: (typeof models)[number]): Promise<[string, Cell | CellFailure]> => {
     throwIfAborted(signal)
     const process = startCell({ silenceMs, signal })
     try {
-      const reply = await process.ask('open', { path, provider, threads, samples })
+      const reply = await process.ask('open', { path, where: file, provider, threads, samples })
       return [id, { process, ...reply }]
     } catch (thrown) {
       await process.close()

@@ -10,6 +10,8 @@ export interface Commands {
   open: {
     request: {
       readonly path: string
+      /** What messages call the model. */
+      readonly where: string
       readonly provider: ProviderName
       readonly threads: number
       readonly samples: SamplesFile
@@ -30,7 +32,10 @@ export interface Commands {
   }
   /** The model's outputs for samples of these numbers, for all where they are not given. */
   predict: { request: { readonly indices?: Uint32Array }; reply: Predictions }
-  /** Runs batches of these samples until the time of a run is stable, for `budgetMs` at most. */
+  /**
+   * Runs batches of these samples until the time of a run is stable, for `budgetMs` at most, and then waits until the
+   * idle process is quiet.
+   */
   warm: {
     request: {
       readonly batch: number

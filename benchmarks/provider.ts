@@ -186,7 +186,7 @@ async function measureLatency(
       batch,
       rounds: latency.rounds,
       runs: latency.runs,
-      seconds: headline ? latency.seconds : latency.seconds / 2,
+      seconds: headline ? latency.seconds : latency.seconds / 4,
       indices: order,
       seed,
       pauseMs: threads > 1 ? 20 : 0,

@@ -1,6 +1,5 @@
 // Timing a session inside a measuring process: on real samples, after warm-up, each run by itself.
-import { setImmediate } from 'node:timers/promises'
-import { UserError } from '../base/errors.ts'
+import { setImmediate, setTimeout } from 'node:timers/promises'
 import { Tensor, tensorOf } from '../onnx/tensor.ts'
 import type { Session } from '../runtime/session.ts'
 import type { OpenSamples } from './samples.ts'
@@ -21,8 +20,8 @@ export async function stopwatch(
   samples: OpenSamples,
   { batch, indices }: { readonly batch: number; readonly indices: Uint32Array },
 ): Promise<Stopwatch> {
-  const [input, second] = session.inputs
-  if (!input || second) throw new UserError('the model has not exactly one input')
+  const [input] = session.inputs
+  if (!input) throw new Error('internal: a model without an input is timed')
   const dims = [batch, ...samples.shape]
   const values = dims.reduce((product, dim) => product * dim, 1)
   const perBatch = values / batch
@@ -76,6 +75,22 @@ export async function warmUp({ measure }: Stopwatch, budgetMs: number): Promise<
     if (Math.abs(p50 - before) <= stable * p50) return runs
     before = p50
     await setImmediate()
+  }
+}
+
+/**
+ * Waits until this process uses no processor while it idles, two seconds at most.
+ *
+ * WebAssembly is compiled once more in the background when it turns out to be hot; that must not slow down the
+ * process that is measured next.
+ */
+export async function settle(): Promise<void> {
+  const stepMs = 50
+  for (let waitedMs = 0; waitedMs < 2000; waitedMs += stepMs) {
+    const before = process.cpuUsage()
+    await setTimeout(stepMs)
+    const { user, system } = process.cpuUsage(before)
+    if ((user + system) / 1000 < stepMs / 10) return
   }
 }
 

@@ -3,6 +3,7 @@
 import yargs from 'yargs'
 import { hideBin } from 'yargs/helpers'
 import { UserError } from '../base/errors.ts'
+import { suggest } from '../base/suggest.ts'
 import { packageVersion } from '../pipeline/version.ts'
 import { commands } from './commands.ts'
 import { exitCodeOf, exitCodes, tell } from './exit.ts'
@@ -20,7 +21,6 @@ async function main(): Promise<number> {
     .locale('en')
     .strict()
     .demandCommand(1, 'no command was given')
-    .recommendCommands()
     .version(packageVersion())
     .alias({ help: 'h', version: 'v' })
     .wrap(Math.min(100, process.stdout.columns ?? 100))
@@ -40,13 +40,18 @@ async function main(): Promise<number> {
   return exitCode
 }
 
-const usageError = (message: string): UserError =>
-  new UserError(
-    `condense: ${message
-      .trim()
-      .split(/\s*\n\s*/)
-      .join(': ')} — see 'condense --help'`,
-  )
+/** What the parser says, in one line; a command that is not known gets a suggestion. */
+function usageError(message: string): UserError {
+  const [named] = hideBin(process.argv).filter((argument) => !argument.startsWith('-'))
+  const names = commands.map(({ usage }) => usage.split(' ')[0] ?? usage)
+  if (named !== undefined && !names.includes(named))
+    return new UserError(`condense: unknown command: '${named}' — ${suggest(named, names)}`)
+  const line = message
+    .trim()
+    .split(/\s*\n\s*/)
+    .join(': ')
+  return new UserError(`condense: ${line} — see 'condense ${named ? `${named} ` : ''}--help'`)
+}
 
 /** The first Ctrl-C lets the command end in order, the second ends it at once. */
 function interrupt(): void {

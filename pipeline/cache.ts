@@ -16,6 +16,7 @@ import { hashOf, sha256OfFile } from '../base/hash.ts'
 import type { Model } from '../onnx/graph.ts'
 import { saveModel } from '../onnx/save.ts'
 import type { Facts } from '../stages/stage.ts'
+import { makeWritable } from './folders.ts'
 import { isLocked, withLock } from './lock.ts'
 
 /** Where the cache is: `$CONDENSE_CACHE`, or the folder that the system has for caches. */
@@ -66,7 +67,7 @@ export const lockPath = (cache: string, key: string): string => join(cache, 'loc
 
 /** Makes the folders of a cache; a {@link UserError} says why it cannot. */
 export function prepareCache(cache: string): void {
-  for (const name of ['stages', 'work', 'locks', 'shared']) makeFolder(join(cache, name))
+  for (const name of ['stages', 'work', 'locks', 'shared']) makeWritable(join(cache, name))
 }
 
 /** Looks a finished stage up; a damaged entry is removed and reported, as if it had not been there. */

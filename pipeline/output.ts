@@ -1,8 +1,6 @@
 // The folder that a run leaves behind: which one it is, who may write to it, and its event log.
 import {
-  accessSync,
   closeSync,
-  constants,
   existsSync,
   openSync,
   readdirSync,
@@ -10,11 +8,12 @@ import {
   rmSync,
   writeSync,
 } from 'node:fs'
-import { dirname, join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { UserError } from '../base/errors.ts'
-import { explainFileError, makeFolder, writeAtomically } from '../base/files.ts'
+import { explainFileError, writeAtomically } from '../base/files.ts'
 import { hashOf } from '../base/hash.ts'
 import type { RunEvent } from './events.ts'
+import { makeWritable } from './folders.ts'
 import { tryLock } from './lock.ts'
 import type { Recipe } from './recipe.ts'
 
@@ -54,7 +53,7 @@ function isFor(recipe: Recipe, folder: string): boolean {
     return hashOf(JSON.parse(readFileSync(join(folder, recipeName), 'utf8'))) === hashOf(recipe)
   } catch (thrown) {
     const { code } = thrown as NodeJS.ErrnoException
-    // A file in the folder's place is for makeFolder to complain of.
+    // A file in the folder's place is for makeWritable to complain of.
     return code === 'ENOTDIR'
   }
 }
@@ -96,20 +95,6 @@ export function openOutput(recipe: Recipe, folder: string): Output {
     throw explainFileError(eventsPath, thrown)
   }
 }
-
-/** Makes a folder; Node says of a read-only file system only that the folder is not there. */
-export function makeWritable(folder: string): void {
-  const existing = nearestFolder(resolve(folder))
-  try {
-    accessSync(existing, constants.W_OK)
-  } catch (thrown) {
-    throw explainFileError(folder, thrown)
-  }
-  makeFolder(folder)
-}
-
-const nearestFolder = (path: string): string =>
-  existsSync(path) || dirname(path) === path ? path : nearestFolder(dirname(path))
 
 /** Temporary files of a run that was killed while it wrote. */
 function removeLeftovers(folder: string): void {

@@ -2,7 +2,6 @@
 import { dirname, relative, resolve } from 'node:path'
 import type { z } from 'zod'
 import { UserError } from '../base/errors.ts'
-import { makeFolder } from '../base/files.ts'
 import { benchmark } from '../benchmarks/benchmark.ts'
 import type { LatencyOptions } from '../benchmarks/latency.ts'
 import type { Report } from '../benchmarks/report/report.ts'
@@ -16,6 +15,7 @@ import type { Stage } from '../stages/stage.ts'
 import { defaultCacheFolder, prepareCache, withScratchFolder } from './cache.ts'
 import { modelsIn } from './cost.ts'
 import type { Listener } from './events.ts'
+import { makeWritable } from './folders.ts'
 import { environmentOf } from './prepare.ts'
 import { validated } from './problems.ts'
 import { assembleReport } from './report.ts'
@@ -90,7 +90,7 @@ export async function runStage(request: StageRequest): Promise<StageResult> {
   const input = await openModel(request.model, data, seed, where)
   const teacher = request.teacher === undefined ? input : await storedFile(request.teacher)
   await checkModels([input, teacher], data, options, seed)
-  makeFolder(dirname(resolve(request.output)))
+  makeWritable(dirname(resolve(request.output)))
   const finished = await runStep({ id: where, options, step: 1, steps: 1 }, input, teacher, {
     environment: await environmentOf(provider, threads),
     seed,

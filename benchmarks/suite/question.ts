@@ -3,7 +3,7 @@
 /** One line of an answer. */
 export interface Answer {
   readonly what: string
-  readonly unit: 'ms' | 'MB' | 'times the file'
+  readonly unit: 'ms' | 'times the file'
   /** At least one measured value. */
   readonly values: readonly number[]
 }

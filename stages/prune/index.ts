@@ -18,7 +18,7 @@ export const prune = defineStage({
     const pruned: { model: Artifact['model']; summary: string; masks?: Masks } =
       options.structure === 'channels'
         ? await pruneChannels(input.model, options, context)
-        : pruneWeights(input.model, options)
+        : await pruneWeights(input.model, options)
     const { model, summary, masks } = pruned
     const { losses } = input.facts
     const artifact = { model, facts: { ...(losses && { losses }), summary } }

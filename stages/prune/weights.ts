@@ -6,7 +6,9 @@ import { cloneModel } from '../../onnx/clone.ts'
 import type { Model, Value } from '../../onnx/graph.ts'
 import { layersOf } from '../../onnx/layers.ts'
 import { liftConstants } from '../../onnx/passes/constants.ts'
+import { removeDeadNodes } from '../../onnx/passes/dead-nodes.ts'
 import { elements, tensorOf } from '../../onnx/tensor.ts'
+import { foldConstants } from '../../runtime/fold.ts'
 import { criteria } from './criteria.ts'
 import { criterionOf, type PruneOptions } from './options.ts'
 
@@ -14,12 +16,15 @@ import { criterionOf, type PruneOptions } from './options.ts'
 export type Masks = Map<string, Float32Array>
 
 /** Zeroes the least important weights of a copy of the model (not biases, not norms). */
-export function pruneWeights(
+export async function pruneWeights(
   model: Model,
   options: PruneOptions,
-): { model: Model; masks: Masks; summary: string } {
+): Promise<{ model: Model; masks: Masks; summary: string }> {
   const copy = cloneModel(model)
   liftConstants(copy)
+  // A weight that is reshaped before it is used is a weight as well.
+  await foldConstants(copy)
+  removeDeadNodes(copy.graph)
   const values = chosen(copy, options)
   const { add, finish } = criteria[criterionOf(options)]
   const scores = values.map(({ tensor }) =>

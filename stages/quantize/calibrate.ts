@@ -34,7 +34,8 @@ const batches = { extremes: 32, values: 8 } as const
 /**
  * Measures the ranges of some values of a model, which has one float32 input, on samples.
  *
- * Values that are not finite, and samples that do not fit the model, are a {@link UserError}.
+ * Ranges of values that were not always finite are not finite either. Samples that do not fit the model are a
+ * {@link UserError}.
  */
 export async function measureRanges(
   model: Model,
@@ -74,12 +75,7 @@ export async function measureRanges(
       options.progress(Math.min(1, (start + batch) / samples.size))
     }
   })
-  return new Map(
-    values.map((value, index) => [
-      value,
-      checked(value, calibrator.range(states[index], options), where),
-    ]),
-  )
+  return new Map(values.map((value, index) => [value, calibrator.range(states[index], options)]))
 }
 
 /** A copy of the model that gives the values, or the least and the greatest element of each. */
@@ -113,9 +109,11 @@ function probeModel(
   return { probe, outputs }
 }
 
-function checked({ name }: Value, range: Range, where: string): Range {
-  if (Number.isFinite(range.min) && Number.isFinite(range.max)) return range
-  throw new UserError(
-    `${where}: '${name}' is not finite on the calibration data: ${range.min} … ${range.max} — check the data and its preprocessing`,
-  )
+/** Throws a {@link UserError} for the first range that is not finite. */
+export function requireFinite(ranges: ReadonlyMap<Value, Range>, where: string): void {
+  for (const [{ name }, { min, max }] of ranges)
+    if (!Number.isFinite(min) || !Number.isFinite(max))
+      throw new UserError(
+        `${where}: '${name}' is not finite on the calibration data: ${min} … ${max} — check the data and its preprocessing`,
+      )
 }

@@ -6,7 +6,7 @@ import { dataTypes, elements, Tensor } from '../../onnx/tensor.ts'
 import { orderedWriter } from './writer.ts'
 
 /** The largest finite float16. */
-const largest = 65504
+export const largestFloat16 = 65504
 
 /** The smallest positive float16, a subnormal number. */
 const smallest = 2 ** -24
@@ -141,10 +141,10 @@ export function halfTensor(tensor: Tensor): { readonly tensor: Tensor; readonly 
   let count = 0
   for (const [index, value] of values.entries()) {
     let kept = value
-    if (Math.abs(value) > largest) {
+    if (Math.abs(value) > largestFloat16) {
       // Infinities are meant as such (masks), and float16 has them.
       if (Number.isFinite(value)) {
-        kept = Math.sign(value) * largest
+        kept = Math.sign(value) * largestFloat16
         count++
       }
     } else if (value !== 0 && Math.abs(value) < smallest) kept = Math.sign(value) * smallest

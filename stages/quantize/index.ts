@@ -2,17 +2,17 @@
 import { join } from 'node:path'
 import { throwIfAborted, UserError } from '../../base/errors.ts'
 import { describeHost } from '../../benchmarks/host.ts'
-import type { Model, Value } from '../../onnx/graph.ts'
+import type { Model, Node, Value, ValueType } from '../../onnx/graph.ts'
 import type { Samples } from '../../runtime/predict.ts'
 import { inferTypes } from '../../runtime/shapes.ts'
 import { simplify } from '../optimize.ts'
 import { defineStage, type StageContext } from '../stage.ts'
 import { compareModels, describeComparison } from '../verify.ts'
 import type { Range } from './arithmetic.ts'
-import { measureRanges } from './calibrate.ts'
+import { measureRanges, requireFinite } from './calibrate.ts'
 import type { WeightOptions } from './constants.ts'
 import { quantizeDynamically } from './dynamic.ts'
-import { convertToFloat16 } from './float16.ts'
+import { convertToFloat16, largestFloat16 } from './float16.ts'
 import { countKernels, type Kernels } from './kernels.ts'
 import { type QuantizeOptions, quantizeOptions } from './options.ts'
 import { place } from './placement.ts'
@@ -65,13 +65,11 @@ const schemes: Readonly<Record<QuantizeOptions['scheme'], Scheme>> = {
     const { method, samples: count, share } = { ...defaultCalibration, ...options.calibration }
     const samples = calibrationSamples(context, count)
     const ranges = await measureRanges(model, valuesToMeasure(placement), samples, {
+      ...calibrationIn(context),
       method,
       share: share ?? defaultCalibration.share,
-      where,
-      threads: context.threads,
-      check: () => throwIfAborted(context.signal),
-      progress: (done) => context.progress({ done: 0.9 * done }),
     })
+    requireFinite(ranges, where)
     quantizeGraph(model.graph, placement, (value) => rangeIn(ranges, value), {
       activations: options.activations ?? 'uint8',
       ...(await weightOptions(options, context)),
@@ -95,13 +93,53 @@ const schemes: Readonly<Record<QuantizeOptions['scheme'], Scheme>> = {
     // A BatchNormalization that is folded cannot have a variance beyond float16.
     await simplify(model, where)
     const types = await inferTypes(model, { where })
-    const { half, single, clamped } = convertToFloat16(model.graph, types, excluded)
+    const beyond = await nodesBeyondFloat16(model, types, context)
+    if (beyond.size > 0)
+      context.log(
+        `${beyond.size} nodes stay float32, because values beyond float16's ±65504 go through them`,
+      )
+    const kept = new Set([...excluded, ...beyond])
+    const { half, single, clamped } = convertToFloat16(model.graph, types, kept)
     if (half === 0) throw nothingToQuantize('no node with float32 inputs or outputs can be float16')
     for (const [name, count] of clamped)
       context.log(`'${name}' has ${count} numbers beyond float16's ±65504, which were clamped`)
     return () => `float16: ${half} of ${half + single} operators`
   },
 }
+
+/** Samples on which activations are compared with what float16 can hold. */
+const rangeSamples = 64
+
+/** The nodes that make or read values which float16 cannot hold; without data none is known. */
+async function nodesBeyondFloat16(
+  model: Model,
+  types: ReadonlyMap<Value, ValueType>,
+  context: StageContext,
+): Promise<ReadonlySet<Node>> {
+  if (!context.data) return new Set()
+  const values = model.graph.nodes.flatMap((node) =>
+    node.outputs.filter((output) => output && types.get(output)?.dtype === 'float32'),
+  ) as Value[]
+  const ranges = await measureRanges(model, values, calibrationSamples(context, rangeSamples), {
+    ...calibrationIn(context),
+    method: 'minmax',
+    share: 1,
+  })
+  const nodes = new Set<Node>()
+  for (const [value, { min, max }] of ranges) {
+    // Written so that NaN, too, counts as beyond.
+    if (min >= -largestFloat16 && max <= largestFloat16) continue
+    for (const node of [value.producer, ...value.users]) if (node) nodes.add(node)
+  }
+  return nodes
+}
+
+const calibrationIn = (context: StageContext) => ({
+  where,
+  threads: context.threads,
+  check: () => throwIfAborted(context.signal),
+  progress: (done: number) => context.progress({ done: 0.9 * done }),
+})
 
 const defaultCalibration = { method: 'minmax', samples: 512, share: 0.99999 } as const
 

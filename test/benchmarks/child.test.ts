@@ -15,7 +15,7 @@ const samples = writeSamples(data, join(folder, 'samples.f32'))
 const good = await linearModel(join(folder, 'good.onnx'))
 
 const open = async (cell: CellProcess, path = good, provider: 'cpu' | 'wasm' = 'cpu') =>
-  await cell.ask('open', { path, provider, threads: 1, samples })
+  await cell.ask('open', { path, where: 'model', provider, threads: 1, samples })
 
 async function withCell<Result>(use: (cell: CellProcess) => Promise<Result>): Promise<Result> {
   const cell = startCell()

@@ -3,11 +3,12 @@
 import { expect } from '@jest/globals'
 import { type Random, random } from '../../base/random.ts'
 import { type Cuts, cutChannels } from '../../channels/cut.ts'
+import { macsAfter, parametersAfter } from '../../channels/forecast.ts'
 import { channelGroups, type Group } from '../../channels/groups.ts'
 import { prepareChannels } from '../../channels/prepare.ts'
 import { build } from '../../onnx/build.ts'
 import { cloneModel } from '../../onnx/clone.ts'
-import { multiplications } from '../../onnx/cost.ts'
+import { countMacs, countParameters, multiplications } from '../../onnx/cost.ts'
 import type { Model, Value } from '../../onnx/graph.ts'
 import { elements, sizeOf, type Tensor, tensorOf } from '../../onnx/tensor.ts'
 import { withSession } from '../../runtime/session.ts'
@@ -73,7 +74,8 @@ export const outputsOf = (
   )
 
 /**
- * Cuts random channels of every prunable group and expects the same outputs as with these channels zeroed.
+ * Cuts random channels of every prunable group and expects the same outputs as with these channels zeroed, and the
+ * costs that were forecast.
  *
  * Differences are relative to the largest output. Returns the groups for further expectations.
  */
@@ -89,7 +91,10 @@ export async function expectSameAsZeroed(
   const reference = zeroed(smaller, cuts)
   const feeds = randomFeeds(smaller, source)
   const full = await outputsOf(smaller, feeds)
+  const counts = new Map([...cuts].map(([group, channels]) => [group, channels.length]))
+  const forecast = [macsAfter(smaller, counts), parametersAfter(smaller, counts)]
   cutChannels(smaller, cuts)
+  expect([countMacs(smaller), countParameters(smaller).parameters]).toEqual(forecast)
   const [expected, got] = [await outputsOf(reference, feeds), await outputsOf(smaller, feeds)]
   let moved = false
   for (const [index, output] of got.entries()) {

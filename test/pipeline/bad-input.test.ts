@@ -175,7 +175,6 @@ describe('a folder that cannot be written', () => {
   }, 30_000)
 })
 
-
 /** Mounts a file system in memory; undefined where that is not allowed. */
 function mount(name: string, options: string): string | undefined {
   const path = inFolder(name)

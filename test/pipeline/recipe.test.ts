@@ -205,6 +205,9 @@ describe('--set', () => {
     expect(recipe.stages[0]).toMatchObject({ exclude: ['a'] })
     expect(recipe.teacher.train?.optimizer.rate).toBe(0.5)
     expect(changed('benchmark.gates.size=<= 0.5').benchmark.gates).toEqual({ size: '<= 0.5' })
+    expect(changed('benchmark.gates.agreement=>= 0.9').benchmark.gates).toEqual({
+      agreement: '>= 0.9',
+    })
   })
 
   it('leaves the recipe that it was given as it was', () => {

@@ -245,6 +245,13 @@ describe('pruning weights', () => {
     )
   })
 
+  itWithShared('finds weights that nodes reshape first', async () => {
+    const model = await loadModel(sharedModel('mnist-8-ortweb.onnx'))
+    const { facts } = await pruned(model, weights({ target: { sparsity: 0.5 } }))
+    // Filters of 8 x 25 and 16 x 200 weights and a matrix of 256 x 10.
+    expect(facts.summary).toBe('zeroed 2980 of 5960 weights in 3 layers')
+  })
+
   it('says so where nothing is left to prune', async () => {
     await expect(
       pruned(lenet, weights({ target: { sparsity: 0.9 }, exclude: ['*'] })),

@@ -1,0 +1,275 @@
+// The command line as a user has it: the built program in a process of its own.
+import { spawn, spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import { beforeAll, describe, expect, it } from '@jest/globals'
+import { commands } from '../../cli/commands.ts'
+import { buildArchitecture } from '../../models/index.ts'
+import { loadModel } from '../../onnx/load.ts'
+import { saveModel } from '../../onnx/save.ts'
+import type { RunEvent } from '../../pipeline/events.ts'
+import { temporaryFolder, tinyRecipe } from '../pipeline/tiny.ts'
+
+const program = resolve('dist/cli/main.js')
+const folder = temporaryFolder()
+const environment = { ...process.env, CONDENSE_CACHE: join(folder, 'cache'), NO_COLOR: '1' }
+
+/** Runs `condense` in the folder of the test. */
+function condense(...args: string[]) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...args], {
+    cwd: folder,
+    env: environment,
+    encoding: 'utf8',
+  })
+  return { status, stdout, stderr }
+}
+
+const writeRecipe = (name: string, recipe: object) =>
+  writeFileSync(join(folder, name), JSON.stringify(recipe))
+
+beforeAll(async () => {
+  const model = buildArchitecture(
+    { architecture: 'lenet', channels: [2, 3], hidden: [8] },
+    { shape: [1, 28, 28], classes: 10, seed: 1 },
+  )
+  await saveModel(model, join(folder, 'lenet.onnx'))
+  writeRecipe('tiny.json', tinyRecipe)
+})
+
+describe('condense --help', () => {
+  it('lists every command', () => {
+    const { status, stdout } = condense('--help')
+    expect(status).toBe(0)
+    for (const { usage, summary } of commands) {
+      expect(stdout).toContain(`condense ${usage}`)
+      expect(stdout).toContain(summary.slice(0, 30))
+    }
+  })
+
+  it('loads nothing heavy', () => {
+    const packages = new Set<string>()
+    const visit = (file: string, seen = new Set<string>()) => {
+      if (seen.has(file)) return
+      seen.add(file)
+      for (const [, name = ''] of readFileSync(file, 'utf8').matchAll(
+        /^(?:import|export)\b.*?from '([^']+)'/gm,
+      ))
+        if (name.startsWith('.')) visit(resolve(dirname(file), name), seen)
+        else packages.add(name)
+    }
+    visit(program)
+    expect([...packages].filter((name) => !name.startsWith('node:')).sort()).toEqual([
+      'fastest-levenshtein',
+      'yargs',
+      'yargs/helpers',
+    ])
+  })
+})
+
+describe('what a user can mend', () => {
+  it.each([
+    [[], /^condense: no command was given — see 'condense --help'$/],
+    [['rnu'], /^condense: unknown command: 'rnu' — did you mean 'run'\? known: run, init, train/],
+    [
+      ['run', 'tiny.json', '--sett', 'a=1'],
+      /^condense: Unknown arguments?: sett — see 'condense run --help'$/,
+    ],
+    [['run'], /^condense run: there is no recipe\.yaml here — name a recipe/],
+    [['run', 'none.yaml'], /^none\.yaml: no such file or folder — check the path$/],
+    [
+      ['run', 'tiny.json', '--set', 'sede=1'],
+      /^tiny\.json: sede: unknown key — did you mean 'seed'\?/,
+    ],
+    [
+      ['run', 'tiny.json', '--threads', 'x'],
+      /^--threads: expected a whole number of at least 1: 'x'/,
+    ],
+    [['quantize', 'none.onnx', '-o', 'a.onnx', '--scheme', 'dynamic'], /^none\.onnx: no such file/],
+    [
+      ['quantize', 'lenet.onnx', '-o', 'a.onnx', '--scheme', 'dynamc'],
+      /^quantize: scheme: unknown value: 'dynamc' — did you mean 'dynamic'/,
+    ],
+    [
+      ['quantize', 'lenet.onnx', '--scheme', 'dynamic'],
+      /^condense: Missing required argument: out — see/,
+    ],
+    [
+      ['bench', 'lenet.onnx', '--data', 'digit'],
+      /^--data: unknown data set: 'digit' — did you mean 'digits'/,
+    ],
+    [['inspect', 'tiny.json'], /^tiny\.json: not an ONNX file/],
+    [['cache', 'lss'], /^condense cache: unknown action: 'lss' — did you mean 'ls'\?/],
+  ] as [string[], RegExp][])('%j exits with 2 and one line', (args, message) => {
+    const { status, stdout, stderr } = condense(...args)
+    expect(stderr.trim()).toMatch(message)
+    expect(stderr.trim()).not.toContain('\n')
+    expect(stdout).toBe('')
+    expect(status).toBe(2)
+  })
+})
+
+describe('condense run', () => {
+  it('runs, prints the result and exits with 3 where a gate fails', () => {
+    const args = [
+      'run',
+      'tiny.json',
+      '--set',
+      'benchmark.gates.size=<= 0.0001',
+      '--set',
+      'benchmark.gates.agreement=>= 0',
+    ]
+    const { status, stdout, stderr } = condense(...args)
+    expect(stderr).toMatch(/✓ \[1\/2\] quantize: /)
+    expect(stdout).toMatch(/^variant +accuracy +retention +size/)
+    expect(stdout).toMatch(/✗ half: size 0\.\d+, limit <= 0\.0001/)
+    expect(stdout).toMatch(/✓ half: agreement/)
+    expect(stdout).toContain(join('runs', 'tiny', 'report.html'))
+    expect(existsSync(join(folder, 'runs/tiny/report.html'))).toBe(true)
+    expect(status).toBe(3)
+  }, 60_000)
+
+  it('puts a run of other options into another folder, and prints JSON lines for machines', () => {
+    const { status, stdout } = condense('run', 'tiny.json', '--json', '--threads', '1')
+    expect(status).toBe(0)
+    const lines = stdout.trim().split('\n')
+    const events = lines.map((line) => JSON.parse(line) as { event: string; folder?: string })
+    expect(events[0]).toMatchObject({ event: 'run-start' })
+    expect(events[0]?.folder).toMatch(/^runs\/tiny-[0-9a-f]{8}$/)
+    expect(events.at(-1)).toMatchObject({ event: 'report', report: { version: 1, name: 'tiny' } })
+  }, 60_000)
+
+  it('shows with --dry-run what it would do', () => {
+    const { status, stdout } = condense('run', 'tiny.json', '--dry-run', '--threads', '1')
+    expect(status).toBe(0)
+    expect(stdout).toMatch(/^step +stage +from +time +size\nteacher +train +cached/)
+    expect(stdout).toMatch(/time with benchmark: about .*\ndisk: at most /)
+  }, 30_000)
+})
+
+describe('Ctrl-C', () => {
+  it.each(['SIGINT', 'SIGTERM'] as const)(
+    '(%s) ends with 130, leaves whole files, and the next run goes on',
+    async (signal) => {
+      const name = `long-${signal.toLowerCase()}`
+      const train = { epochs: 400, batch: 16 }
+      writeRecipe('long.json', {
+        ...tinyRecipe,
+        name,
+        teacher: { ...tinyRecipe.teacher, train },
+        stages: [],
+      })
+      const reached = await interrupted(['run', 'long.json', '--json'], signal)
+      expect(reached.status).toBe(130)
+      expect(reached.stderr.trim()).toBe('interrupted: run the same command again to go on')
+      const left = readdirSync(join(folder, 'runs', name), { recursive: true, encoding: 'utf8' })
+      expect(left.sort()).toEqual(['events.ndjson', 'recipe.resolved.json'])
+      const kept = readdirSync(environment.CONDENSE_CACHE, { recursive: true, encoding: 'utf8' })
+      expect(kept.filter((file) => file.endsWith('.tmp'))).toEqual([])
+
+      const again = await interrupted(['run', 'long.json', '--json'], signal)
+      expect(again.firstEpoch).toBeGreaterThan(1)
+      expect(again.firstEpoch).toBeGreaterThanOrEqual(reached.lastEpoch)
+    },
+    60_000,
+  )
+})
+
+/** Runs `condense`, interrupts it in the third epoch that it reports, and tells how it ended. */
+async function interrupted(args: string[], signal: NodeJS.Signals) {
+  const child = spawn(process.execPath, [program, ...args], { cwd: folder, env: environment })
+  const epochs: number[] = []
+  let stderr = ''
+  let rest = ''
+  child.stderr.on('data', (piece: Buffer) => {
+    stderr += piece
+  })
+  child.stdout.on('data', (piece: Buffer) => {
+    const lines = (rest + piece).split('\n')
+    rest = lines.pop() ?? ''
+    for (const line of lines) {
+      const event = JSON.parse(line) as RunEvent
+      if (event.event === 'progress' && event.epoch) epochs.push(event.epoch)
+    }
+    if (new Set(epochs).size >= 3) child.kill(signal)
+  })
+  const status = await new Promise<number | null>((resolve) => child.once('close', resolve))
+  return { status, stderr, firstEpoch: epochs[0] ?? 0, lastEpoch: epochs.at(-1) ?? 0 }
+}
+
+describe('the other commands', () => {
+  it('quantize writes a model', async () => {
+    const { status, stdout } = condense(
+      ...['quantize', 'lenet.onnx', '-o', 'made/small.onnx', '--scheme', 'static'],
+      ...['--data', 'digits', '--calibration.samples', '32', '--threads', '1'],
+    )
+    expect(stdout).toMatch(/^made\/small\.onnx: .*kB/)
+    expect(status).toBe(0)
+    const { graph } = await loadModel(join(folder, 'made/small.onnx'))
+    expect(graph.nodes.some(({ opType }) => opType === 'QuantizeLinear')).toBe(true)
+  }, 30_000)
+
+  it('train starts from an architecture', async () => {
+    const { status, stderr } = condense(
+      ...['train', '{ architecture: mlp, hidden: [8] }', '-o', 'mlp.onnx', '--epochs', '1'],
+      ...['--data', '{ source: digits, train: { limit: 300 } }', '--threads', '1'],
+    )
+    expect(stderr).toMatch(/trained 1 epochs/)
+    expect(status).toBe(0)
+    expect((await loadModel(join(folder, 'mlp.onnx'))).graph.outputs).toHaveLength(1)
+  }, 30_000)
+
+  it('bench measures files against a teacher', () => {
+    mkdirSync(join(folder, 'bench'), { recursive: true })
+    const { status, stdout } = condense(
+      ...['bench', 'lenet.onnx', 'lenet.onnx', '--data', '{ source: digits, test: { limit: 50 } }'],
+      ...['--seconds', '0.02', '-o', 'bench', '--json'],
+    )
+    expect(status).toBe(0)
+    const report = JSON.parse(stdout) as {
+      variants: { id: string; retention: { agreement: number } }[]
+    }
+    expect(report.variants).toMatchObject([{ id: 'lenet', retention: { agreement: 1 } }])
+    expect(readdirSync(join(folder, 'bench')).sort()).toEqual([
+      'report.html',
+      'report.json',
+      'report.md',
+    ])
+  }, 60_000)
+
+  it('inspect tells facts, groups and the graph', () => {
+    const { stdout } = condense('inspect', 'lenet.onnx', '--groups')
+    expect(stdout).toMatch(/input +input: float32 \[N, 1, 28, 28\]/)
+    expect(stdout).toMatch(/conv1 +2 +conv1 +yes/)
+    expect(condense('inspect', 'lenet.onnx', '--text').stdout).toMatch(/^graph lenet\n/)
+    const facts = JSON.parse(condense('inspect', 'lenet.onnx', '--json').stdout) as object
+    expect(facts).toMatchObject({ opsets: { 'ai.onnx': 21 }, operators: { Conv: 2, Gemm: 2 } })
+  }, 30_000)
+
+  it('init writes a recipe that can be planned, and replaces none', () => {
+    expect(condense('init', 'lenet.onnx', '--data', 'digits').status).toBe(0)
+    const plan = condense('run', '--dry-run', '--json')
+    expect(plan.stderr).toBe('')
+    expect(JSON.parse(plan.stdout)).toMatchObject({
+      steps: [{ id: 'prune' }, { id: 'int8' }, { id: 'float16' }],
+    })
+    expect(condense('init', 'lenet.onnx').stderr).toMatch(/^recipe\.yaml: is there already — /)
+  }, 30_000)
+
+  it('schema prints schema.json', () => {
+    expect(condense('schema').stdout).toBe(readFileSync('schema.json', 'utf8'))
+  }, 30_000)
+
+  it('doctor tells what is here and why not', () => {
+    const { status, stdout } = condense('doctor')
+    expect(status).toBe(0)
+    expect(stdout).toMatch(/provider cpu +yes/)
+    expect(stdout).toMatch(/provider cuda +(yes|no: .+)/)
+    expect(stdout).toMatch(/data digits +yes: 8000 \+ 2000 samples/)
+  }, 30_000)
+
+  it('cache lists and clears', () => {
+    expect(condense('cache', 'ls').stdout).toMatch(/train +.*\n[\s\S]*finished stages/)
+    expect(condense('cache', 'clear').stdout).toMatch(/freed /)
+    expect(condense('cache', 'ls').stdout).toMatch(/: 0 finished stages/)
+  }, 30_000)
+})

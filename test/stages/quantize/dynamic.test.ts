@@ -1,0 +1,80 @@
+import { describe, expect, it } from '@jest/globals'
+import { newModel } from '../../../onnx/build.ts'
+import { elements } from '../../../onnx/tensor.ts'
+import { firstSample, operatorsOf, quantized, runOnce, samplesOf, weights } from './support.ts'
+
+describe('dynamic quantization', () => {
+  it.each([
+    ['Gemm', 0],
+    ['Gemm', 1],
+    ['MatMul', 0],
+  ] as const)('turns %s with transB %p into MatMulInteger', async (opType, transB) => {
+    const { model: float, g } = newModel('test', 17)
+    const x = g.input('x', { dtype: 'float32', shape: ['N', 20] })
+    const w = weights(transB ? [6, 20] : [20, 6], 'w')
+    const y =
+      opType === 'Gemm'
+        ? g.Gemm(x, w, weights([6], 'b'), { transB })
+        : g.Add(g.MatMul(x, w), weights([6], 'b'))
+    g.output('y', y, { dtype: 'float32' })
+    const data = samplesOf([20])
+    const { model, facts } = await quantized(float, { scheme: 'dynamic' })
+    expect(facts.summary).toMatch(/^dynamic: 1 layers in 8 bits/)
+    expect(operatorsOf(model)).toEqual({
+      DynamicQuantizeLinear: 1,
+      MatMulInteger: 1,
+      Cast: 1,
+      Mul: 2,
+      Add: 1,
+    })
+    expectClose(await runOnce(model, firstSample(data)), await runOnce(float, firstSample(data)))
+  })
+
+  it.each([1, 4])(
+    'turns Conv of %p groups into ConvInteger with unsigned weights',
+    async (group) => {
+      const { model: float, g } = newModel('test', 17)
+      const x = g.input('x', { dtype: 'float32', shape: ['N', 4, 9, 9] })
+      const attributes = { pads: [1, 1, 1, 1], strides: [2, 2], group }
+      g.output(
+        'y',
+        g.Relu(g.Conv(x, weights([8, 4 / group, 3, 3], 'w'), weights([8], 'b'), attributes)),
+        {
+          dtype: 'float32',
+        },
+      )
+      const data = samplesOf([4, 9, 9])
+      const { model } = await quantized(float, { scheme: 'dynamic' })
+      const stored = model.graph.nodes.find(({ opType }) => opType === 'ConvInteger')!.input(1)
+        .tensor!
+      expect(elements(stored, 'uint8')).toHaveLength((8 * 4 * 9) / group)
+      expectClose(await runOnce(model, firstSample(data)), await runOnce(float, firstSample(data)))
+    },
+  )
+
+  it('quantizes an activation once for all layers that read it', async () => {
+    const { model: float, g } = newModel('test', 17)
+    const x = g.input('x', { dtype: 'float32', shape: ['N', 20] })
+    g.output('y', g.Add(g.MatMul(x, weights([20, 6], 'a')), g.MatMul(x, weights([20, 6], 'b'))), {
+      dtype: 'float32',
+    })
+    const { model } = await quantized(float, { scheme: 'dynamic' })
+    expect(operatorsOf(model)).toMatchObject({ DynamicQuantizeLinear: 1, MatMulInteger: 2 })
+  })
+
+  it('leaves excluded layers and products of activations float', async () => {
+    const { model: float, g } = newModel('test', 17)
+    const x = g.input('x', { dtype: 'float32', shape: ['N', 20, 20] })
+    const [first] = g.node('MatMul', [x, weights([20, 20], 'a')], { name: 'first' })
+    const [second] = g.node('MatMul', [first, weights([20, 20], 'b')], { name: 'second' })
+    g.output('y', g.MatMul(second, x), { dtype: 'float32' })
+    const { model } = await quantized(float, { scheme: 'dynamic', exclude: ['fir*'] })
+    expect(operatorsOf(model)).toMatchObject({ MatMul: 2, MatMulInteger: 1 })
+  })
+})
+
+function expectClose(found: Float32Array, expected: Float32Array): void {
+  const largest = Math.max(...expected.map(Math.abs))
+  for (const [index, value] of expected.entries())
+    expect(Math.abs(found[index]! - value)).toBeLessThan(0.02 * largest)
+}
