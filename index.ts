@@ -1,6 +1,5 @@
 // The public API of Condense: a table of contents, only re-exports.
 export { Interrupted, UserError } from './base/errors.ts'
-export { renderReport } from './benchmarks/report/render.ts'
 export type { Gate, ProviderResult, Report, Variant } from './benchmarks/report/report.ts'
 export { architectures, buildArchitecture } from './models/index.ts'
 export type { Graph, Model, Node, Value } from './onnx/graph.ts'

@@ -3,7 +3,6 @@ import { join } from 'node:path'
 import type { Argv } from 'yargs'
 import { UserError } from '../base/errors.ts'
 import { makeFolder, writeAtomically } from '../base/files.ts'
-import { renderReport } from '../benchmarks/report/render.ts'
 import { bench } from '../pipeline/single.ts'
 import type { Arguments, CommandContext } from './commands.ts'
 import { exitCodes } from './exit.ts'
@@ -62,6 +61,7 @@ export async function execute(args: Arguments, { signal }: CommandContext): Prom
       onEvent: terminal.listen,
     })
     terminal.close()
+    const { renderReport } = await import('../benchmarks/report/render.ts')
     const rendered = renderReport(report)
     if (folder)
       for (const [name, content] of Object.entries(rendered))

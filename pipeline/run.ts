@@ -3,7 +3,6 @@
 import { join, relative } from 'node:path'
 import { messageOf, throwIfAborted } from '../base/errors.ts'
 import { benchmark } from '../benchmarks/benchmark.ts'
-import { renderReport } from '../benchmarks/report/render.ts'
 import type { Report, Variant } from '../benchmarks/report/report.ts'
 import { measureSize } from '../benchmarks/size.ts'
 import type { Subject } from '../benchmarks/subject.ts'
@@ -110,6 +109,8 @@ async function runPrepared(
     variants,
     gates: judgeGates(recipe.benchmark.gates, { teacher: measuredTeacher, variants }),
   })
+  // Plots and pages take a third of a second to load, which a plan or a refused recipe need not pay for.
+  const { renderReport } = await import('../benchmarks/report/render.ts')
   for (const [name, content] of Object.entries(renderReport(report))) output.write(name, content)
   return report
 }

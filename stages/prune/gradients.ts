@@ -1,8 +1,7 @@
 // The gradients that criteria of first order need.
 import { batches } from '../../data/batches.ts'
-import type { Batch } from '../../data/dataset.ts'
 import type { Model } from '../../onnx/graph.ts'
-import { meanGradients } from '../../train/mean-gradients.ts'
+import { batchGradients } from '../../train/batch-gradients.ts'
 import type { StageContext } from '../stage.ts'
 import { requiredData } from '../training.ts'
 import type { Gradients } from './scores.ts'
@@ -10,7 +9,7 @@ import type { Gradients } from './scores.ts'
 /** Samples that go through the model at once. */
 const batchSize = 64
 
-/** Gradients at most; each is a training graph of its own. */
+/** Gradients that are kept at most: beyond that, those of neighbouring batches are added up. */
 const mostGradients = 16
 
 /**
@@ -27,30 +26,39 @@ export async function lossGradients(
   const available = Math.min(samples, calibration.size)
   const batch = Math.min(batchSize, available)
   const count = Math.floor(available / batch)
-  const parts = Math.min(count, mostGradients)
   const { threads, provider, signal } = context
-  const source = batches(calibration, { size: batch, dropLast: true })
-  const found: Gradients[] = []
-  for (let part = 0; part < parts; part++) {
-    const length = Math.floor(((part + 1) * count) / parts) - Math.floor((part * count) / parts)
-    const gradients = await meanGradients(model, {
-      losses: [{ loss: 'cross-entropy', weight: 1, labelSmoothing: 0 }],
-      classes: train.classes.length,
-      batches: next(length, source),
-      batch,
-      threads,
-      provider,
-      signal,
-    })
-    found.push(gradients)
+  const found = batchGradients(model, {
+    losses: [{ loss: 'cross-entropy', weight: 1, labelSmoothing: 0 }],
+    classes: train.classes.length,
+    batches: firstOf(batches(calibration, { size: batch, dropLast: true }), count),
+    batch,
+    threads,
+    provider,
+    signal,
+  })
+  const perPart = Math.ceil(count / mostGradients)
+  const parts: Map<string, Float32Array>[] = []
+  let taken = 0
+  for await (const gradients of found) {
+    const part = parts[Math.floor(taken++ / perPart)]
+    if (part) add(part, gradients)
+    else parts.push(new Map([...gradients].map(([name, values]) => [name, values.slice()])))
   }
-  return found
+  return parts
 }
 
-/** The next batches of an iterator, which goes on afterwards. */
-function* next(count: number, source: Iterator<Batch, void>): Generator<Batch, void, void> {
-  for (let taken = 0; taken < count; taken++) {
-    const { value } = source.next()
-    if (value) yield value
+function add(sum: Gradients, gradients: Gradients): void {
+  for (const [name, values] of gradients) {
+    const total = sum.get(name)!
+    for (const [index, value] of values.entries()) total[index]! += value
+  }
+}
+
+/** The first items of an iterable. */
+function* firstOf<Item>(items: Iterable<Item>, count: number): Generator<Item, void, void> {
+  let taken = 0
+  for (const item of items) {
+    if (taken++ === count) return
+    yield item
   }
 }

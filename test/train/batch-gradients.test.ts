@@ -1,18 +1,39 @@
 import { describe, expect, it } from '@jest/globals'
 import { Interrupted } from '../../base/errors.ts'
 import { newModel } from '../../onnx/build.ts'
+import type { Model } from '../../onnx/graph.ts'
 import { tensorOf } from '../../onnx/tensor.ts'
-import { type MeanGradientSettings, meanGradients } from '../../train/mean-gradients.ts'
+import { type BatchGradientSettings, batchGradients } from '../../train/batch-gradients.ts'
 import { nd } from '../support/reference/nd.ts'
 import { differences, reference, relativeError } from '../support/reference.ts'
 import { classes, dropoutNet, residualNet, settingsFor } from './support.ts'
 
-function settings(rest: Partial<MeanGradientSettings> = {}): MeanGradientSettings {
+function settings(rest: Partial<BatchGradientSettings> = {}): BatchGradientSettings {
   const { batches, losses, threads, provider } = settingsFor()
   return { batches: batches(1), batch: 16, losses, classes, threads, provider, ...rest }
 }
 
-describe('meanGradients', () => {
+/** The mean over all batches. */
+async function meanGradients(
+  model: Model,
+  given: BatchGradientSettings,
+): Promise<Map<string, Float32Array>> {
+  const sums = new Map<string, Float64Array>()
+  let count = 0
+  for await (const gradients of batchGradients(model, given)) {
+    count++
+    for (const [name, values] of gradients)
+      sums.set(
+        name,
+        Float64Array.from(values, (value, index) => value + (sums.get(name)?.[index] ?? 0)),
+      )
+  }
+  return new Map(
+    [...sums].map(([name, sum]) => [name, Float32Array.from(sum, (value) => value / count)]),
+  )
+}
+
+describe('batchGradients', () => {
   it('is the gradient of the mean loss of a linear model', async () => {
     const { model, g } = newModel('linear')
     const x = g.input('x', { dtype: 'float32', shape: ['N', 2, 8, 8] })

@@ -1,0 +1,85 @@
+// The gradient of a loss for each of some batches: what Taylor criteria of pruning look at.
+import { throwIfAborted } from '../base/errors.ts'
+import type { Model } from '../onnx/graph.ts'
+import { removeDeadNodes, removeUnusedInitializers } from '../onnx/passes/dead-nodes.ts'
+import { sizeOf, type Tensor, tensorOf } from '../onnx/tensor.ts'
+import type { ProviderName } from '../runtime/providers.ts'
+import { openSession } from '../runtime/session.ts'
+import { layOut, pack } from './flat.ts'
+import type { TrainingBatch, TrainSettings } from './loop.ts'
+import { standard } from './lowerings/standard.ts'
+import type { LossOptions } from './options.ts'
+import { differentiate } from './training-graph.ts'
+
+/** What the gradient is taken of. */
+export interface BatchGradientSettings {
+  readonly losses: readonly LossOptions[]
+  readonly classes: number
+  /** Batches of one size, at least one. */
+  readonly batches: Iterable<TrainingBatch>
+  readonly batch: number
+  readonly teacherLogits?: TrainSettings['teacherLogits']
+  readonly threads: number
+  readonly provider: ProviderName
+  readonly where?: string | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * Gives the gradient of the loss for one batch after the other, by the name of each trainable initializer.
+ *
+ * BatchNormalization keeps its inference form, so that the gradient is that of the model as it answers. The arrays are
+ * views that the next batch overwrites.
+ */
+export async function* batchGradients(
+  model: Model,
+  settings: BatchGradientSettings,
+): AsyncGenerator<ReadonlyMap<string, Float32Array>, void, void> {
+  const { batch, classes, losses, threads, provider, where, teacherLogits, signal } = settings
+  const options = { batch, classes, losses, freeze: [], lowering: standard, where }
+  const {
+    g,
+    graph,
+    weights,
+    gradients,
+    input,
+    inputDims,
+    model: step,
+  } = await differentiate(model, options, false)
+  g.output('gradient', pack(g, gradients))
+  removeDeadNodes(graph)
+  removeUnusedInitializers(graph)
+  const { slots, length } = layOut(weights)
+  const gradient = new Float32Array(length)
+  const fetches = { gradient: tensorOf('float32', [length], gradient) }
+  const byName = new Map(
+    slots.map(({ name, offset, size }) => [name, gradient.subarray(offset, offset + size)]),
+  )
+  const session = await openSession(step, { threads, provider, spinning: true })
+  try {
+    const fed = new Set(session.inputs.map(({ name }) => name))
+    for (const samples of settings.batches) {
+      throwIfAborted(signal)
+      // The native call blocks; let timers and signals have their turn.
+      await new Promise(setImmediate)
+      const matrix = (values: Float32Array) => tensorOf('float32', [batch, classes], values)
+      const feeds: Record<string, Tensor> = {
+        [input.name]: tensorOf('float32', inputDims, samples.inputs.subarray(0, sizeOf(inputDims))),
+        targets: matrix(oneHot(samples.labels, classes)),
+        ...(teacherLogits && { teacher: matrix(await teacherLogits(samples)) }),
+      }
+      // A loss that compares with the teacher alone has no use for labels.
+      const used = Object.entries(feeds).filter(([name]) => fed.has(name))
+      await session.run(Object.fromEntries(used), fetches)
+      yield byName
+    }
+  } finally {
+    await session.dispose()
+  }
+}
+
+function oneHot(labels: Int32Array, classes: number): Float32Array {
+  const targets = new Float32Array(labels.length * classes)
+  for (const [row, label] of labels.entries()) targets[row * classes + label] = 1
+  return targets
+}
