@@ -6,7 +6,7 @@ import { sources } from '../data/sources.ts'
 import type { ModelSource } from '../models/source.ts'
 import { modelSource } from '../models/source.ts'
 import { validated } from '../pipeline/problems.ts'
-import type { DataInput } from '../pipeline/single.ts'
+import type { DataInput } from '../pipeline/surroundings.ts'
 import { type ProviderName, providerNamed } from '../runtime/providers.ts'
 import type { Arguments } from './commands.ts'
 

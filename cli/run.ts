@@ -6,6 +6,7 @@ import { UserError } from '../base/errors.ts'
 import { formatBytes, formatMs, formatPercent, formatRatio } from '../benchmarks/report/format.ts'
 import type { Report, Variant } from '../benchmarks/report/report.ts'
 import type { RunEvent } from '../pipeline/events.ts'
+import { hasPassed } from '../pipeline/gates.ts'
 import { type Plan, planRun } from '../pipeline/plan.ts'
 import type { RunOptions } from '../pipeline/prepare.ts'
 import { run } from '../pipeline/run.ts'
@@ -82,14 +83,11 @@ export async function execute(args: Arguments, { signal }: CommandContext): Prom
     process.stdout.write(
       json ? `${JSON.stringify({ event: 'report', report })}\n` : reportText(report, folder),
     )
-    return failed(report) ? exitCodes.gate : exitCodes.done
+    return hasPassed(report) ? exitCodes.done : exitCodes.gate
   } finally {
     terminal.close()
   }
 }
-
-const failed = ({ gates, variants }: Report): boolean =>
-  gates.some(({ passed }) => !passed) || variants.some((variant) => variant.failed !== undefined)
 
 function planText({ steps, seconds, diskBytes, folder, basis }: Plan): string {
   const rows = steps.map((step) => [

@@ -7,10 +7,10 @@ import { inferTypes } from '../runtime/shapes.ts'
 import { stages } from '../stages/index.ts'
 import type { Stage } from '../stages/stage.ts'
 import type { Listed } from './cache.ts'
-import type { Task } from './step.ts'
+import type { Task } from './key.ts'
 
 /** Multiply-accumulates a second and thread, where nothing has been measured yet. */
-export const assumedThroughput = 20e9
+export const assumedThroughput = 10e9
 
 /** What every step takes however little it computes, s. */
 const overheadSeconds = 0.5

@@ -70,6 +70,10 @@ export function judgeGates(
   ])
 }
 
+/** Whether every gate was kept and every variant is a result. */
+export const hasPassed = ({ gates, variants }: Pick<Report, 'gates' | 'variants'>): boolean =>
+  gates.every(({ passed }) => passed) && variants.every(({ failed }) => failed === undefined)
+
 /** The variants that no other was made from: the ends of the branches. */
 const leaves = (variants: readonly Variant[]): Variant[] =>
   variants.filter(({ id }) => !variants.some(({ from }) => from === id))

@@ -22,8 +22,8 @@ export interface Output {
   readonly folder: string
   /** Appends an event with the time to events.ndjson. */
   record(event: RunEvent): void
-  /** Writes a file of the folder in one step. */
-  write(name: string, content: string): void
+  /** Writes files of the folder; after an error none of them is there. */
+  write(files: Readonly<Record<string, string>>): void
   /** Lets go of the folder. */
   close(): void
 }
@@ -82,8 +82,16 @@ export function openOutput(recipe: Recipe, folder: string): Output {
           throw explainFileError(eventsPath, thrown)
         }
       },
-      write(name, content) {
-        writeAtomically(join(folder, name), content)
+      write(files) {
+        const paths = Object.entries(files).map(
+          ([name, text]) => [join(folder, name), text] as const,
+        )
+        try {
+          for (const [path, text] of paths) writeAtomically(path, text)
+        } catch (thrown) {
+          for (const [path] of paths) rmSync(path, { force: true })
+          throw thrown
+        }
       },
       close() {
         closeSync(events)

@@ -4,10 +4,11 @@ import type { OpenData } from '../data/open.ts'
 import { openSource } from '../models/source.ts'
 import { findEntry, listEntries } from './cache.ts'
 import { assumedThroughput, estimate, modelsIn, workOf } from './cost.ts'
+import { keyOf, type Task } from './key.ts'
 import { chooseFolder } from './output.ts'
 import { loadRecipe, type Prepared, prepare, type RunOptions } from './prepare.ts'
 import { type RecipeInput, teacherId } from './recipe.ts'
-import { keyOf, type Stored, sizeOfModelFile, storedFile, storedModel, type Task } from './step.ts'
+import { type Stored, sizeOfModelFile, storedFile, storedModel } from './stored.ts'
 
 /** One step as it is planned. */
 export interface PlannedStep {

@@ -8,9 +8,10 @@ import type { ProviderName } from '../runtime/providers.ts'
 import { standard } from '../train/lowerings/standard.ts'
 import { defaultCacheFolder, prepareCache } from './cache.ts'
 import type { Listener } from './events.ts'
-import { checkRecipe, type LoadedRecipe, parseRecipe, type RecipeInput } from './recipe.ts'
-import type { Environment, Stored, Task, World } from './step.ts'
-import { storedFile, storedModel } from './step.ts'
+import type { Environment, Task, World } from './key.ts'
+import { checkRecipe, type LoadedRecipe, parseRecipe } from './read-recipe.ts'
+import type { RecipeInput } from './recipe.ts'
+import { type Stored, storedFile, storedModel } from './stored.ts'
 import { type Checked, checkEverything } from './validate.ts'
 import { codeVersion } from './version.ts'
 
@@ -83,7 +84,7 @@ export async function prepare(
   const folders = { cacheFolder, dataFolder }
   const checked = await checkEverything(loaded, folders)
   prepareCache(cacheFolder)
-  const calibration = calibrationSamples(loaded)
+  const calibration = calibrationSamples(recipe.stages)
   const data = await openData(recipe.data, {
     seed: recipe.seed,
     ...folders,
@@ -120,10 +121,11 @@ export async function prepare(
   }
 }
 
-/** The most calibration samples that a stage asks for; `undefined` leaves the number to the data. */
-function calibrationSamples({ recipe }: LoadedRecipe): number | undefined {
-  const asked = recipe.stages.flatMap((step) =>
-    step.stage === 'quantize' && step.calibration ? [step.calibration.samples] : [],
+/** The most calibration samples that these stages ask for; undefined leaves the number to the data. */
+export function calibrationSamples(steps: readonly object[]): number | undefined {
+  // Stages that calibrate have it under this key; others have no such option.
+  const asked = (steps as readonly { calibration?: { samples: number } }[]).flatMap(
+    ({ calibration }) => (calibration ? [calibration.samples] : []),
   )
   return asked.length > 0 ? Math.max(...asked) : undefined
 }

@@ -1,19 +1,13 @@
-// The recipe: the schema of the whole document, and reading one. Every option is documented here or where the part
-// that it belongs to lives, once, by `.describe`.
-import { dirname, resolve } from 'node:path'
-import { parseDocument } from 'yaml'
+// The schema of recipes. Every option is documented here, or where the part that it belongs to lives, once, by
+// `.describe`.
 import { z } from 'zod'
-import { messageOf, UserError } from '../base/errors.ts'
-import { suggest } from '../base/suggest.ts'
 import { defaultLatency } from '../benchmarks/latency.ts'
 import { dataOptions } from '../data/sources.ts'
 import { modelSource } from '../models/source.ts'
 import { type ProviderName, providerNames } from '../runtime/providers.ts'
-import { type StageName, stages } from '../stages/index.ts'
+import { stages } from '../stages/index.ts'
 import type { Stage } from '../stages/stage.ts'
 import { gatesOptions } from './gates.ts'
-import { withOverrides } from './overrides.ts'
-import { validated } from './problems.ts'
 
 const provider = z.enum(providerNames as [ProviderName, ...ProviderName[]])
 
@@ -45,7 +39,8 @@ const placed = <Options extends z.ZodObject>({ options }: Stage<Options>) =>
         context.addIssue({ code: 'custom', path, message })
     })
 
-const step = z
+/** Schema of one step: a stage's options and its place. */
+export const stepOptions = z
   .discriminatedUnion('stage', [
     placed(stages.train),
     placed(stages.distill),
@@ -97,7 +92,7 @@ export const recipeOptions = z
           .describe('How the teacher is trained first; needed for an architecture.'),
       })
       .describe('The model that the others are compared with.'),
-    stages: z.array(step).default([]).describe('What is done, in order.'),
+    stages: z.array(stepOptions).default([]).describe('What is done, in order.'),
     benchmark: z
       .strictObject({
         providers: z
@@ -117,7 +112,7 @@ export const recipeOptions = z
 export type RecipeInput = z.input<typeof recipeOptions>
 
 /** A step of a recipe with every default made explicit. */
-export type Step = z.output<typeof step> & { readonly id: string; readonly from: string }
+export type Step = z.output<typeof stepOptions> & { readonly id: string; readonly from: string }
 
 /** A recipe with every default made explicit. */
 export type Recipe = Omit<z.output<typeof recipeOptions>, 'stages' | '$schema'> & {
@@ -126,124 +121,6 @@ export type Recipe = Omit<z.output<typeof recipeOptions>, 'stages' | '$schema'> 
 
 /** What the teacher is called among the variants. */
 export const teacherId = 'teacher'
-
-/** A recipe that was read, and where it came from. */
-export interface LoadedRecipe {
-  /** With paths made absolute. */
-  readonly recipe: Recipe
-  /** As it was written, with `--set` applied. */
-  readonly written: RecipeInput
-  /** What messages call it: its path, or `recipe`. */
-  readonly where: string
-}
-
-/**
- * Reads a recipe from YAML or JSON text.
- *
- * Relative paths in it are relative to its folder. Anything wrong is a {@link UserError} of one line.
- */
-export function parseRecipe(
-  text: string,
-  path: string,
-  overrides: readonly string[] = [],
-): LoadedRecipe {
-  return checkRecipe(parseYaml(text, path), { where: path, folder: dirname(path), overrides })
-}
-
-/** Validates a recipe that is already data; see {@link parseRecipe}. */
-export function checkRecipe(
-  value: unknown,
-  { where = 'recipe', folder = '.', overrides = [] as readonly string[] } = {},
-): LoadedRecipe {
-  const written = withOverrides(value, overrides)
-  const { $schema: _, ...recipe } = validated(recipeOptions, written, where)
-  if ('architecture' in recipe.teacher.model && !recipe.teacher.train)
-    throw new UserError(
-      `${where}: teacher.train: missing: an architecture starts with random weights — say how it is trained, as { epochs: 4 }`,
-    )
-  const resolved = { ...recipe, stages: placeSteps(recipe.stages, where) }
-  checkGates(resolved, where)
-  return {
-    recipe: mapPaths(resolved, (path) => resolve(folder, path)),
-    // It has just been validated.
-    written: written as RecipeInput,
-    where,
-  }
-}
-
-function parseYaml(text: string, path: string): unknown {
-  try {
-    const document = parseDocument(text, { prettyErrors: true })
-    const [error] = document.errors
-    if (error) throw error
-    return document.toJS()
-  } catch (thrown) {
-    const reason = messageOf(thrown).split('\n')[0]!.replace(/:$/, '')
-    throw new UserError(`${path}: neither YAML nor JSON: ${reason} — correct it there`, {
-      cause: thrown,
-    })
-  }
-}
-
-/** Gives every step its id and the variant that it starts from. */
-function placeSteps(steps: readonly z.output<typeof step>[], where: string): Step[] {
-  const known: string[] = [teacherId]
-  return steps.map((own, index) => {
-    const at = `${where}: stages.${index}`
-    const id = own.id ?? freeId(own.stage, steps, known)
-    if (known.includes(id))
-      throw new UserError(`${at}.id: two variants have this id: '${id}' — give them different ones`)
-    const from = own.from ?? known.at(-1)!
-    if (!known.includes(from))
-      throw new UserError(`${at}.from: no earlier variant: '${from}' — ${suggest(from, known)}`)
-    known.push(id)
-    return { ...own, id, from }
-  })
-}
-
-/** The stage's name, or with -2, -3 and so on where that is taken. */
-function freeId(
-  stage: StageName,
-  steps: readonly { readonly id?: string | undefined }[],
-  known: readonly string[],
-): string {
-  const taken = new Set([...known, ...steps.map(({ id }) => id)])
-  let id: string = stage
-  for (let count = 2; taken.has(id); count++) id = `${stage}-${count}`
-  return id
-}
-
-/** Gates must name variants that there are, and providers that are measured. */
-function checkGates({ stages: steps, benchmark }: Recipe, where: string): void {
-  const { providers, gates } = benchmark
-  const ids = [teacherId, ...steps.map(({ id }) => id)]
-  const { variant, latency = {} } = gates ?? {}
-  if (variant !== undefined && !ids.includes(variant))
-    throw new UserError(
-      `${where}: benchmark.gates.variant: no such variant: '${variant}' — ${suggest(variant, ids)}`,
-    )
-  for (const name of Object.keys(latency) as ProviderName[])
-    if (!providers.includes(name))
-      throw new UserError(
-        `${where}: benchmark.gates.latency.${name}: the provider is not measured: '${name}' — add it to benchmark.providers`,
-      )
-}
-
-/**
- * Copies plain data, changing what stands under the keys `file` and `path`.
- *
- * In recipes these keys, and only these, are paths.
- */
-export function mapPaths<Value>(value: Value, change: (path: string) => string): Value {
-  const map = (inner: unknown, key = ''): unknown => {
-    if (typeof inner === 'string') return key === 'file' || key === 'path' ? change(inner) : inner
-    if (Array.isArray(inner)) return inner.map((item) => map(item))
-    if (inner === null || typeof inner !== 'object') return inner
-    return Object.fromEntries(Object.entries(inner).map(([name, item]) => [name, map(item, name)]))
-  }
-  // The structure is the same; only strings were replaced by strings.
-  return map(value) as Value
-}
 
 /** The JSON Schema of recipes, for editors and other programs. */
 export function recipeSchema(): Record<string, unknown> {

@@ -8,12 +8,14 @@ import { measureSize } from '../benchmarks/size.ts'
 import type { Subject } from '../benchmarks/subject.ts'
 import { withScratchFolder } from './cache.ts'
 import type { RunEvent } from './events.ts'
-import { judgeGates } from './gates.ts'
+import { hasPassed, judgeGates } from './gates.ts'
+import type { Task } from './key.ts'
 import { chooseFolder, type Output, openOutput } from './output.ts'
 import { loadRecipe, type Prepared, prepare, type RunOptions } from './prepare.ts'
 import { type RecipeInput, teacherId } from './recipe.ts'
 import { assembleReport } from './report.ts'
-import { type Finished, runStep, type Stored, type Task } from './step.ts'
+import { type Finished, runStep } from './step.ts'
+import type { Stored } from './stored.ts'
 import { type Origin, stampRetention, variantFile, writeVariant } from './variants.ts'
 
 /**
@@ -39,7 +41,7 @@ export async function run(recipe: RecipeInput | string, options: RunOptions = {}
   try {
     emit({ event: 'run-start', name: loaded.recipe.name, folder, steps: prepared.tasks.length })
     const report = await runPrepared(prepared, output, emit)
-    emit({ event: 'run-done', folder, passed: report.gates.every(({ passed }) => passed) })
+    emit({ event: 'run-done', folder, passed: hasPassed(report) })
     return report
   } catch (thrown) {
     recordFailure(output, thrown)
@@ -63,56 +65,69 @@ async function runPrepared(
   output: Output,
   emit: (event: RunEvent) => void,
 ): Promise<Report> {
-  const { world, loaded } = prepared
-  const { folder } = output
-  const teacher = await makeTeacher(prepared, folder)
-  const subjects: Subject[] = []
+  const { loaded, world } = prepared
+  const teacher = await makeTeacher(prepared, output.folder)
+  const subjects = await makeVariants(prepared, teacher, output.folder)
+  throwIfAborted(world.signal)
+  emit({ event: 'benchmark-start', variants: subjects.length })
+  const measured = await measure(prepared, teacher, subjects, emit)
+  const variants = await stampAll(output.folder, measured.variants)
+  const { name, seed, benchmark: asked } = loaded.recipe
+  const report = await assembleReport({
+    name,
+    seed,
+    data: world.data,
+    recipe: { ...loaded.recipe },
+    teacher: measured.teacher,
+    variants,
+    gates: judgeGates(asked.gates, { teacher: measured.teacher, variants }),
+  })
+  // Plots and pages take a third of a second to load, which a plan or a refused recipe need not pay for.
+  const { renderReport } = await import('../benchmarks/report/render.ts')
+  output.write({ ...renderReport(report) })
+  return report
+}
+
+/** Runs the stages in order, each on the variant that it names, and writes what comes out. */
+async function makeVariants(
+  prepared: Prepared,
+  teacher: Teacher,
+  folder: string,
+): Promise<Subject[]> {
   const models = new Map<string, Stored>([[teacherId, teacher.stored]])
+  const subjects: Subject[] = []
   for (const task of prepared.tasks) {
     const input = models.get(task.from)
     if (!input) throw new Error(`internal: '${task.id}' comes before '${task.from}'`)
-    const finished = await runStep(task, input, teacher.stored, world)
+    const finished = await runStep(task, input, teacher.stored, prepared.world)
     models.set(task.id, finished)
-    const path = await writeVariant(
-      folder,
-      await finished.load(),
-      originOf(prepared, task.id, teacher.stored.hash),
-    )
+    const origin = originOf(prepared, task.id, teacher.stored.hash)
+    const path = await writeVariant(folder, await finished.load(), origin)
     subjects.push(subjectOf(task, task.from, finished, path))
   }
-  throwIfAborted(world.signal)
-  emit({ event: 'benchmark-start', variants: subjects.length })
-  const { benchmark: measured, seed } = loaded.recipe
-  const results = await withScratchFolder(world.cacheFolder, (workFolder) =>
+  return subjects
+}
+
+function measure(
+  { loaded: { recipe }, world }: Prepared,
+  teacher: Teacher,
+  variants: readonly Subject[],
+  emit: (event: RunEvent) => void,
+): ReturnType<typeof benchmark> {
+  return withScratchFolder(world.cacheFolder, (workFolder) =>
     benchmark({
       teacher: teacher.subject,
-      variants: subjects,
+      variants,
       data: world.data.splits.test,
-      providers: measured.providers,
-      latency: measured.latency,
+      providers: recipe.benchmark.providers,
+      latency: recipe.benchmark.latency,
       workFolder,
-      seed,
+      seed: recipe.seed,
       signal: world.signal,
       onProgress: ({ done, what }) => emit({ event: 'benchmark-progress', done, what }),
       log: (message) => emit({ event: 'log', message }),
     }),
   )
-  const variants = await stampAll(folder, results.variants)
-  const { recipe } = loaded
-  const { teacher: measuredTeacher } = results
-  const report = await assembleReport({
-    name: recipe.name,
-    seed,
-    data: world.data,
-    recipe: { ...recipe },
-    teacher: measuredTeacher,
-    variants,
-    gates: judgeGates(recipe.benchmark.gates, { teacher: measuredTeacher, variants }),
-  })
-  // Plots and pages take a third of a second to load, which a plan or a refused recipe need not pay for.
-  const { renderReport } = await import('../benchmarks/report/render.ts')
-  for (const [name, content] of Object.entries(renderReport(report))) output.write(name, content)
-  return report
 }
 
 interface Teacher {

@@ -1,46 +1,22 @@
-// Without a recipe: one stage for one file, and the benchmark for some files.
-import { dirname, relative, resolve } from 'node:path'
-import type { z } from 'zod'
+// One stage for one file, without a recipe.
+import { dirname, resolve } from 'node:path'
 import { UserError } from '../base/errors.ts'
-import { benchmark } from '../benchmarks/benchmark.ts'
-import type { LatencyOptions } from '../benchmarks/latency.ts'
-import type { Report } from '../benchmarks/report/report.ts'
-import { type OpenData, openData } from '../data/open.ts'
-import { dataOptions } from '../data/sources.ts'
+import type { OpenData } from '../data/open.ts'
 import { type ModelSource, openSource } from '../models/source.ts'
 import { saveModel } from '../onnx/save.ts'
 import { type ProviderName, requireProvider } from '../runtime/providers.ts'
 import { type StageName, stages } from '../stages/index.ts'
 import type { Stage } from '../stages/stage.ts'
-import { defaultCacheFolder, prepareCache, withScratchFolder } from './cache.ts'
+import { defaultCacheFolder, prepareCache } from './cache.ts'
 import { modelsIn } from './cost.ts'
-import type { Listener } from './events.ts'
 import { makeWritable } from './folders.ts'
-import { environmentOf } from './prepare.ts'
+import { needsData, type Task } from './key.ts'
+import { calibrationSamples, environmentOf } from './prepare.ts'
 import { validated } from './problems.ts'
-import { assembleReport } from './report.ts'
-import {
-  needsData,
-  runStep,
-  type Stored,
-  sizeOfModelFile,
-  storedFile,
-  storedModel,
-} from './step.ts'
+import { runStep } from './step.ts'
+import { type Stored, sizeOfModelFile, storedFile, storedModel } from './stored.ts'
+import { openNamedData, type Surroundings } from './surroundings.ts'
 import { checkFits } from './validate.ts'
-
-/** The `data` section of a recipe, as it is written. */
-export type DataInput = z.input<typeof dataOptions>
-
-/** What a stage or a benchmark outside of a recipe needs. */
-interface Surroundings {
-  readonly data?: DataInput | undefined
-  readonly seed?: number
-  readonly cacheFolder?: string | undefined
-  readonly dataFolder?: string | undefined
-  readonly signal?: AbortSignal | undefined
-  readonly onEvent?: Listener | undefined
-}
 
 /** One stage for one model. */
 export interface StageRequest extends Surroundings {
@@ -80,18 +56,15 @@ export interface StageResult {
 export async function runStage(request: StageRequest): Promise<StageResult> {
   const { seed = 0, provider = 'cpu', threads, signal, onEvent } = request
   const { cacheFolder = defaultCacheFolder() } = request
-  const stage: Stage = stages[request.options.stage]
-  const where = request.options.stage
+  const { stage: name } = request.options
+  const stage: Stage = stages[name]
   // The schema has the literal `stage`, so what it gives has it too.
-  const options = validated(stage.options, request.options, where) as { stage: StageName }
+  const options = validated(stage.options, request.options, name) as Task['options']
   await requireProvider(provider)
   prepareCache(cacheFolder)
-  const data = await dataFor(request, needsData(options), cacheFolder, where)
-  const input = await openModel(request.model, data, seed, where)
-  const teacher = request.teacher === undefined ? input : await storedFile(request.teacher)
-  await checkModels([input, teacher], data, options, seed)
+  const { data, input, teacher } = await openInputs(request, options, cacheFolder)
   makeWritable(dirname(resolve(request.output)))
-  const finished = await runStep({ id: where, options, step: 1, steps: 1 }, input, teacher, {
+  const finished = await runStep({ id: name, options, step: 1, steps: 1 }, input, teacher, {
     environment: await environmentOf(provider, threads),
     seed,
     data,
@@ -108,24 +81,23 @@ export async function runStage(request: StageRequest): Promise<StageResult> {
   }
 }
 
-/** Reads the data where it is needed; that a stage needs some and there is none is a `UserError`. */
-async function dataFor(
-  { data, seed = 0, dataFolder, onEvent }: Surroundings,
-  needed: boolean,
-  cacheFolder: string,
-  where: string,
-): Promise<OpenData | undefined> {
-  if (!needed) return undefined
-  if (data === undefined)
-    throw new UserError(
-      `${where}: it needs data: none was named — give a data set, as --data digits`,
-    )
-  return await openData(validated(dataOptions, data, `${where}: data`), {
-    seed,
-    cacheFolder,
-    dataFolder,
-    log: (message) => onEvent?.({ event: 'log', message }),
-  })
+/** Opens the data where the stage reads it, and the models, and checks that they fit each other. */
+async function openInputs(request: StageRequest, options: Task['options'], cacheFolder: string) {
+  const { seed = 0, model, teacher: teacherPath } = request
+  const { stage: where } = options
+  const data = needsData(options)
+    ? await openNamedData(request, cacheFolder, where, calibrationSamples([options]))
+    : undefined
+  if (request.data !== undefined && !data)
+    request.onEvent?.({ event: 'log', message: `${where}: reads no data with these options` })
+  const input = await openModel(model, data, seed, where)
+  const teacher = teacherPath === undefined ? input : await storedFile(teacherPath)
+  if (data) {
+    await checkFits(await input.load(), data.facts, 'file' in model ? model.file : 'model')
+    if (teacherPath !== undefined) await checkFits(await teacher.load(), data.facts, teacherPath)
+    await checkNamed(options, data, seed)
+  }
+  return { data, input, teacher }
 }
 
 async function openModel(
@@ -143,74 +115,11 @@ async function openModel(
   return storedModel(await openSource(source, { shape, classes: classes.length, seed }))
 }
 
-async function checkModels(
-  given: readonly Stored[],
-  data: OpenData | undefined,
-  options: object,
-  seed: number,
-): Promise<void> {
-  if (!data) {
-    for (const stored of new Set(given)) await stored.load()
-    return
-  }
-  const { facts } = data
-  for (const stored of new Set(given)) await checkFits(await stored.load(), facts, 'model')
+/** Checks the models that the options name, as the student of distillation. */
+async function checkNamed(options: object, { facts }: OpenData, seed: number): Promise<void> {
+  const { shape, classes } = facts
   for (const [key, source] of modelsIn(options)) {
-    const { shape, classes } = facts
-    await checkFits(await openSource(source, { shape, classes: classes.length, seed }), facts, key)
+    const model = await openSource(source, { shape, classes: classes.length, seed })
+    await checkFits(model, facts, 'file' in source ? source.file : key)
   }
-}
-
-/** Files to be measured against a teacher. */
-export interface BenchRequest extends Surroundings {
-  readonly teacher: string
-  readonly models: readonly string[]
-  readonly providers?: readonly ProviderName[]
-  readonly latency?: Partial<LatencyOptions>
-  /** The folder that paths in the report are relative to; the working directory unless told. */
-  readonly folder?: string
-}
-
-/** Measures models against a teacher on the test split, and resolves to the report. */
-export async function bench(request: BenchRequest): Promise<Report> {
-  const { teacher, models, seed = 0, providers = ['cpu'], latency = {}, signal, onEvent } = request
-  const { cacheFolder = defaultCacheFolder(), folder = '.' } = request
-  prepareCache(cacheFolder)
-  const data = await dataFor(request, true, cacheFolder, 'bench')
-  if (!data) throw new Error('internal: data was needed')
-  const names = idsOf(models)
-  const subject = (path: string, id: string, from: string | null) => ({
-    id,
-    stage: from === null ? 'teacher' : 'file',
-    from,
-    path,
-    file: relative(folder, path).replaceAll('\\', '/'),
-  })
-  const results = await withScratchFolder(cacheFolder, (workFolder) =>
-    benchmark({
-      teacher: subject(teacher, 'teacher', null),
-      variants: models.map((path, index) => subject(path, names[index]!, 'teacher')),
-      data: data.splits.test,
-      providers,
-      latency,
-      workFolder,
-      seed,
-      signal,
-      onProgress: ({ done, what }) => onEvent?.({ event: 'benchmark-progress', done, what }),
-      log: (message) => onEvent?.({ event: 'log', message }),
-    }),
-  )
-  return await assembleReport({ name: 'bench', seed, data, ...results, gates: [] })
-}
-
-/** Names for files: without folder and ending, and with -2, -3 where they are the same. */
-function idsOf(paths: readonly string[]): string[] {
-  const taken = new Set(['teacher'])
-  return paths.map((path) => {
-    const base = path.replace(/^.*[\\/]/, '').replace(/\.onnx$/, '')
-    let id = base
-    for (let count = 2; taken.has(id); count++) id = `${base}-${count}`
-    taken.add(id)
-    return id
-  })
 }

@@ -1,61 +1,17 @@
 // Running one stage: found in the cache by the hash of all it depends on, or run under a lock and kept there.
 import { rmSync } from 'node:fs'
-import { stat } from 'node:fs/promises'
 import { Interrupted, messageOf, throwIfAborted, UserError } from '../base/errors.ts'
 import { makeFolder } from '../base/files.ts'
-import { hashOf, sha256, sha256OfFile } from '../base/hash.ts'
-import type { OpenData } from '../data/open.ts'
-import type { Model } from '../onnx/graph.ts'
 import { loadModel } from '../onnx/load.ts'
-import { modelFiles } from '../onnx/model-files.ts'
-import { serializeModel } from '../onnx/save.ts'
-import type { ProviderName } from '../runtime/providers.ts'
-import { type StageName, stages } from '../stages/index.ts'
-import type { Facts, Stage, StageContext } from '../stages/stage.ts'
+import { stages } from '../stages/index.ts'
+import type { Stage, StageContext } from '../stages/stage.ts'
 import { type Entry, findEntry, lockPath, putEntry, sharedFolder, workFolder } from './cache.ts'
+import { epochClock } from './clock.ts'
 import { workOf } from './cost.ts'
-import { type Listener, throttled } from './events.ts'
+import { throttled } from './events.ts'
+import { keyOf, needsData, type Task, type World } from './key.ts'
 import { withLock } from './lock.ts'
-import { mapPaths } from './recipe.ts'
-
-/** A model that stages start from; it is read when it is needed. */
-export interface Stored {
-  /** Hash of the model's bytes. */
-  readonly hash: string
-  readonly facts: Facts
-  load(): Promise<Model>
-}
-
-/** What the result of a stage depends on besides its input, options and data. */
-export interface Environment {
-  readonly code: string
-  readonly runtime: string
-  readonly provider: ProviderName
-  readonly threads: number
-  /** How gradients are expressed in operators. */
-  readonly lowering: string
-  /** Processors of other kinds round differently. */
-  readonly machine: string
-}
-
-/** What all steps of a run have in common. */
-export interface World {
-  readonly environment: Environment
-  readonly seed: number
-  readonly data: OpenData | undefined
-  readonly cacheFolder: string
-  readonly signal: AbortSignal | undefined
-  readonly listen: Listener
-}
-
-/** One stage to be run, with validated options and absolute paths. */
-export interface Task {
-  readonly id: string
-  readonly options: { readonly stage: StageName }
-  /** Its number in the run, from 1; the teacher's own training is step 0. */
-  readonly step: number
-  readonly steps: number
-}
+import { type Stored, sizeOfModelFile } from './stored.ts'
 
 /** A finished step. */
 export interface Finished extends Stored {
@@ -66,70 +22,6 @@ export interface Finished extends Stored {
   readonly seconds: number
   /** How long each epoch of its training took. */
   readonly epochSeconds: readonly number[]
-}
-
-/** A model's file as something to start from. */
-export async function storedFile(path: string): Promise<Stored> {
-  return { hash: await hashOfModelFile(path), facts: {}, load: () => loadModel(path) }
-}
-
-/** A model in memory as something to start from. */
-export function storedModel(model: Model): Stored {
-  return { hash: sha256(serializeModel(model)), facts: {}, load: async () => model }
-}
-
-/** The hash of a model's file and of the external data that it refers to. */
-export async function hashOfModelFile(path: string): Promise<string> {
-  const hashes: string[] = []
-  for (const file of await modelFiles(path)) hashes.push(await sha256OfFile(file))
-  return hashOf(hashes)
-}
-
-/** Bytes of a model's file and of its external data. */
-export async function sizeOfModelFile(path: string): Promise<number> {
-  let bytes = 0
-  for (const file of await modelFiles(path)) bytes += (await stat(file)).size
-  return bytes
-}
-
-/** Whether a stage reads data with these options. */
-export function needsData(options: Task['options']): boolean {
-  const stage: Stage = stages[options.stage]
-  return stage.needsData(options)
-}
-
-/** The cache key of a step: a hash of everything that its result depends on. */
-export async function keyOf(
-  { options }: Task,
-  input: Stored,
-  teacher: Stored,
-  { environment, seed, data }: World,
-): Promise<string> {
-  // Training curves and summaries are for people; no stage reads them.
-  const { epochs: _, summary: __, ...facts } = input.facts
-  const parts = needsData(options) ? data?.splits : undefined
-  return hashOf({
-    options: await withFileHashes(options),
-    input: input.hash,
-    facts,
-    teacher: teacher.hash,
-    // Calibration is a part of the training data that seed and options decide; stages never see the test split.
-    data: parts && [parts.train.fingerprint, parts.validation.fingerprint],
-    seed,
-    environment,
-  })
-}
-
-/** A file counts by its content, wherever it lies. */
-async function withFileHashes(options: Task['options']): Promise<unknown> {
-  const paths = new Set<string>()
-  mapPaths(options, (path) => {
-    paths.add(path)
-    return path
-  })
-  const hashes = new Map<string, string>()
-  for (const path of paths) hashes.set(path, await hashOfModelFile(path))
-  return mapPaths(options, (path) => hashes.get(path) ?? path)
 }
 
 /**
@@ -209,28 +101,6 @@ async function work(
   })
   rmSync(folder, { recursive: true, force: true })
   return entry
-}
-
-/** Times epochs by the progress that a stage reports, for stages themselves have no clock. */
-function epochClock() {
-  const times = new Map<number, number>()
-  let current: number | undefined
-  let start = 0
-  return {
-    tick(epoch: number | undefined) {
-      if (epoch === undefined || epoch === current) return
-      const now = performance.now()
-      if (current !== undefined) times.set(current, (now - start) / 1000)
-      current = epoch
-      start = now
-    },
-    /** Epochs that an earlier, interrupted run did are not timed and count as the mean of the others. */
-    seconds(epochs: number): number[] {
-      this.tick(epochs + 1)
-      const mean = [...times.values()].reduce((sum, time) => sum + time / times.size, 0)
-      return Array.from({ length: epochs }, (_, index) => times.get(index + 1) ?? mean)
-    },
-  }
 }
 
 const finishedFrom = (

@@ -1,6 +1,6 @@
 // The recipe that `condense init` writes: complete, commented, and meant to be edited.
 import { stringify } from 'yaml'
-import type { DataInput } from './single.ts'
+import type { DataInput } from './surroundings.ts'
 
 /** What a new recipe is for. */
 export interface TemplateChoices {

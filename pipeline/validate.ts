@@ -10,7 +10,7 @@ import { predict } from '../runtime/predict.ts'
 import { type ProviderName, requireProvider } from '../runtime/providers.ts'
 import { tasks } from '../tasks/index.ts'
 import { modelsIn } from './cost.ts'
-import type { LoadedRecipe } from './recipe.ts'
+import type { LoadedRecipe } from './read-recipe.ts'
 
 /** What checking a recipe found out. */
 export interface Checked {

@@ -60,7 +60,7 @@ export const exportModel = defineStage({
       throw new UserError(
         `opset: the model has a newer one already: ${opset} asked for, it has ${before} — an opset can only be raised`,
       )
-    upgradeOpset(copy, opset)
+    if (opset > before) upgradeOpset(copy, opset)
     if (options.strip) strip(copy)
     const model = withMetadata(copy, metadata)
     context.progress({ done: 1 })

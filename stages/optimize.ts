@@ -75,7 +75,7 @@ export const optimize = defineStage({
   passes: () => 0,
   async run(input, options, { threads, seed, data, signal }) {
     const model = cloneModel(input.model)
-    const where = 'optimize'
+    const where = 'model'
     await simplify(
       model,
       where,

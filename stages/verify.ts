@@ -28,6 +28,9 @@ export interface ComparisonOptions {
 /** Samples that are compared at most. */
 const most = 64
 
+/** Numbers that are fed in one run at most, a sample more or less. */
+const largestFeed = 2 ** 20
+
 /** Below this agreement or cosine similarity a result is noise. */
 const noise = 0.5
 
@@ -154,13 +157,16 @@ function largestOf(values: Float32Array, row: number, width: number): number {
 function* dataFeeds(session: Session, samples: Samples, where: string): Generator<Feeds> {
   const input = session.inputs[0]!
   const count = Math.min(samples.size, most)
-  const batch = checkShape(input, samples.shape, where) ?? count
+  const fixed = checkShape(input, samples.shape, where)
   const width = sizeOf(samples.shape)
-  for (let start = 0; start + batch <= Math.max(count, batch); start += batch) {
-    const values = new Float32Array(batch * width)
-    for (let row = 0; row < batch; row++)
+  const batch = fixed ?? Math.ceil(largestFeed / width)
+  for (let start = 0; start < count; start += batch) {
+    // A fixed batch that the samples do not fill begins with the first of them again.
+    const rows = fixed ?? Math.min(batch, count - start)
+    const values = new Float32Array(rows * width)
+    for (let row = 0; row < rows; row++)
       samples.read((start + row) % samples.size, values, row * width)
-    yield { [input.name]: tensorOf('float32', [batch, ...samples.shape], values) }
+    yield { [input.name]: tensorOf('float32', [rows, ...samples.shape], values) }
   }
 }
 

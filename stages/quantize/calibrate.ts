@@ -31,6 +31,9 @@ export interface CalibrationOptions extends CalibratorOptions {
 /** Samples a run: many where only extremes come back, few where all activations do. */
 const batches = { extremes: 32, values: 8 } as const
 
+/** Numbers that are fed in one run at most, a sample more or less: activations take many times their memory. */
+const largestFeed = 2 ** 20
+
 /**
  * Measures the ranges of some values of a model, which has one float32 input, on samples.
  *
@@ -56,8 +59,9 @@ export async function measureRanges(
       throw new UserError(
         `${where}: its batch is larger than the calibration data: ${fixed} of ${samples.size} samples — use more samples`,
       )
-    const batch = fixed ?? Math.min(samples.size, batches[extremesSuffice ? 'extremes' : 'values'])
     const width = sizeOf(samples.shape)
+    const wanted = batches[extremesSuffice ? 'extremes' : 'values']
+    const batch = fixed ?? Math.min(samples.size, wanted, Math.ceil(largestFeed / width))
     const buffer = new Float32Array(batch * width)
     for (let start = 0; start < samples.size; start += batch) {
       options.check()

@@ -14,11 +14,15 @@ const smallest = 2 ** -24
 /** Operators that ONNX does not define for float16, or whose results have the type that an attribute says. */
 const float32Operators: ReadonlySet<string> = new Set([
   'Bernoulli',
+  'BlackmanWindow',
   'Cast',
+  'Constant',
   'ConstantOfShape',
   'CumSum',
   'DFT',
   'EyeLike',
+  'HammingWindow',
+  'HannWindow',
   'MelWeightMatrix',
   'Multinomial',
   'NonMaxSuppression',

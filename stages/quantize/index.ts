@@ -20,7 +20,7 @@ import { compact, copyForQuantization, type Prepared, prepareForIntegers } from 
 import { quantizeGraph, valuesToMeasure } from './static.ts'
 
 /** What error messages call the model. */
-const where = 'quantize'
+const where = 'model'
 
 /** Stores a model in 8 bits or in float16. */
 export const quantize = defineStage({
@@ -146,7 +146,7 @@ const defaultCalibration = { method: 'minmax', samples: 512, share: 0.99999 } as
 function calibrationSamples({ data }: StageContext, count: number): Samples {
   if (!data || data.calibration.size === 0)
     throw new UserError(
-      `${where}: scheme 'static' needs calibration data: there is none — name the data, or use scheme 'dynamic'`,
+      "scheme: 'static' needs calibration data: there is none — name the data, or use scheme 'dynamic'",
     )
   // Every prefix of the calibration split holds the classes in their proportions.
   const { shape, size } = data.calibration

@@ -44,7 +44,7 @@ export function copyForQuantization(input: Model, exclude: readonly string[]): P
   const found = [...allNodes(graph)].find((node) => quantizedOperators.has(node.opType))
   if (found)
     throw new UserError(
-      `the model is quantized already: it has ${found.opType} '${layerName(found)}' — quantize the float model`,
+      `model: it is quantized already: it has ${found.opType} '${layerName(found)}' — quantize the float model`,
     )
   const items = graph.nodes.map((node): Selectable & { node: Node } => ({
     name: layerName(node),
@@ -60,7 +60,7 @@ export async function prepareForIntegers(
   where: string,
 ): Promise<void> {
   const { graph } = model
-  upgradeOpset(model, Math.max(leastOpset, opsetOf(model)), where)
+  if (opsetOf(model) < leastOpset) upgradeOpset(model, leastOpset, where)
   await simplify(model, where)
   rewriteForQuantization(graph, await inferTypes(model, { where }), excluded)
   removeDeadNodes(graph)

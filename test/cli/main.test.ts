@@ -98,6 +98,10 @@ describe('what a user can mend', () => {
       /^--data: unknown data set: 'digit' — did you mean 'digits'/,
     ],
     [['inspect', 'tiny.json'], /^tiny\.json: not an ONNX file/],
+    [
+      ['quantize', 'tiny.json', '-o', 'a.onnx', '--scheme', 'dynamic'],
+      /^tiny\.json: not an ONNX file/,
+    ],
     [['cache', 'lss'], /^condense cache: unknown action: 'lss' — did you mean 'ls'\?/],
   ] as [string[], RegExp][])('%j exits with 2 and one line', (args, message) => {
     const { status, stdout, stderr } = condense(...args)

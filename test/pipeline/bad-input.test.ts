@@ -6,27 +6,28 @@ import { beforeAll, describe, expect, it } from '@jest/globals'
 import { UserError } from '../../base/errors.ts'
 import { buildArchitecture } from '../../models/index.ts'
 import { saveModel, serializeModel } from '../../onnx/save.ts'
-import { listEntries } from '../../pipeline/cache.ts'
+import { findEntry, listEntries } from '../../pipeline/cache.ts'
 import type { RunOptions } from '../../pipeline/prepare.ts'
 import type { RecipeInput } from '../../pipeline/recipe.ts'
 import { run } from '../../pipeline/run.ts'
 import { runStage } from '../../pipeline/single.ts'
-import { atEnd, temporaryFolder, tinyRecipe } from './tiny.ts'
+import { atEnd, temporaryFolder, tinyData, tinyRecipe, tinyShape } from './tiny.ts'
 
 const folder = temporaryFolder()
 const cacheFolder = join(folder, 'cache')
 const inFolder = (name: string) => join(folder, name)
 const elsewhere = process.platform === 'darwin' ? 'dml' : 'coreml'
 
-const mlp = (shape: number[], classes: number) =>
+const mlp = (shape: readonly number[], classes: number) =>
   buildArchitecture({ architecture: 'mlp', hidden: [4] }, { shape, classes, seed: 1 })
+const { shape, classes } = tinyShape
 
 beforeAll(async () => {
-  const good = mlp([1, 28, 28], 10)
+  const good = mlp(shape, classes)
   const bytes = serializeModel(good)
   await saveModel(good, inFolder('good.onnx'))
-  await saveModel(mlp([1, 28, 28], 7), inFolder('seven.onnx'))
-  await saveModel(mlp([3, 32, 32], 10), inFolder('colour.onnx'))
+  await saveModel(mlp(shape, 7), inFolder('seven.onnx'))
+  await saveModel(mlp([3, 32, 32], classes), inFolder('colour.onnx'))
   writeFileSync(inFolder('cut.onnx'), bytes.subarray(0, bytes.length / 2))
   writeFileSync(inFolder('garbage.onnx'), Buffer.from('this is not a model, but text'.repeat(50)))
   writeFileSync(inFolder('empty.onnx'), '')
@@ -81,12 +82,12 @@ describe('before anything is run', () => {
     [
       'labels that do not fit the outputs',
       teacher('seven.onnx'),
-      /seven\.onnx: .*7 outputs for the 10 classes of data 'digits' — use data/,
+      /seven\.onnx: .*7 outputs for the 4 classes of data '.*' — use data/,
     ],
     [
       'an input that does not fit the data',
       teacher('colour.onnx'),
-      /colour\.onnx: input 'input' \[N,3,32,32\] does not fit the data: one sample is \[1,28,28\] — /,
+      /colour\.onnx: input 'input' \[N,3,32,32\] does not fit the data: one sample is \[1,8,8\] — /,
     ],
     [
       'a student that is not there',
@@ -190,44 +191,38 @@ const mayMount = (() => {
   if (probe) spawnSync('umount', [probe])
   return probe !== undefined
 })()
-const itWithMounts = mayMount
-  ? it
-  : (((name: string) =>
-      it.skip(`${name} (skipped: mounting needs root)`, () => undefined)) as unknown as typeof it)
+const describeDisks = mayMount ? describe : describe.skip
 
-describe('a disk', () => {
-  itWithMounts(
-    'that is full while variants are written leaves whole files alone',
-    async () => {
-      const disk = mount('small', 'size=100k') as string
+describeDisks(mayMount ? 'a disk' : 'a disk (skipped: mounting needs root)', () => {
+  it.each([
+    ['the variants are', '20k'],
+    ['the report is', '100k'],
+  ])(
+    'that is full while %s written has whole files alone, and the next run goes on',
+    async (_, size) => {
+      const disk = mount(`disk-of-${size}`, `size=${size}`) as string
       const outFolder = join(disk, 'out')
-      const message = await refusal({}, { outFolder }).catch(String)
-      expect(message).toMatch(
-        /the disk is full — free some space and run again, finished stages are kept/,
+      const options = { cacheFolder, outFolder, threads: 1 }
+      await expect(run(tinyRecipe, options)).rejects.toThrow(
+        /: the disk is full — free some space and run again, finished stages are kept$/,
       )
       const left = readdirSync(disk, { recursive: true, encoding: 'utf8' })
-      expect(left.filter((name) => name.endsWith('.tmp'))).toEqual([])
-      expect(left).not.toContain('out/report.json')
+      expect(left.filter((name) => /\.tmp$|report/.test(name))).toEqual([])
       spawnSync('mount', ['-o', 'remount,size=10m', disk])
-      const report = await run(tinyRecipe, { cacheFolder, outFolder, threads: 1 })
-      expect(report.variants).toHaveLength(2)
+      expect((await run(tinyRecipe, options)).variants).toHaveLength(2)
     },
     30_000,
   )
 
-  itWithMounts(
-    'that is full under the cache leaves no half entry',
-    async () => {
-      const disk = mount('small-cache', 'size=40k') as string
-      expect(await refusal({}, { cacheFolder: disk, outFolder: inFolder('other') })).toMatch(
-        /the disk is full/,
-      )
-      expect(readdirSync(join(disk, 'stages'))).toEqual([])
-    },
-    30_000,
-  )
+  it('that is full under the cache holds whole entries alone', async () => {
+    const disk = mount('cache-disk', 'size=60k') as string
+    const running = run(tinyRecipe, { cacheFolder: disk, outFolder: inFolder('other'), threads: 1 })
+    await expect(running).rejects.toThrow(/the disk is full/)
+    for (const name of readdirSync(join(disk, 'stages')))
+      expect(await findEntry(disk, name)).toBeDefined()
+  }, 30_000)
 
-  itWithMounts('that is read-only is named', async () => {
+  it('that is read-only is named', async () => {
     const disk = mount('read-only', 'ro') as string
     expect(await refusal({}, { outFolder: join(disk, 'out') })).toMatch(
       /out: the file system is read-only — choose another folder/,
@@ -266,8 +261,8 @@ describe('one stage alone', () => {
       ...request,
       model: { file: inFolder('seven.onnx') },
       options: { stage: 'train', epochs: 1 },
-      data: { source: 'digits', train: { limit: 100 } },
+      data: tinyData,
     })
-    await expect(running).rejects.toThrow(/7 outputs for the 10 classes/)
+    await expect(running).rejects.toThrow(/7 outputs for the 4 classes/)
   })
 })

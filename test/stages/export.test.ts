@@ -42,6 +42,13 @@ describe('export', () => {
     )
   })
 
+  it('leaves an opset alone that is newer than it can write', async () => {
+    const newer = sample()
+    newer.opsets.set('', 23)
+    expect(opsetOf((await run({}, newer)).model)).toBe(23)
+    await expect(run({ opset: 21 }, newer)).rejects.toThrow(/an opset can only be raised/)
+  })
+
   it('adds metadata to what is there', async () => {
     const { model } = await run({ metadata: { licence: 'Apache-2.0', author: 'nobody' } })
     const again = parseModel(serializeModel(model))

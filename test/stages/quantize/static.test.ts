@@ -242,7 +242,7 @@ describe('what cannot be quantized is refused', () => {
 
   it('without data', async () => {
     await expect(quantized(float, { scheme: 'static' })).rejects.toThrow(
-      /^quantize: scheme 'static' needs calibration data: there is none — /,
+      /^scheme: 'static' needs calibration data: there is none — /,
     )
   })
 
@@ -294,6 +294,6 @@ describe('what cannot be quantized is refused', () => {
     }
     await expect(
       quantized(classifier, { scheme: 'static', calibration: { samples: 1 } }, misleading),
-    ).rejects.toThrow(/^quantize: the result is noise: agreement with the input model 0\.\d+ — /)
+    ).rejects.toThrow(/^model: the result is noise: agreement with the input model 0\.\d+ — /)
   })
 })

@@ -13,6 +13,14 @@ import type { Artifact, StageContext } from '../../../stages/stage.ts'
 
 /** Random samples, the same each time. */
 export function samplesOf(shape: readonly number[], size = 32, scale = 1): Dataset {
+  const width = sizeOf(shape)
+  const made = new Map<number, Float32Array>()
+  const sample = (index: number) => {
+    const { normal } = random(7, index)
+    const found = made.get(index) ?? Float32Array.from({ length: width }, () => scale * normal())
+    made.set(index, found)
+    return found
+  }
   return {
     source: 'random',
     size,
@@ -21,8 +29,7 @@ export function samplesOf(shape: readonly number[], size = 32, scale = 1): Datas
     labels: new Int32Array(size),
     fingerprint: 'random',
     read(index, into, offset) {
-      const { normal } = random(7, index)
-      for (let place = 0; place < sizeOf(shape); place++) into[offset + place] = scale * normal()
+      into.set(sample(index), offset)
     },
   }
 }

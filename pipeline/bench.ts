@@ -1,0 +1,62 @@
+// The benchmark for some files, without a recipe.
+import { relative } from 'node:path'
+import { benchmark } from '../benchmarks/benchmark.ts'
+import type { LatencyOptions } from '../benchmarks/latency.ts'
+import type { Report } from '../benchmarks/report/report.ts'
+import type { ProviderName } from '../runtime/providers.ts'
+import { defaultCacheFolder, prepareCache, withScratchFolder } from './cache.ts'
+import { assembleReport } from './report.ts'
+import { openNamedData, type Surroundings } from './surroundings.ts'
+
+/** Files to be measured against a teacher. */
+export interface BenchRequest extends Surroundings {
+  readonly teacher: string
+  readonly models: readonly string[]
+  readonly providers?: readonly ProviderName[]
+  readonly latency?: Partial<LatencyOptions>
+  /** The folder that paths in the report are relative to; the working directory unless told. */
+  readonly folder?: string
+}
+
+/** Measures models against a teacher on the test split, and resolves to the report. */
+export async function bench(request: BenchRequest): Promise<Report> {
+  const { teacher, models, seed = 0, providers = ['cpu'], latency = {}, signal, onEvent } = request
+  const { cacheFolder = defaultCacheFolder(), folder = '.' } = request
+  prepareCache(cacheFolder)
+  const data = await openNamedData(request, cacheFolder, 'bench')
+  const names = idsOf(models)
+  const subject = (path: string, id: string, from: string | null) => ({
+    id,
+    stage: from === null ? 'teacher' : 'file',
+    from,
+    path,
+    file: relative(folder, path).replaceAll('\\', '/'),
+  })
+  const results = await withScratchFolder(cacheFolder, (workFolder) =>
+    benchmark({
+      teacher: subject(teacher, 'teacher', null),
+      variants: models.map((path, index) => subject(path, names[index]!, 'teacher')),
+      data: data.splits.test,
+      providers,
+      latency,
+      workFolder,
+      seed,
+      signal,
+      onProgress: ({ done, what }) => onEvent?.({ event: 'benchmark-progress', done, what }),
+      log: (message) => onEvent?.({ event: 'log', message }),
+    }),
+  )
+  return await assembleReport({ name: 'bench', seed, data, ...results, gates: [] })
+}
+
+/** Names for files: without folder and ending, and with -2, -3 where they are the same. */
+function idsOf(paths: readonly string[]): string[] {
+  const taken = new Set(['teacher'])
+  return paths.map((path) => {
+    const base = path.replace(/^.*[\\/]/, '').replace(/\.onnx$/, '')
+    let id = base
+    for (let count = 2; taken.has(id); count++) id = `${base}-${count}`
+    taken.add(id)
+    return id
+  })
+}

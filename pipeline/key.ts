@@ -1,0 +1,80 @@
+// The cache key of a step: a hash of everything that its result depends on.
+import { hashOf } from '../base/hash.ts'
+import type { OpenData } from '../data/open.ts'
+import type { ProviderName } from '../runtime/providers.ts'
+import { type StageName, stages } from '../stages/index.ts'
+import type { Stage } from '../stages/stage.ts'
+import type { Listener } from './events.ts'
+import { mapPaths } from './paths.ts'
+import { hashOfModelFile, type Stored } from './stored.ts'
+
+/** What the result of a stage depends on besides its input, options and data. */
+export interface Environment {
+  readonly code: string
+  readonly runtime: string
+  readonly provider: ProviderName
+  readonly threads: number
+  /** How gradients are expressed in operators. */
+  readonly lowering: string
+  /** Processors of other kinds round differently. */
+  readonly machine: string
+}
+
+/** What all steps of a run have in common. */
+export interface World {
+  readonly environment: Environment
+  readonly seed: number
+  readonly data: OpenData | undefined
+  readonly cacheFolder: string
+  readonly signal: AbortSignal | undefined
+  readonly listen: Listener
+}
+
+/** One stage to be run, with validated options and absolute paths. */
+export interface Task {
+  readonly id: string
+  readonly options: { readonly stage: StageName }
+  /** Its number in the run, from 1; the teacher's own training is step 0. */
+  readonly step: number
+  readonly steps: number
+}
+
+/** Whether a stage reads data with these options. */
+export function needsData(options: Task['options']): boolean {
+  const stage: Stage = stages[options.stage]
+  return stage.needsData(options)
+}
+
+/** The cache key of a step: a hash of everything that its result depends on. */
+export async function keyOf(
+  { options }: Task,
+  input: Stored,
+  teacher: Stored,
+  { environment, seed, data }: World,
+): Promise<string> {
+  // Training curves and summaries are for people; no stage reads them.
+  const { epochs: _, summary: __, ...facts } = input.facts
+  const parts = needsData(options) ? data?.splits : undefined
+  return hashOf({
+    options: await withFileHashes(options),
+    input: input.hash,
+    facts,
+    teacher: teacher.hash,
+    // Calibration is a part of the training data that seed and options decide; stages never see the test split.
+    data: parts && [parts.train.fingerprint, parts.validation.fingerprint],
+    seed,
+    environment,
+  })
+}
+
+/** A file counts by its content, wherever it lies. */
+async function withFileHashes(options: Task['options']): Promise<unknown> {
+  const paths = new Set<string>()
+  mapPaths(options, (path) => {
+    paths.add(path)
+    return path
+  })
+  const hashes = new Map<string, string>()
+  for (const path of paths) hashes.set(path, await hashOfModelFile(path))
+  return mapPaths(options, (path) => hashes.get(path) ?? path)
+}
