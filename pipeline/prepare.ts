@@ -5,7 +5,7 @@ import { explainFileError } from '../base/files.ts'
 import { type OpenData, openData } from '../data/open.ts'
 import { runtimeVersion } from '../runtime/engine.ts'
 import type { ProviderName } from '../runtime/providers.ts'
-import { standard } from '../train/lowerings/standard.ts'
+import { loweringFor } from '../train/lowerings/choose.ts'
 import { defaultCacheFolder, prepareCache } from './cache.ts'
 import type { Listener } from './events.ts'
 import type { Environment, Task, World } from './key.ts'
@@ -69,7 +69,7 @@ export async function environmentOf(
     runtime: await runtimeVersion(),
     provider,
     threads: threads ?? availableParallelism(),
-    lowering: standard.name,
+    lowering: (await loweringFor(provider)).name,
     machine: `${process.platform}-${process.arch}`,
   }
 }
