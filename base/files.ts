@@ -1,7 +1,18 @@
 // Writing files so that a reader sees the old content or the new, never a half: temporary file, fsync, rename.
 import { randomBytes } from 'node:crypto'
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
-import { basename, dirname, join } from 'node:path'
+import {
+  accessSync,
+  closeSync,
+  constants,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs'
+import { basename, dirname, join, resolve } from 'node:path'
 import { messageOf, UserError } from './errors.ts'
 
 const explanations: Readonly<Record<string, string>> = {
@@ -15,6 +26,7 @@ const explanations: Readonly<Record<string, string>> = {
   ENOENT: 'no such file or folder — check the path',
   EEXIST: 'a file of that name is in the way — choose another path',
   ENAMETOOLONG: 'the path is too long — choose a shorter one',
+  ELOOP: 'the path has symbolic links that lead in a circle — choose another path',
 }
 
 /** Turns a file system error into a {@link UserError} that names the path; anything else is returned as it is. */
@@ -27,9 +39,32 @@ export function explainFileError(path: string, thrown: unknown): unknown {
 /** Creates a folder and its parents; a {@link UserError} says why it cannot. */
 export function makeFolder(path: string): void {
   try {
-    mkdirSync(path, { recursive: true })
+    makeFolders(resolve(path))
   } catch (thrown) {
     throw explainFileError(path, thrown)
+  }
+}
+
+/** Makes a folder and its parents; a {@link UserError} says why it cannot, or why nothing can be written there. */
+export function makeWritable(path: string): void {
+  makeFolder(path)
+  try {
+    accessSync(path, constants.W_OK)
+  } catch (thrown) {
+    throw explainFileError(path, thrown)
+  }
+}
+
+/** Folder by folder: Node's own recursion says of a read-only file system that there is no such folder. */
+function makeFolders(path: string): void {
+  try {
+    mkdirSync(path)
+  } catch (thrown) {
+    if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return
+    const isOrphan = (thrown as NodeJS.ErrnoException).code === 'ENOENT'
+    if (!isOrphan || dirname(path) === path) throw thrown
+    makeFolders(dirname(path))
+    makeFolders(path)
   }
 }
 

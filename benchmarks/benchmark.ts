@@ -1,5 +1,6 @@
 // Measures a teacher and its variants: size, accuracy, retention, and on every provider latency, memory and whether it
 // computes what the CPU does. Every number of a running model comes from a process of its own.
+import { setMaxListeners } from 'node:events'
 import { rmSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
@@ -56,6 +57,21 @@ export interface BenchmarkRequest {
 export async function benchmark(
   request: BenchmarkRequest,
 ): Promise<{ readonly teacher: Variant; readonly variants: readonly Variant[] }> {
+  const { signal } = request
+  // Every process listens for the end; more than ten of them on the caller's own signal look like a leak to Node.
+  const ending = new AbortController()
+  setMaxListeners(0, ending.signal)
+  const abort = () => ending.abort()
+  signal?.addEventListener('abort', abort, { once: true })
+  if (signal?.aborted) abort()
+  try {
+    return await measureAll({ ...request, signal: ending.signal })
+  } finally {
+    signal?.removeEventListener('abort', abort)
+  }
+}
+
+async function measureAll(request: BenchmarkRequest): ReturnType<typeof benchmark> {
   const { data, seed, signal, workFolder, providers } = request
   const subjects = [request.teacher, ...request.variants]
   const task: Task = tasks[request.task ?? 'classification']

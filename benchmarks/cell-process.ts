@@ -136,12 +136,29 @@ function send(child: ChildProcess, message: CommandMessage): void {
   child.send(message, () => undefined)
 }
 
-function explainEnd(code: number | null, signal: NodeJS.Signals | null, said: string): string {
-  const lines = said.split('\n').filter((line) => line.trim() !== '')
+/** Why a process ended, from how it ended and what it had said on stderr. */
+export function explainEnd(code: number | null, signal: string | null, said: string): string {
   if (/out of memory|bad_alloc/i.test(said)) return 'its process ran out of memory'
   if (signal === 'SIGKILL')
     return 'its process was killed (SIGKILL), most likely for want of memory'
-  const last = lines.at(-1)?.trim().slice(0, 200)
+  const error = errorIn(said)
   const how = signal === null ? `ended with exit code ${code}` : `crashed (${signal})`
-  return `its process ${how}${last ? `: ${last}` : ''}`
+  return `its process ${how}${error ? `: ${error}` : ''}`
+}
+
+/** The line of an error, as `TypeError: …`, `Error [ERR_X]: …`, or what a C++ program writes as it aborts. */
+const errorLine = /^((Uncaught )?[A-Za-z]*(Error|Exception)\b|\s*what\(\):|FATAL)/
+/** What stands around an uncaught error: source, frames and fields, which are indented, and Node's version. */
+const aroundErrors = /^(\s|Node\.js v\d|[}\]]|---|\d+: |(file|node):.*:\d+$)/
+
+/** The line of stderr that tells what went wrong. */
+function errorIn(said: string): string | undefined {
+  const lines = said.split(/\r?\n/).filter((line) => line.trim() !== '')
+  const line =
+    lines.findLast((text) => errorLine.test(text)) ??
+    lines.findLast((text) => !aroundErrors.test(text))
+  return line
+    ?.trim()
+    .replace(/^(Error|what\(\)):\s*/, '')
+    .slice(0, 200)
 }

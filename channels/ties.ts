@@ -33,9 +33,6 @@ export interface Ties {
   readonly choices?: readonly (readonly Tie[])[]
 }
 
-/** Ties, or the reason why a node has none. */
-export type TiesOrReason = Ties | string
-
 /** One axis; a negative one counts from the end of the value's shape. */
 export const slot = (value: Value, axis: number): Slot => ({
   value,

@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import type { Argv } from 'yargs'
 import { UserError } from '../base/errors.ts'
-import { makeFolder, writeAtomically } from '../base/files.ts'
+import { makeWritable, writeAtomically } from '../base/files.ts'
 import { bench } from '../pipeline/bench.ts'
 import type { Arguments, CommandContext } from './commands.ts'
 import { exitCodes } from './exit.ts'
@@ -49,7 +49,7 @@ export async function execute(args: Arguments, { signal }: CommandContext): Prom
   const json = args.json === true
   const terminal = openTerminal({ json: false })
   try {
-    if (folder) makeFolder(folder)
+    if (folder) makeWritable(folder)
     const report = await bench({
       teacher,
       models: named === undefined ? others : [first, ...others],

@@ -6,6 +6,7 @@ import type { Argv } from 'yargs'
 import { UserError } from '../base/errors.ts'
 import { writeAtomically } from '../base/files.ts'
 import { loadModel } from '../onnx/load.ts'
+import { mapPaths } from '../pipeline/paths.ts'
 import { parseRecipe } from '../pipeline/read-recipe.ts'
 import { recipeTemplate } from '../pipeline/template.ts'
 import type { Arguments } from './commands.ts'
@@ -46,7 +47,7 @@ export async function execute(args: Arguments): Promise<number> {
   const text = recipeTemplate({
     name: nameFor(model),
     model: model && fromRecipe(model),
-    data: dataOption(args) ?? { source: 'digits' },
+    data: mapPaths(dataOption(args) ?? { source: 'digits' }, fromRecipe),
     schema: fromRecipe(schemaPath()),
   })
   // What is written here must be a recipe, whatever names came in.

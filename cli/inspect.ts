@@ -112,7 +112,7 @@ function factsText(facts: Facts): string {
     ['size', `${formatBytes(sizeBytes)}, ${formatBytes(gzipBytes)} after gzip`],
     ['parameters', `${formatCount(parameters)}, ${formatCount(nonzeroParameters)} not zero`],
     ['MACs', macs === null ? `unknown: ${facts.reason}` : `${formatCount(macs)} a sample`],
-    ['nodes', `${facts.nodes}, ${facts.layers} layers with weights`],
+    ['nodes', `${facts.nodes}, ${facts.layers} layers with float weights`],
     ['operators', operators.join(', ')],
     ...Object.entries(facts.metadata).map(([key, value]) => [
       key,

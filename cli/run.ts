@@ -31,7 +31,8 @@ export const build = (yargs: Argv): Argv =>
       type: 'string',
       array: true,
       nargs: 1,
-      describe: 'Override an option of the recipe: stages.2.calibration.method=entropy',
+      describe:
+        'Override an option of the recipe: stages.2.calibration.method=entropy; null takes it away',
     })
     .option('dry-run', {
       type: 'boolean',

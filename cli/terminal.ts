@@ -3,8 +3,9 @@
 import { SingleBar } from 'cli-progress'
 import { formatBytes } from '../benchmarks/report/format.ts'
 import type { Listener, RunEvent } from '../pipeline/events.ts'
+import { barLine } from './bar.ts'
 import { formatDuration } from './duration.ts'
-import { speedometer } from './speed.ts'
+import { inWords, type Part, speedometer } from './speed.ts'
 
 /** Shows events until it is closed. */
 export interface Terminal {
@@ -33,85 +34,104 @@ const say = (line: string): void => {
 function plainLines(): Terminal {
   let speed = speedometer()
   let place = ''
-  let epoch: number | undefined
+  const linesOf = teller()
   const listen = (event: RunEvent) => {
     if (event.event === 'stage-start') {
       speed = speedometer()
-      epoch = undefined
       place = placeOf(event)
       say(`${place}: started`)
     } else if (event.event === 'progress') {
-      const line = speed(event)
-      if (event.epoch !== epoch) say(`${place}: ${line}`)
-      epoch = event.epoch
-    } else if (event.event !== 'benchmark-progress') for (const line of linesOf(event)) say(line)
+      const parts = speed(event)
+      if (event.epochDone) say(`${place}: ${inWords(parts)}`)
+    } else for (const line of linesOf(event)) say(line)
   }
   return { listen, close: () => undefined }
 }
 
 function bars(): Terminal {
-  let bar: SingleBar | undefined
   let speed = speedometer()
+  let shown = { label: '', done: 0, parts: [] as readonly Part[] }
+  const linesOf = teller()
+  const bold = (label: string) => paint(label, 'bold')
+  const bar = new SingleBar({
+    // The last column stays free: some terminals begin a new line when it is written.
+    format: () => barLine(shown, (process.stderr.columns || 80) - 1, bold),
+    hideCursor: true,
+    clearOnComplete: true,
+    // The command line itself decides what Ctrl-C does.
+    gracefulExit: false,
+    stream: process.stderr,
+  })
   const start = (label: string) => {
     stop()
-    speed = speedometer()
-    bar = new SingleBar({
-      format: `${paint(label.padEnd(22), 'bold')} {bar} {percentage} %  {text}`,
-      barsize: 24,
-      barCompleteChar: '█',
-      barIncompleteChar: '░',
-      hideCursor: true,
-      clearOnComplete: true,
-      stream: process.stderr,
-    })
-    bar.start(1000, 0, { text: '' })
+    shown = { label, done: 0, parts: [] }
+    bar.start(1, 0)
   }
-  const stop = () => {
-    bar?.update(1000)
-    bar?.stop()
-    bar = undefined
-  }
-  /** A bar owns the last line; text goes above it. */
-  const above = (event: RunEvent) => {
-    const lines = linesOf(event)
-    if (lines.length > 0) process.stderr.write('\r\u001b[2K')
-    for (const line of lines) say(line)
+  const stop = () => bar.stop()
+  const update = (done: number, parts: readonly Part[]) => {
+    shown = { ...shown, done, parts }
+    bar.update(done)
   }
   const listen = (event: RunEvent) => {
-    if (event.event === 'stage-start') start(placeOf(event))
-    else if (event.event === 'progress')
-      bar?.update(Math.round(event.done * 1000), { text: speed(event) })
-    else if (event.event === 'benchmark-progress') {
-      if (!bar) start('benchmark')
-      bar?.update(Math.round(event.done * 1000), { text: event.what })
+    if (event.event === 'stage-start') {
+      speed = speedometer()
+      start(placeOf(event))
+    } else if (event.event === 'progress') update(event.done, speed(event))
+    else if (event.event === 'benchmark-start') {
+      linesOf(event)
+      start('benchmark')
+    } else if (event.event === 'benchmark-progress') {
+      if (!bar.isActive) start('benchmark')
+      update(event.done, [{ long: event.what, short: event.what }])
     } else {
-      if (event.event !== 'log') stop()
-      above(event)
+      const lines = linesOf(event)
+      if (lines.length === 0) return
+      // A bar owns the last line: it goes, and where the step is not over it comes back below the text.
+      const goesOn = event.event === 'log' && bar.isActive
+      stop()
+      for (const line of lines) say(line)
+      if (goesOn) bar.start(1, shown.done)
     }
   }
-  return { listen, close: stop }
+  // However the process ends, the terminal gets its cursor back.
+  process.on('exit', stop)
+  const close = () => {
+    stop()
+    process.removeListener('exit', stop)
+  }
+  return { listen, close }
 }
 
 const placeOf = ({ id, step, steps }: { id: string; step: number; steps: number }): string =>
   step === 0 ? id : `[${step}/${steps}] ${id}`
 
-/** What an event says in words; progress and starts have forms of their own. */
-function linesOf(event: RunEvent): string[] {
-  switch (event.event) {
-    case 'stage-done': {
-      const { cached, seconds, sizeBytes, summary } = event
-      const how = cached ? 'kept from an earlier run' : formatDuration(seconds)
-      const what = summary ? `: ${summary}` : ''
-      return [`${paint('✓', 'green')} ${placeOf(event)}: ${how}, ${formatBytes(sizeBytes)}${what}`]
+/** Says events in words; progress and the starts of stages have forms of their own. */
+function teller(): (event: RunEvent) => string[] {
+  let benchmarkStart = 0
+  return (event) => {
+    switch (event.event) {
+      case 'stage-done': {
+        const { cached, seconds, sizeBytes, summary } = event
+        const how = cached ? 'kept from an earlier run' : formatDuration(seconds)
+        const what = summary ? `: ${summary}` : ''
+        return [`${tick()} ${placeOf(event)}: ${how}, ${formatBytes(sizeBytes)}${what}`]
+      }
+      case 'log':
+        return [event.id ? `${event.id}: ${event.message}` : event.message]
+      case 'benchmark-start':
+        benchmarkStart = performance.now()
+        return [`benchmark: measuring the teacher and ${event.variants} more`]
+      case 'run-done':
+        return [
+          `${tick()} benchmark: ${formatDuration((performance.now() - benchmarkStart) / 1000)}`,
+        ]
+      default:
+        return []
     }
-    case 'log':
-      return [event.id ? `${event.id}: ${event.message}` : event.message]
-    case 'benchmark-start':
-      return [`benchmark: measuring the teacher and ${event.variants} more`]
-    default:
-      return []
   }
 }
+
+const tick = (): string => paint('✓', 'green')
 
 const colours = { bold: [1, 22], green: [32, 39], red: [31, 39] } as const
 

@@ -8,6 +8,9 @@ import type { RawFacts, Reader } from './readers/reader.ts'
 import { type DataFolders, type DataOptions, type Located, locate } from './sources.ts'
 import { split } from './splits.ts'
 
+/** Size of the calibration split where nobody asks for more. */
+export const defaultCalibration = 512
+
 /** What is known of a data set before its samples are read. */
 export interface DataFacts {
   /** What was asked for: the well-known name, or the path. */
@@ -53,7 +56,7 @@ export async function openData(
   options: DataOptions,
   {
     seed,
-    calibration = 512,
+    calibration = defaultCalibration,
     log,
     ...folders
   }: DataFolders & {

@@ -6,7 +6,7 @@ import { architectureOptions, buildArchitecture } from './index.ts'
 import type { ModelShape } from './layers.ts'
 
 /** Schema of a model's file. */
-export const modelFile = z.strictObject({
+const modelFile = z.strictObject({
   file: z.string().min(1).describe('An ONNX file; in a recipe, relative to the recipe.'),
 })
 

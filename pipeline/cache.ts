@@ -11,12 +11,11 @@ import { homedir } from 'node:os'
 import { basename, join } from 'node:path'
 import { z } from 'zod'
 import { UserError } from '../base/errors.ts'
-import { explainFileError, makeFolder, writeAtomically } from '../base/files.ts'
+import { explainFileError, makeFolder, makeWritable, writeAtomically } from '../base/files.ts'
 import { hashOf, sha256OfFile } from '../base/hash.ts'
 import type { Model } from '../onnx/graph.ts'
 import { saveModel } from '../onnx/save.ts'
 import type { Facts } from '../stages/stage.ts'
-import { makeWritable } from './folders.ts'
 import { isLocked, withLock } from './lock.ts'
 
 /** Where the cache is: `$CONDENSE_CACHE`, or the folder that the system has for caches. */

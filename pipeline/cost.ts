@@ -52,6 +52,9 @@ export async function macsOf(model: Model): Promise<number | undefined> {
   })
 }
 
+/** Steps that took less were mostly overhead, and say nothing of the machine's speed, s. */
+const tellingSeconds = 2
+
 /** An expected time, and whether it rests on what earlier runs took here. */
 export interface Estimate {
   readonly seconds: number
@@ -66,7 +69,7 @@ export function estimate(
   finished: readonly Listed[],
 ): Estimate {
   const speeds = finished
-    .filter((entry) => entry.stage === stage && entry.work > 0 && entry.seconds > 0)
+    .filter((entry) => entry.stage === stage && entry.work > 0 && entry.seconds >= tellingSeconds)
     .map((entry) => entry.work / entry.seconds)
     .sort((a, b) => a - b)
   const measured = speeds[Math.floor(speeds.length / 2)]

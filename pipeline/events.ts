@@ -41,8 +41,8 @@ export type Listener = (event: RunEvent) => void
 const quietMs = 100
 
 /**
- * Lets progress through at most ten times a second, adding up what falls between; ends of epochs and the end of the
- * stage always pass.
+ * Lets progress through at most ten times a second, adding up what falls between; begin and end of an epoch and
+ * the end of the stage always pass.
  */
 export function throttled(
   forward: (progress: Progress) => void,
@@ -54,7 +54,8 @@ export function throttled(
   return (progress) => {
     samples += progress.samples ?? 0
     const time = now()
-    if (time - last < quietMs && progress.done < 1 && progress.epoch === epoch) return
+    const matters = progress.done === 1 || progress.epochDone || progress.epoch !== epoch
+    if (time - last < quietMs && !matters) return
     forward(samples > 0 ? { ...progress, samples } : progress)
     last = time
     samples = 0

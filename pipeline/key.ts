@@ -3,7 +3,7 @@ import { hashOf } from '../base/hash.ts'
 import type { OpenData } from '../data/open.ts'
 import type { ProviderName } from '../runtime/providers.ts'
 import { type StageName, stages } from '../stages/index.ts'
-import type { Stage } from '../stages/stage.ts'
+import type { DataUse, Stage } from '../stages/stage.ts'
 import type { Listener } from './events.ts'
 import { mapPaths } from './paths.ts'
 import { hashOfModelFile, type Stored } from './stored.ts'
@@ -16,7 +16,7 @@ export interface Environment {
   readonly threads: number
   /** How gradients are expressed in operators. */
   readonly lowering: string
-  /** Processors of other kinds round differently. */
+  /** System and processor: others round differently, and have other kernels for 8 bits. */
   readonly machine: string
 }
 
@@ -40,9 +40,9 @@ export interface Task {
 }
 
 /** Whether a stage reads data with these options. */
-export function needsData(options: Task['options']): boolean {
+export function dataUseOf(options: Task['options']): DataUse {
   const stage: Stage = stages[options.stage]
-  return stage.needsData(options)
+  return stage.dataUse(options)
 }
 
 /** The cache key of a step: a hash of everything that its result depends on. */
@@ -54,7 +54,7 @@ export async function keyOf(
 ): Promise<string> {
   // Training curves and summaries are for people; no stage reads them.
   const { epochs: _, summary: __, ...facts } = input.facts
-  const parts = needsData(options) ? data?.splits : undefined
+  const parts = dataUseOf(options) === 'never' ? undefined : data?.splits
   return hashOf({
     options: await withFileHashes(options),
     input: input.hash,

@@ -10,10 +10,9 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { UserError } from '../base/errors.ts'
-import { explainFileError, writeAtomically } from '../base/files.ts'
+import { explainFileError, makeWritable, writeAtomically } from '../base/files.ts'
 import { hashOf } from '../base/hash.ts'
 import type { RunEvent } from './events.ts'
-import { makeWritable } from './folders.ts'
 import { tryLock } from './lock.ts'
 import type { Recipe } from './recipe.ts'
 

@@ -5,8 +5,9 @@ import { messageOf, UserError } from '../base/errors.ts'
 /**
  * Applies overrides of the form `path=value` to a copy of a recipe; values are YAML.
  *
- * Numbers in a path are places in a list, counted from 0. Mappings that are not there yet are made; whether the
- * result is a recipe is for the schema to say. A path that leads nowhere is a {@link UserError}.
+ * Numbers in a path are places in a list, counted from 0. Mappings that are not there yet are made; `null` takes an
+ * option away. Whether the result is a recipe is for the schema to say. A path that leads nowhere is a
+ * {@link UserError}.
  */
 export function withOverrides(recipe: unknown, overrides: readonly string[]): unknown {
   const changed: unknown = structuredClone(recipe)
@@ -22,7 +23,9 @@ function apply(recipe: unknown, override: string): void {
   const last = path.pop() ?? ''
   let at: unknown = recipe
   for (const key of path) at = step(at, key, where)
-  place(at, last, yamlValue(override.slice(equals + 1), where), where)
+  const value = yamlValue(override.slice(equals + 1), where)
+  if (value === null && !Array.isArray(at)) delete containerAt(at, last, where)[last]
+  else place(at, last, value, where)
 }
 
 function yamlValue(text: string, where: string): unknown {

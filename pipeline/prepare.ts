@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { explainFileError } from '../base/files.ts'
-import { type OpenData, openData } from '../data/open.ts'
-import { runtimeVersion } from '../runtime/engine.ts'
+import { describeHost } from '../benchmarks/host.ts'
+import { defaultCalibration, type OpenData, openData } from '../data/open.ts'
 import type { ProviderName } from '../runtime/providers.ts'
 import { loweringFor } from '../train/lowerings/choose.ts'
 import { defaultCacheFolder, prepareCache } from './cache.ts'
@@ -64,13 +64,14 @@ export async function environmentOf(
   provider: ProviderName,
   threads: number | undefined,
 ): Promise<Environment> {
+  const { cpu, flags, onnxruntime } = await describeHost()
   return {
     code: codeVersion(),
-    runtime: await runtimeVersion(),
+    runtime: onnxruntime,
     provider,
     threads: threads ?? availableParallelism(),
     lowering: (await loweringFor(provider)).name,
-    machine: `${process.platform}-${process.arch}`,
+    machine: [process.platform, process.arch, cpu, ...flags].join(' '),
   }
 }
 
@@ -84,11 +85,10 @@ export async function prepare(
   const folders = { cacheFolder, dataFolder }
   const checked = await checkEverything(loaded, folders)
   prepareCache(cacheFolder)
-  const calibration = calibrationSamples(recipe.stages)
   const data = await openData(recipe.data, {
     seed: recipe.seed,
     ...folders,
-    ...(calibration !== undefined && { calibration }),
+    calibration: calibrationSamples(recipe.stages),
     log: (message) => listen({ event: 'log', message }),
   })
   const { model, train } = recipe.teacher
@@ -121,11 +121,13 @@ export async function prepare(
   }
 }
 
-/** The most calibration samples that these stages ask for; undefined leaves the number to the data. */
-export function calibrationSamples(steps: readonly object[]): number | undefined {
-  // Stages that calibrate have it under this key; others have no such option.
-  const asked = (steps as readonly { calibration?: { samples: number } }[]).flatMap(
-    ({ calibration }) => (calibration ? [calibration.samples] : []),
-  )
-  return asked.length > 0 ? Math.max(...asked) : undefined
+/** How many calibration samples these stages need; each takes the first ones that it asks for. */
+export function calibrationSamples(steps: readonly object[]): number {
+  // Stages that calibrate, or take gradients, say how many under these keys; no other option is called so.
+  type Asking = { readonly calibration?: { readonly samples: number }; readonly samples?: number }
+  const asked = (steps as readonly Asking[]).flatMap(({ calibration, samples }) => [
+    calibration?.samples ?? 0,
+    samples ?? 0,
+  ])
+  return Math.max(defaultCalibration, ...asked)
 }

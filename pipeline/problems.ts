@@ -28,7 +28,7 @@ export function validated<Schema extends z.ZodType>(
 }
 
 /** A path as recipes and `--set` spell it: `stages.2.calibration.method`. */
-export const pathText = (path: Path): string => path.map(String).join('.')
+const pathText = (path: Path): string => path.map(String).join('.')
 
 const isUnknownKey = (issue: Issue): boolean => issue.code === 'unrecognized_keys'
 

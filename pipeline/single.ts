@@ -1,6 +1,7 @@
 // One stage for one file, without a recipe.
 import { dirname, resolve } from 'node:path'
 import { UserError } from '../base/errors.ts'
+import { makeWritable } from '../base/files.ts'
 import type { OpenData } from '../data/open.ts'
 import { type ModelSource, openSource } from '../models/source.ts'
 import { saveModel } from '../onnx/save.ts'
@@ -9,8 +10,7 @@ import { type StageName, stages } from '../stages/index.ts'
 import type { Stage } from '../stages/stage.ts'
 import { defaultCacheFolder, prepareCache } from './cache.ts'
 import { modelsIn } from './cost.ts'
-import { makeWritable } from './folders.ts'
-import { needsData, type Task } from './key.ts'
+import { dataUseOf, type Task } from './key.ts'
 import { calibrationSamples, environmentOf } from './prepare.ts'
 import { validated } from './problems.ts'
 import { runStep } from './step.ts'
@@ -85,7 +85,9 @@ export async function runStage(request: StageRequest): Promise<StageResult> {
 async function openInputs(request: StageRequest, options: Task['options'], cacheFolder: string) {
   const { seed = 0, model, teacher: teacherPath } = request
   const { stage: where } = options
-  const data = needsData(options)
+  const use = dataUseOf(options)
+  const reads = use === 'always' || (use === 'where given' && request.data !== undefined)
+  const data = reads
     ? await openNamedData(request, cacheFolder, where, calibrationSamples([options]))
     : undefined
   if (request.data !== undefined && !data)

@@ -9,7 +9,7 @@ import { type Entry, findEntry, lockPath, putEntry, sharedFolder, workFolder } f
 import { epochClock } from './clock.ts'
 import { workOf } from './cost.ts'
 import { throttled } from './events.ts'
-import { keyOf, needsData, type Task, type World } from './key.ts'
+import { dataUseOf, keyOf, type Task, type World } from './key.ts'
 import { withLock } from './lock.ts'
 import { type Stored, sizeOfModelFile } from './stored.ts'
 
@@ -71,7 +71,7 @@ async function work(
   makeFolder(folder)
   const clock = epochClock()
   const forward = throttled((progress) => listen({ event: 'progress', id, ...progress }))
-  const data = needsData(options) ? world.data?.splits : undefined
+  const data = dataUseOf(options) === 'never' ? undefined : world.data?.splits
   const context: StageContext = {
     teacher: await teacher.load(),
     data,

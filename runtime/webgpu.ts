@@ -6,6 +6,9 @@ import { createRequire } from 'node:module'
 import { delimiter, dirname, join } from 'node:path'
 import type { Availability } from './providers.ts'
 
+/** Environment variables; Node's own name for this type would ask users of our declarations for Node's types. */
+type Environment = Readonly<Record<string, string | undefined>>
+
 /** Where Debian's chromium puts SwiftShader, a Vulkan driver that runs on the CPU. */
 const softwareDriver = '/usr/lib/chromium/vk_swiftshader_icd.json'
 
@@ -16,9 +19,7 @@ const softwareDriver = '/usr/lib/chromium/vk_swiftshader_icd.json'
  * so) brings the Vulkan loader beside it, if one is there. The loader's path must be known when a process starts,
  * which is why the process itself cannot be given it.
  */
-export function gpuEnvironment(
-  environment: Readonly<NodeJS.ProcessEnv> = process.env,
-): NodeJS.ProcessEnv {
+export function gpuEnvironment(environment: Environment = process.env): Environment {
   const wanted = environment.CONDENSE_SOFTWARE_GPU === '1' && existsSync(softwareDriver)
   const driver = environment.VK_ICD_FILENAMES ?? (wanted ? softwareDriver : undefined)
   if (driver === undefined) return { ...environment }
@@ -49,7 +50,7 @@ InferenceSession.create(Buffer.from(process.argv[2], 'base64'), options)
 `
 
 /** The same anew, in a given environment. */
-export async function tryWebgpu(environment: NodeJS.ProcessEnv): Promise<Availability> {
+export async function tryWebgpu(environment: Environment): Promise<Availability> {
   const packagePath = createRequire(import.meta.url).resolve('onnxruntime-node')
   const content = Buffer.from(await squareModel()).toString('base64')
   return await new Promise((resolve) => {
@@ -89,7 +90,7 @@ function reasonIn(output: string): string {
 }
 
 /** On Linux a real GPU has a device node; without one, or with a driver known to be software, the CPU does the work. */
-function softwareMark(environment: NodeJS.ProcessEnv): { software?: boolean } {
+function softwareMark(environment: Environment): { software?: boolean } {
   if (process.platform !== 'linux') return {}
   const drivers = `${environment.VK_ICD_FILENAMES ?? ''} ${environment.VK_DRIVER_FILES ?? ''}`
   const software = /swiftshader|lvp|lavapipe|llvmpipe/i.test(drivers) || !hasGpuDevice()

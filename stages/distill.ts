@@ -23,7 +23,7 @@ export const distill = defineStage({
       .default([...distillationLosses])
       .describe('Terms of the loss; their weighted sum is minimised.'),
   }),
-  needsData: () => true,
+  dataUse: () => 'always',
   // The teacher answers once where samples stay the same, and every time where they are augmented.
   passes: ({ epochs, augment }) => 3 * epochs + (augment ? epochs : 1),
   async run(input, options, context) {

@@ -50,7 +50,7 @@ export const exportModel = defineStage({
       .default(true)
       .describe('Leave out documentation texts and the types of inner values.'),
   }),
-  needsData: () => false,
+  dataUse: () => 'never',
   passes: () => 0,
   async run(input, options, context) {
     const copy = cloneModel(input.model)

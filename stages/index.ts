@@ -11,6 +11,3 @@ export const stages = { train, distill, prune, quantize, optimize, export: expor
 
 /** The name of a stage. */
 export type StageName = keyof typeof stages
-
-/** All names, in the order of the table. */
-export const stageNames = Object.keys(stages) as readonly StageName[]

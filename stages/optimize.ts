@@ -29,7 +29,7 @@ const passes = {
 export type PassName = keyof typeof passes
 
 /** All names, in the order of the table. */
-export const passNames = Object.keys(passes) as readonly PassName[]
+const passNames = Object.keys(passes) as readonly PassName[]
 
 /** Simplifies a model in place until nothing changes any more; by all passes unless told. */
 export async function simplify(
@@ -71,7 +71,7 @@ export const optimize = defineStage({
     commonSubexpressions: pass('Compute equal nodes with the same inputs once.'),
     deadNodes: pass('Remove nodes and weights that no output depends on.'),
   }),
-  needsData: () => false,
+  dataUse: () => 'where given',
   passes: () => 0,
   async run(input, options, { threads, seed, data, signal }) {
     const model = cloneModel(input.model)

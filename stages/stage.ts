@@ -30,18 +30,21 @@ export interface Progress {
   readonly done: number
   readonly epoch?: number
   readonly epochs?: number
+  /** Mean loss of the epoch so far. */
   readonly loss?: number
   /** Accuracy on the validation split after the last whole epoch, 0..1. */
   readonly accuracy?: number
   /** Training samples seen since the last report; the command line turns them into a speed. */
   readonly samples?: number
+  /** Set in the one report that follows an epoch's validation; loss and accuracy are those of the epoch. */
+  readonly epochDone?: true
 }
 
 /** Everything a stage may use of the world. */
 export interface StageContext {
   /** The teacher's model; the input of the first stage where a recipe names none. */
   readonly teacher: Model
-  /** The data; a stage whose `needs.data` is false may run without. */
+  /** The data; always there for a stage that must have it, never for one that reads none. */
   readonly data: Splits | undefined
   readonly seed: number
   /** Threads of ONNX Runtime. */
@@ -57,13 +60,16 @@ export interface StageContext {
   progress(progress: Progress): void
 }
 
+/** Whether a stage reads data: it must have it, it checks its result on it where there is some, or it reads none. */
+export type DataUse = 'always' | 'where given' | 'never'
+
 /** A stage: its options as a schema, and what it does. */
 export interface Stage<Options extends z.ZodObject = z.ZodObject> {
   /** One line, imperative, shown by `condense --help`. */
   readonly summary: string
   readonly options: Options
-  /** True when the options make the stage read data. */
-  needsData(options: z.output<Options>): boolean
+  /** Whether the stage reads data with these options. */
+  dataUse(options: z.output<Options>): DataUse
   /** Relative cost for the plan: passes over the training data, forward and backward counting 3. */
   passes(options: z.output<Options>): number
   run(input: Artifact, options: z.output<Options>, context: StageContext): Promise<Artifact>

@@ -16,7 +16,7 @@ import { logitsOf } from '../train/prepare.ts'
 import type { StageContext } from './stage.ts'
 
 /** A copy of a classifier that gives its logits instead of probabilities. */
-export function withLogits(model: Model): Model {
+function withLogits(model: Model): Model {
   const copy = cloneModel(model)
   const [output] = copy.graph.outputs
   if (output) copy.graph.outputs.splice(0, copy.graph.outputs.length, logitsOf(output))
@@ -44,7 +44,8 @@ export async function cachedLogits(
       where: 'teacher',
     })
     makeFolder(shared)
-    writeAtomically(path, new Uint8Array(outputs.buffer, outputs.byteOffset, outputs.byteLength))
+    const content = new Uint8Array(outputs.buffer, outputs.byteOffset, outputs.byteLength)
+    writeAtomically(path, [content, Buffer.from(sha256(content))])
     logits = outputs
   }
   const all = logits
@@ -75,9 +76,11 @@ export async function onlineLogits(
   return { logits, session }
 }
 
-/** The file's floats where it has the expected length. */
+/** The floats of a file that ends with their hash; undefined where there is none or it is damaged. */
 function readFloats(path: string, bytes: number): Float32Array | undefined {
   if (!existsSync(path)) return undefined
-  const content = Uint8Array.from(readFileSync(path))
-  return content.length === bytes ? new Float32Array(content.buffer) : undefined
+  const file = readFileSync(path)
+  const content = Uint8Array.from(file.subarray(0, bytes))
+  if (file.toString('latin1', bytes) !== sha256(content)) return undefined
+  return new Float32Array(content.buffer)
 }

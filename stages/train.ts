@@ -13,7 +13,7 @@ export const train = defineStage({
       .default([{ loss: 'cross-entropy', weight: 1, labelSmoothing: 0 }])
       .describe('Terms of the loss; their weighted sum is minimised.'),
   }),
-  needsData: () => true,
+  dataUse: () => 'always',
   passes: ({ epochs }) => 3 * epochs,
   run: ({ model }, options, context) => trainModel(model, options, options.losses, context),
 })

@@ -59,7 +59,7 @@ export function backward(
 }
 
 /** The nodes through which the scalar depends on the sources, in the graph's order. */
-export function nodesBetween(graph: Graph, sources: ReadonlySet<Value>, scalar: Value): Node[] {
+function nodesBetween(graph: Graph, sources: ReadonlySet<Value>, scalar: Value): Node[] {
   const reached = new Set<Value | undefined>(sources)
   const downstream = graph.nodes.filter((node) => {
     if (passive.has(node.opType) || !node.inputs.some((input) => reached.has(input))) return false

@@ -66,8 +66,12 @@ export interface TrainProgress {
   readonly epoch: number
   readonly epochs: number
   readonly loss: number
+  /** On the validation samples after the last whole epoch, 0..1. */
   readonly accuracy?: number
+  /** Trained on since the last report. */
   readonly samples: number
+  /** Set in the one report that follows an epoch's validation; loss and accuracy are those of the epoch. */
+  readonly epochDone?: true
 }
 
 /** A trained model and its curve. */
@@ -155,7 +159,7 @@ class Training {
 
   /** All epochs that are still to do, then the best one as a model. */
   async run(): Promise<Trained> {
-    const { options, checkpoint } = this.#settings
+    const { options, checkpoint, progress } = this.#settings
     if (checkpoint) this.#resume(loadCheckpoint(checkpoint))
     for (let epoch = this.#records.length + 1; epoch <= options.epochs; epoch++) {
       const loss = await this.#epoch(epoch)
@@ -167,6 +171,17 @@ class Training {
         this.#best = copyOf(this.#kept())
       }
       if (checkpoint) this.#save(checkpoint)
+      const { epochs } = options
+      const accuracy = validationAccuracy
+      progress?.({
+        done: epoch / epochs,
+        epoch,
+        epochs,
+        loss,
+        accuracy,
+        samples: 0,
+        epochDone: true,
+      })
     }
     return {
       model: this.#asModel(this.#best),

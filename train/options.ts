@@ -36,37 +36,36 @@ export const optimizerOptions = z.discriminatedUnion('name', [
   }),
 ])
 
-/** A learning rate schedule with its own options. */
+const warmup = z
+  .number()
+  .min(0)
+  .max(1)
+  .default(0)
+  .describe('Share of all steps with a linear warm-up, 0..1.')
+
+/** A learning rate schedule: its name, or its name with its own options. */
 export const scheduleOptions = z
   .union([
     z.enum(['constant', 'step', 'cosine']),
-    z.strictObject({
-      name: z.enum(['constant', 'step', 'cosine']).describe('Shape of the schedule.'),
-      warmup: z
-        .number()
-        .min(0)
-        .max(1)
-        .default(0)
-        .describe('Share of all steps with a linear warm-up, 0..1.'),
-      every: z
-        .number()
-        .gt(0)
-        .max(1)
-        .default(0.33)
-        .describe('step: share of all steps between two drops.'),
-      factor: z
-        .number()
-        .gt(0)
-        .lt(1)
-        .default(0.1)
-        .describe('step: what the rate is multiplied with.'),
-      final: z
-        .number()
-        .min(0)
-        .max(1)
-        .default(0)
-        .describe('cosine: final rate as a share of the peak.'),
-    }),
+    z.discriminatedUnion('name', [
+      z.strictObject({ name: z.literal('constant').describe('The same rate throughout.'), warmup }),
+      z.strictObject({
+        name: z.literal('step').describe('Drops by a factor every so often.'),
+        warmup,
+        every: z
+          .number()
+          .gt(0)
+          .max(1)
+          .default(0.33)
+          .describe('Share of all steps between two drops.'),
+        factor: z.number().gt(0).lt(1).default(0.1).describe('What the rate is multiplied with.'),
+      }),
+      z.strictObject({
+        name: z.literal('cosine').describe('Falls along half a cosine.'),
+        warmup,
+        final: z.number().min(0).max(1).default(0).describe('Final rate as a share of the peak.'),
+      }),
+    ]),
   ])
   .describe('Learning rate over time.')
 

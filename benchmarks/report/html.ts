@@ -58,7 +58,7 @@ The numbers are also in report.json, for programs.</p></footer>
 }
 
 /** Makes a text safe as the content of an element or of a quoted attribute. */
-export function escapeHtml(text: string): string {
+function escapeHtml(text: string): string {
   return printable(text).replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
 }
 

@@ -10,8 +10,10 @@ import { type Masks, pruneWeights } from './weights.ts'
 export const prune = defineStage({
   summary: 'Cut the least important channels, or zero the least important weights',
   options: pruneOptions,
-  needsData: (options) =>
-    options.recover !== undefined || criteria[criterionOf(options)].needsGradients,
+  dataUse: (options) =>
+    options.recover !== undefined || criteria[criterionOf(options)].needsGradients
+      ? 'always'
+      : 'never',
   // Recovery asks the teacher once; the few samples of a gradient do not count.
   passes: ({ recover: recovery }) => (recovery ? 3 * recovery.epochs + 1 : 0),
   async run(input, options, context) {

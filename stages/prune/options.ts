@@ -64,7 +64,9 @@ export const pruneOptions = z
       .int()
       .min(1)
       .optional()
-      .describe('taylor: training samples that the gradient is taken over; 512 unless given.'),
+      .describe(
+        'taylor: training samples, of those for calibration, that the gradient is taken over; 512 unless given.',
+      ),
     layers: z
       .array(z.string())
       .min(1)

@@ -26,7 +26,8 @@ const where = 'model'
 export const quantize = defineStage({
   summary: 'Store weights and activations in 8 bits or float16',
   options: quantizeOptions,
-  needsData: ({ scheme }) => scheme === 'static',
+  // The other schemes check their result on it, and float16 looks for values that it cannot hold.
+  dataUse: ({ scheme }) => (scheme === 'static' ? 'always' : 'where given'),
   // Calibration runs forward over a part of the training data.
   passes: ({ scheme }) => (scheme === 'static' ? 0.05 : 0),
   async run(input, options, context) {

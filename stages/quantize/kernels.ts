@@ -43,7 +43,7 @@ export async function countKernels(model: Model, file: string): Promise<Kernels>
 }
 
 /** Counts by following 8-bit values through the graph. */
-export function kernelsOf(graph: Graph): Kernels {
+function kernelsOf(graph: Graph): Kernels {
   const small = new Set<Value>()
   const float = new Map<string, number>()
   let integer = 0

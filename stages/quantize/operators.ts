@@ -54,7 +54,7 @@ function bound(node: Node, index: number, absent: number): number | undefined {
 }
 
 /** The rules by operator of the standard domain. */
-export const quantizationRules: Readonly<Record<string, QuantizationRule>> = {
+const quantizationRules: Readonly<Record<string, QuantizationRule>> = {
   Conv: {
     kind: 'layer',
     channelAxis: () => 0,

@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { join, resolve } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
 import { Interrupted } from '../../base/errors.ts'
-import { type CellProcess, startCell } from '../../benchmarks/cell-process.ts'
+import { type CellProcess, explainEnd, startCell } from '../../benchmarks/cell-process.ts'
 import { writeSamples } from '../../benchmarks/samples.ts'
 import { predict } from '../../runtime/predict.ts'
 import { linearModel, temporaryFolder, threeClasses } from '../support/measured.ts'
@@ -102,6 +102,31 @@ describe('when a measuring process fails', () => {
       await expect(answer).rejects.toThrow(reason)
       await expect(cell.ask('predict', {})).rejects.toThrow(reason)
     })
+  })
+
+  it.each([
+    [
+      'an uncaught error',
+      "file:///x.mjs:2\nthrow new Error('broken')\n      ^\n\nError: the model is broken\n    at file:///x.mjs:2:7 {\n  [cause]: TypeError: inner\n      at file:///x.mjs:1:11\n}\n\nNode.js v20.20.2\n",
+      'the model is broken',
+    ],
+    [
+      'an error with a code',
+      "node:internal/modules/esm/resolve:873\n  throw new ERR_X();\n        ^\n\nTypeError [ERR_X]: no package\n    at resolve (node:x:1:2) {\n  code: 'ERR_X'\n}\n\nNode.js v20.20.2\n",
+      'TypeError [ERR_X]: no package',
+    ],
+    [
+      'a C++ exception',
+      "terminate called after throwing an instance of 'std::runtime_error'\n  what():  no device\n",
+      'no device',
+    ],
+    [
+      'a line of its own',
+      'first\nthe driver is too old\n\nNode.js v20.20.2\n',
+      'the driver is too old',
+    ],
+  ])('the reason is the line that tells it: %s', (_, said, reason) => {
+    expect(explainEnd(1, null, said)).toBe(`its process ended with exit code 1: ${reason}`)
   })
 
   it('silence becomes a reason', async () => {

@@ -1,4 +1,5 @@
 // The whole benchmark on models that are made here; measuring processes run from dist.
+import { getEventListeners } from 'node:events'
 import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
@@ -33,6 +34,21 @@ const measure = (request: Partial<BenchmarkRequest>) =>
   })
 
 describe('benchmark', () => {
+  it('leaves its listeners off the signal that it is given', async () => {
+    const { signal } = new AbortController()
+    const listeners = () => getEventListeners(signal, 'abort').length
+    const counts: number[] = []
+    await measure({
+      variants: ['first', 'second', 'third'].map((id) => ({ ...teacher, id, from: 'teacher' })),
+      latency: { batches: [1], threads: [1], rounds: 1, runs: 1, seconds: 0.001 },
+      signal,
+      onProgress: () => counts.push(listeners()),
+    })
+    // However many processes are alive, the caller's signal has one; Node warns of more than ten.
+    expect(Math.max(...counts)).toBe(1)
+    expect(listeners()).toBe(0)
+  })
+
   it('fills a row of the report for every model', async () => {
     const progress: number[] = []
     const variants = await Promise.all([

@@ -22,7 +22,11 @@ it('counts the multiplications of one sample', async () => {
 })
 
 it('estimates from what the same stage took here before', () => {
-  const finished = [entry('train', 100, 1), entry('train', 1000, 1), entry('train', 300, 1)]
+  const finished = [
+    ...[entry('train', 1000, 10), entry('train', 10_000, 10), entry('train', 3000, 10)],
+    // Too short to tell a speed.
+    ...[entry('train', 1, 1), entry('train', 2, 1)],
+  ]
   const { seconds, measured } = estimate('train', 3000, 2, [...finished, entry('prune', 1, 9)])
   expect(measured).toBe(true)
   expect(seconds).toBeCloseTo(3000 / 300, -1)

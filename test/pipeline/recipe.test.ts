@@ -153,6 +153,10 @@ describe('a bad recipe is refused in one line', () => {
       "stages.0.schedule: unknown value: 'cosin' — did you mean 'cosine'?",
     ],
     [
+      `${head}stages: [{ stage: train, schedule: { name: constant, factor: 0.5 } }]`,
+      'stages.0.schedule.factor: unknown key — known: name, warmup',
+    ],
+    [
       `${head}stages: [{ stage: train, optimizer: { name: adam } }]`,
       "stages.0.optimizer.name: unknown name: 'adam' — did you mean 'adamw'?",
     ],
@@ -210,6 +214,13 @@ describe('--set', () => {
     expect(changed('benchmark.gates.agreement=>= 0.9').benchmark.gates).toEqual({
       agreement: '>= 0.9',
     })
+  })
+
+  it('takes away what is set to null', () => {
+    expect(changed('benchmark.gates.size=<= 0.5', 'benchmark.gates=null').benchmark.gates).toBe(
+      undefined,
+    )
+    expect(changed('seed=9', 'seed=null').seed).toBe(0)
   })
 
   it('leaves the recipe that it was given as it was', () => {

@@ -1,10 +1,5 @@
-import { mkdtempSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
-import { random } from '../../base/random.ts'
 import { prepareChannels } from '../../channels/prepare.ts'
-import type { Dataset, Splits } from '../../data/dataset.ts'
 import { architectureOptions, buildArchitecture } from '../../models/index.ts'
 import { countMacs, countParameters } from '../../onnx/cost.ts'
 import type { Model } from '../../onnx/graph.ts'
@@ -14,39 +9,9 @@ import { serializeModel } from '../../onnx/save.ts'
 import { elements } from '../../onnx/tensor.ts'
 import { predict } from '../../runtime/predict.ts'
 import { prune } from '../../stages/prune/index.ts'
-import type { Artifact, StageContext } from '../../stages/stage.ts'
+import type { Artifact } from '../../stages/stage.ts'
 import { itWithShared, sharedModel } from '../support/shared.ts'
-
-const shape = [1, 8, 8]
-const classes = 4
-
-/** Samples of four classes: which quarter of a noisy image is bright. */
-function samples(size: number, seed: number): Dataset {
-  const labels = Int32Array.from({ length: size }, (_, index) => index % classes)
-  return {
-    source: 'quarters',
-    size,
-    shape,
-    classes: ['a', 'b', 'c', 'd'],
-    labels,
-    fingerprint: `quarters ${size} ${seed}`,
-    read(index, into, offset) {
-      const noise = random(seed, index)
-      const label = labels[index]!
-      for (let pixel = 0; pixel < 64; pixel++) {
-        const quarter = (pixel >> 5) * 2 + ((pixel >> 2) & 1)
-        into[offset + pixel] = noise.normal() * 0.5 + (quarter === label ? 1 : 0)
-      }
-    },
-  }
-}
-
-const data: Splits = {
-  train: samples(256, 1),
-  validation: samples(64, 2),
-  calibration: samples(128, 1),
-  test: samples(64, 3),
-}
+import { classes, contextOf, data, shape } from './support.ts'
 
 const lenet = buildArchitecture(
   architectureOptions.parse({ architecture: 'lenet', channels: [8, 12] }),
@@ -57,19 +22,7 @@ const resnet = buildArchitecture(
   { shape, classes, seed: 1 },
 )
 
-const messages: string[] = []
-const context: StageContext = {
-  teacher: resnet,
-  data,
-  seed: 1,
-  threads: 1,
-  provider: 'cpu',
-  folder: join(mkdtempSync(join(tmpdir(), 'condense-prune-')), 'work'),
-  shared: mkdtempSync(join(tmpdir(), 'condense-prune-')),
-  signal: undefined,
-  log: (message) => messages.push(message),
-  progress: () => undefined,
-}
+const { context, messages } = contextOf(resnet)
 
 /** Prunes as a recipe would say it. */
 const pruned = (model: Model, options: object): Promise<Artifact> =>
@@ -293,11 +246,11 @@ describe('the options of pruning', () => {
   it('say whether data is needed', () => {
     const target = { sparsity: 0.5 }
     const needs = (options: object) =>
-      prune.needsData(prune.options.parse({ stage: 'prune', target, ...options }))
-    expect(needs({ structure: 'channels' })).toBe(false)
-    expect(needs({ structure: 'weights' })).toBe(false)
-    expect(needs({ structure: 'channels', criterion: 'taylor' })).toBe(true)
-    expect(needs({ structure: 'weights', recover: {} })).toBe(true)
+      prune.dataUse(prune.options.parse({ stage: 'prune', target, ...options }))
+    expect(needs({ structure: 'channels' })).toBe('never')
+    expect(needs({ structure: 'weights' })).toBe('never')
+    expect(needs({ structure: 'channels', criterion: 'taylor' })).toBe('always')
+    expect(needs({ structure: 'weights', recover: {} })).toBe('always')
   })
 })
 

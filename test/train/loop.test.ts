@@ -65,9 +65,16 @@ describe.each(nets)('training %s', (_, build) => {
     expect(await accuracyOf(trained.model, settings)).toBe(best)
     expect(best).toBeGreaterThan(0.2 + (await accuracyOf(model, settings)))
 
-    expect(reports).toHaveLength(36)
-    expect(reports.at(-1)).toMatchObject({ done: 1, epoch: 6, epochs: 6, samples: 16 })
-    expect(reports.map(({ done }) => done)).toEqual(reports.map((_, index) => (index + 1) / 36))
+    const steps = reports.filter(({ epochDone }) => !epochDone)
+    expect(steps).toHaveLength(36)
+    expect(steps.at(-1)).toMatchObject({ done: 1, epoch: 6, epochs: 6, samples: 16 })
+    expect(steps.map(({ done }) => done)).toEqual(steps.map((_, index) => (index + 1) / 36))
+    // After the last step of each epoch comes one report with what the epoch came to.
+    expect(reports.filter((_, index) => index % 7 === 6)).toEqual(
+      epochs.map(({ epoch, loss, validationAccuracy: accuracy }) => ({
+        ...{ done: epoch / 6, epoch, epochs: 6, loss, accuracy, samples: 0, epochDone: true },
+      })),
+    )
   })
 
   it('gives the same bytes for the same seed, and others for another order', async () => {

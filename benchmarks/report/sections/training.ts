@@ -71,7 +71,8 @@ function table(report: Report, trained: readonly Variant[]): Block {
     rows: trained.map((variant) => {
       const epochs = epochsOf(variant)
       const accuracyOf = (epoch: TrainingEpoch) => epoch.validationAccuracy ?? -1
-      const best = epochs.reduce((a, b) => (accuracyOf(b) > accuracyOf(a) ? b : a))
+      // Of equally good epochs the last one is kept, as training does.
+      const best = epochs.reduce((a, b) => (accuracyOf(b) >= accuracyOf(a) ? b : a))
       const seconds = epochs.reduce((sum, epoch) => sum + epoch.seconds, 0)
       return [
         variantCell(report, variant),

@@ -1,0 +1,65 @@
+// What a run shows while it goes on: in a log, and on a terminal, for which util-linux's `script` stands in.
+import { spawnSync } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { beforeAll, expect, it } from '@jest/globals'
+import { temporaryFolder, tinyRecipe } from '../pipeline/tiny.ts'
+
+const program = resolve('dist/cli/main.js')
+const folder = temporaryFolder()
+const command = ['run', 'shown.json']
+
+/** Runs a program with a cache of its own, so that nothing is done already. */
+const execute = (name: string, args: readonly string[], cache: string) =>
+  spawnSync(name, args, {
+    cwd: folder,
+    encoding: 'utf8',
+    env: { ...process.env, CONDENSE_CACHE: join(folder, cache), NO_COLOR: '1' },
+  })
+
+beforeAll(() => {
+  const train = { epochs: 3, batch: 32 }
+  const recipe = { ...tinyRecipe, teacher: { ...tinyRecipe.teacher, train } }
+  writeFileSync(join(folder, 'shown.json'), JSON.stringify(recipe))
+})
+
+it('writes one line for each epoch that is finished to a log, with its loss and accuracy', () => {
+  const { stderr, status } = execute(process.execPath, [program, ...command], 'log')
+  expect(status).toBe(0)
+  const lines = stderr.trim().split('\n')
+  expect(lines.filter((line) => line.startsWith('teacher: epoch'))).toEqual(
+    [1, 2, 3].map((epoch) =>
+      expect.stringMatching(
+        RegExp(`^teacher: epoch ${epoch}/3  loss \\d\\.\\d{3}  accuracy \\d+\\.\\d\\d %`),
+      ),
+    ),
+  )
+  expect(stderr).not.toContain('\u001b')
+  expect(lines.filter((line) => line.startsWith('✓'))).toHaveLength(4)
+})
+
+const hasScript =
+  process.platform === 'linux' && execute('script', ['--version'], 'none').status === 0
+const itOnTerminal = hasScript ? it : it.skip
+const reason = hasScript ? '' : ' (skipped: there is no util-linux `script` here)'
+
+itOnTerminal(`leaves a terminal with finished steps alone, and its cursor${reason}`, () => {
+  const words = [process.execPath, program, ...command].map((word) => `'${word}'`).join(' ')
+  const shell = `stty cols 100; ${words}`
+  const { stdout, status } = execute('script', ['-qec', shell, '/dev/null'], 'terminal')
+  expect(status).toBe(0)
+  expect(stdout).toMatch(/teacher [█░]{8,24} {2}epoch 3\/3 {2}loss/)
+  expect(stdout.split('\u001b[?25l')).toHaveLength(stdout.split('\u001b[?25h').length)
+  // What stays of a line is what was written after it was last cleared.
+  const left = stdout
+    .replace(/\r\n/g, '\n')
+    .split('\n')
+    .map((line) => line.split('\u001b[2K').at(-1)!)
+  expect(left.filter((line) => /[█░]/.test(line))).toEqual([])
+  expect(left.filter((line) => line.startsWith('✓')).map((line) => line.split(':')[0])).toEqual([
+    '✓ teacher',
+    '✓ [1/2] quantize',
+    '✓ [2/2] half',
+    '✓ benchmark',
+  ])
+})
