@@ -42,12 +42,13 @@ export async function execute(args: Arguments): Promise<number> {
   const model = textOption(args, 'model')
   // Whether it is a model shows now, not when the recipe runs.
   if (model !== undefined) await loadModel(model)
+  const data = dataOption(args) ?? { source: 'digits' as const }
   const folder = dirname(resolve(path))
   const fromRecipe = (file: string) => relative(folder, resolve(file)).replaceAll('\\', '/')
   const text = recipeTemplate({
-    name: nameFor(model),
+    name: nameFor(model ?? data.source ?? data.path ?? ''),
     model: model && fromRecipe(model),
-    data: mapPaths(dataOption(args) ?? { source: 'digits' }, fromRecipe),
+    data: mapPaths(data, fromRecipe),
     schema: fromRecipe(schemaPath()),
   })
   // What is written here must be a recipe, whatever names came in.
@@ -57,10 +58,9 @@ export async function execute(args: Arguments): Promise<number> {
   return exitCodes.done
 }
 
-/** The name of the run: the model's, without what may not be in a folder's name. */
-function nameFor(model: string | undefined): string {
-  if (model === undefined) return 'digits'
-  const name = basename(model, '.onnx').replace(/[^A-Za-z0-9._-]+/g, '-')
+/** The name of the run: the model's or the data's, without what may not be in a folder's name. */
+function nameFor(path: string): string {
+  const name = basename(path, '.onnx').replace(/[^A-Za-z0-9._-]+/g, '-')
   return /^[A-Za-z0-9]/.test(name) ? name.slice(0, 100) : 'model'
 }
 

@@ -81,6 +81,7 @@ async function work(
     folder,
     shared: sharedFolder(cacheFolder),
     signal,
+    checkpointDue: every(checkpointMs),
     log: (message) => listen({ event: 'log', id, message }),
     progress(progress) {
       clock.tick(progress.epoch)
@@ -129,4 +130,18 @@ function inStep(
   return thrown instanceof UserError
     ? new UserError(message, { cause: thrown })
     : new Error(message, { cause: thrown })
+}
+
+/** How much work a loss of power may cost at most, in milliseconds. */
+const checkpointMs = 2 * 60_000
+
+/** True whenever so many milliseconds have passed since it last was. */
+function every(milliseconds: number): () => boolean {
+  let last = performance.now()
+  return () => {
+    const now = performance.now()
+    if (now - last < milliseconds) return false
+    last = now
+    return true
+  }
 }

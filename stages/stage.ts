@@ -4,8 +4,8 @@ import type { z } from 'zod'
 import type { Splits } from '../data/dataset.ts'
 import type { Model } from '../onnx/graph.ts'
 import type { ProviderName } from '../runtime/providers.ts'
-import type { EpochRecord } from '../train/loop.ts'
 import type { LossOptions } from '../train/options.ts'
+import type { EpochRecord } from '../train/settings.ts'
 
 /** A model and what is known of it. */
 export interface Artifact {
@@ -56,6 +56,8 @@ export interface StageContext {
   /** A folder that all stages share, for files named by the hash of what they were made from. */
   readonly shared: string
   readonly signal: AbortSignal | undefined
+  /** True every few minutes: time to keep what is done, in case the machine goes down. */
+  checkpointDue(): boolean
   log(message: string): void
   progress(progress: Progress): void
 }

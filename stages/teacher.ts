@@ -11,8 +11,8 @@ import { serializeModel } from '../onnx/save.ts'
 import { elements, tensorOf } from '../onnx/tensor.ts'
 import { predict } from '../runtime/predict.ts'
 import { openSession, type Session } from '../runtime/session.ts'
-import type { TrainingBatch } from '../train/loop.ts'
 import { logitsOf } from '../train/prepare.ts'
+import type { TrainingBatch } from '../train/settings.ts'
 import type { StageContext } from './stage.ts'
 
 /** A copy of a classifier that gives its logits instead of probabilities. */

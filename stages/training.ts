@@ -7,9 +7,10 @@ import { augmentOptions } from '../data/augment.ts'
 import { batchCount, batches } from '../data/batches.ts'
 import type { Splits } from '../data/dataset.ts'
 import type { Model } from '../onnx/graph.ts'
-import { type TrainSettings, train } from '../train/loop.ts'
+import { train } from '../train/loop.ts'
 import { needsTeacher } from '../train/losses.ts'
 import { type LossOptions, lossOptions, trainingOptions } from '../train/options.ts'
+import type { TrainSettings } from '../train/settings.ts'
 import type { Artifact, StageContext } from './stage.ts'
 import { cachedLogits, onlineLogits } from './teacher.ts'
 
@@ -66,6 +67,7 @@ export async function trainModel(
     masks,
     sharesCores: online !== undefined,
     checkpoint: join(folder, 'checkpoint'),
+    checkpointDue: () => context.checkpointDue(),
     seed,
     threads: context.threads,
     provider: context.provider,

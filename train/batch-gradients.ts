@@ -6,9 +6,9 @@ import { sizeOf, type Tensor, tensorOf } from '../onnx/tensor.ts'
 import type { ProviderName } from '../runtime/providers.ts'
 import { openSession } from '../runtime/session.ts'
 import { layOut, pack } from './flat.ts'
-import type { TrainingBatch, TrainSettings } from './loop.ts'
 import { standard } from './lowerings/standard.ts'
 import type { LossOptions } from './options.ts'
+import type { TrainingBatch, TrainSettings } from './settings.ts'
 import { differentiate } from './training-graph.ts'
 
 /** What the gradient is taken of. */

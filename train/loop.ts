@@ -3,84 +3,15 @@ import { throwIfAborted, UserError } from '../base/errors.ts'
 import { random } from '../base/random.ts'
 import type { Model } from '../onnx/graph.ts'
 import { sizeOf, type Tensor, tensorOf } from '../onnx/tensor.ts'
-import { predict, type Samples } from '../runtime/predict.ts'
-import type { ProviderName } from '../runtime/providers.ts'
+import { predict } from '../runtime/predict.ts'
 import { type Session, withSession } from '../runtime/session.ts'
 import { type Checkpoint, loadCheckpoint, saveCheckpoint } from './checkpoint.ts'
 import { loweringFor } from './lowerings/choose.ts'
 import { optimizerOf } from './optimizers.ts'
-import type { LossOptions, TrainingOptions } from './options.ts'
 import { rateFactor } from './schedules.ts'
+import type { EpochRecord, Trained, TrainSettings } from './settings.ts'
 import { type TrainingGraph, trainingGraph } from './training-graph.ts'
 import { withWeights } from './weights.ts'
-
-/** A batch of samples; `inputs` may be reused for the next one. */
-export interface TrainingBatch {
-  /** `[size, ...shape]`, row-major. */
-  readonly inputs: Float32Array
-  readonly labels: Int32Array
-  readonly size: number
-  /** Position of each sample in the data set. */
-  readonly indices: Uint32Array
-}
-
-/** What one epoch came to. */
-export interface EpochRecord {
-  /** 1, 2, … */
-  readonly epoch: number
-  /** Mean loss over the epoch's steps. */
-  readonly loss: number
-  /** Share of right answers on the validation samples, 0..1. */
-  readonly validationAccuracy: number
-}
-
-/** Everything a training needs. */
-export interface TrainSettings {
-  readonly options: TrainingOptions
-  readonly losses: readonly LossOptions[]
-  readonly classes: number
-  /** The batches of an epoch, all of size `options.batch`; the same epoch gives the same batches. */
-  readonly batches: (epoch: number) => Iterable<TrainingBatch>
-  readonly stepsPerEpoch: number
-  readonly validation: Samples & { readonly labels: Int32Array }
-  /** The teacher's logits for a batch, `[size, classes]`; needed where a loss compares with a teacher. */
-  readonly teacherLogits?: (batch: TrainingBatch) => Float32Array | Promise<Float32Array>
-  /** By initializer: 1 where a weight learns, 0 where it stays. */
-  readonly masks?: ReadonlyMap<string, Float32Array> | undefined
-  readonly seed: number
-  readonly threads: number
-  readonly provider: ProviderName
-  /** True where another session runs between the steps: spinning threads would slow it down. */
-  readonly sharesCores?: boolean
-  /** File of the checkpoint, written after every epoch; an interrupted training goes on from it. */
-  readonly checkpoint?: string | undefined
-  readonly where?: string | undefined
-  readonly signal?: AbortSignal | undefined
-  readonly log?: (message: string) => void
-  readonly progress?: (progress: TrainProgress) => void
-}
-
-/** Where a training is. */
-export interface TrainProgress {
-  readonly done: number
-  readonly epoch: number
-  readonly epochs: number
-  readonly loss: number
-  /** On the validation samples after the last whole epoch, 0..1. */
-  readonly accuracy?: number
-  /** Trained on since the last report. */
-  readonly samples: number
-  /** Set in the one report that follows an epoch's validation; loss and accuracy are those of the epoch. */
-  readonly epochDone?: true
-}
-
-/** A trained model and its curve. */
-export interface Trained {
-  /** The model of the best epoch, in the form of the one that was given. */
-  readonly model: Model
-  readonly epochs: readonly EpochRecord[]
-  readonly bestEpoch: number
-}
 
 /**
  * Trains all float32 weights of a model and gives the epoch that answered best on the validation samples.
@@ -106,10 +37,20 @@ export async function train(model: Model, settings: TrainSettings): Promise<Trai
   )
 }
 
+/** What a checkpoint says besides the vectors. */
 interface TrainingFacts {
   readonly records: readonly EpochRecord[]
   readonly bestEpoch: number
+  readonly unfinished: Unfinished
 }
+
+/** What an epoch under way has done: its steps, and the sum of their losses. */
+interface Unfinished {
+  readonly steps: number
+  readonly loss: number
+}
+
+const nothing: Unfinished = { steps: 0, loss: 0 }
 
 /** One training under way: the memory that the steps read and write. */
 class Training {
@@ -128,6 +69,7 @@ class Training {
   #current: 0 | 1 = 0
   #records: EpochRecord[] = []
   #bestEpoch = 0
+  #unfinished = nothing
   #best: Record<string, Float32Array>
 
   constructor(model: Model, settings: TrainSettings, graph: TrainingGraph, session: Session) {
@@ -165,6 +107,7 @@ class Training {
       const loss = await this.#epoch(epoch)
       const validationAccuracy = await this.#validate()
       this.#records.push({ epoch, loss, validationAccuracy })
+      this.#unfinished = nothing
       const best = this.#records[this.#bestEpoch - 1]
       if (!best || validationAccuracy >= best.validationAccuracy) {
         this.#bestEpoch = epoch
@@ -192,15 +135,20 @@ class Training {
 
   /** Takes all steps of an epoch; gives their mean loss. */
   async #epoch(epoch: number): Promise<number> {
-    const { batches, stepsPerEpoch, options, signal, progress, teacherLogits } = this.#settings
+    const { batches, stepsPerEpoch, options, progress, teacherLogits } = this.#settings
     const steps = stepsPerEpoch * options.epochs
     const accuracy = this.#records.at(-1)?.validationAccuracy
-    let sum = 0
+    const done = this.#unfinished.steps
+    let sum = this.#unfinished.loss
     let count = 0
     for (const batch of batches(epoch)) {
-      throwIfAborted(signal)
-      // The native call blocks; let timers and signals have their turn.
-      await new Promise(setImmediate)
+      // An interrupted epoch goes on behind the batches that it has seen.
+      if (count < done) {
+        count++
+        continue
+      }
+      this.#unfinished = { steps: count, loss: sum }
+      await this.#pause()
       const step = (epoch - 1) * stepsPerEpoch + count
       this.#inputs.set(batch.inputs)
       this.#setTargets(batch.labels)
@@ -223,6 +171,14 @@ class Training {
       })
     }
     return sum / count
+  }
+
+  /** Lets timers and signals have their turn, for the native call blocks; keeps what is done when it is time to. */
+  async #pause(): Promise<void> {
+    const { signal, checkpoint, checkpointDue } = this.#settings
+    await new Promise(setImmediate)
+    if (checkpoint && (signal?.aborted || checkpointDue?.())) this.#save(checkpoint)
+    throwIfAborted(signal)
   }
 
   #diverged(epoch: number, step: number, loss: number): UserError {
@@ -290,7 +246,11 @@ class Training {
       ),
     }
     saveCheckpoint<TrainingFacts>(path, {
-      facts: { records: this.#records, bestEpoch: this.#bestEpoch },
+      facts: {
+        records: this.#records,
+        bestEpoch: this.#bestEpoch,
+        unfinished: this.#unfinished,
+      },
       vectors,
     })
   }
@@ -303,12 +263,15 @@ class Training {
     if (!checkpoint || !fits) return
     this.#records = [...checkpoint.facts.records]
     this.#bestEpoch = checkpoint.facts.bestEpoch
+    this.#unfinished = checkpoint.facts.unfinished
     for (const [name, vector] of Object.entries(this.#sides[this.#current]))
       vector.set(checkpoint.vectors[name]!)
     this.#best = Object.fromEntries(
       Object.keys(this.#best).map((name) => [name, checkpoint.vectors[`best ${name}`]!]),
     )
-    this.#settings.log?.(`resumed after epoch ${this.#records.length}`)
+    const { steps } = this.#unfinished
+    const within = steps > 0 ? ` and ${steps} steps` : ''
+    this.#settings.log?.(`resumed after epoch ${this.#records.length}${within}`)
   }
 
   /** Binds a step that reads one side and writes the other. */

@@ -4,7 +4,8 @@ import { random } from '../../base/random.ts'
 import { type Builder, newModel } from '../../onnx/build.ts'
 import type { Model, Value } from '../../onnx/graph.ts'
 import { sizeOf, tensorOf } from '../../onnx/tensor.ts'
-import { type TrainingBatch, train } from '../../train/loop.ts'
+import { train } from '../../train/loop.ts'
+import type { TrainingBatch } from '../../train/settings.ts'
 import type { Answer, Question } from './question.ts'
 
 const batch = 64

@@ -61,6 +61,7 @@ export function contextOf(teacher: Model): { context: StageContext; messages: st
     folder: join(folder, 'work'),
     shared: join(folder, 'shared'),
     signal: undefined,
+    checkpointDue: () => false,
     log: (message) => messages.push(message),
     progress: () => undefined,
   }

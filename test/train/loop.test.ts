@@ -8,8 +8,9 @@ import type { Model } from '../../onnx/graph.ts'
 import { serializeModel } from '../../onnx/save.ts'
 import { elements, tensorOf } from '../../onnx/tensor.ts'
 import { predict } from '../../runtime/predict.ts'
-import { type TrainProgress, type TrainSettings, train } from '../../train/loop.ts'
+import { train } from '../../train/loop.ts'
 import { optimizerOptions } from '../../train/options.ts'
+import type { TrainProgress, TrainSettings } from '../../train/settings.ts'
 import { classes, dropoutNet, patterns, residualNet, settingsFor, shape } from './support.ts'
 
 const bytesOf = (model: Model) => Buffer.from(serializeModel(model))
@@ -121,7 +122,7 @@ describe('an interrupted training', () => {
       progress: ({ epoch }) => epochs.add(epoch),
     })
     expect([...epochs]).toEqual([3, 4])
-    expect(messages).toContain('resumed after epoch 2')
+    expect(messages).toContain('resumed after epoch 2 and 3 steps')
     expect(bytesOf(resumed.model)).toEqual(bytesOf(whole.model))
     expect(resumed.epochs).toEqual(whole.epochs)
     expect(resumed.bestEpoch).toBe(whole.bestEpoch)
@@ -135,6 +136,32 @@ describe('an interrupted training', () => {
       },
     })
     expect(bytesOf(again.model)).toEqual(bytesOf(whole.model))
+  })
+
+  it('loses no more than since the last checkpoint when it is killed', async () => {
+    const checkpoint = join(folder, 'killed')
+    const settings = settingsFor()
+    let steps = 0
+    const killed = train(residualNet(), {
+      ...settings,
+      checkpoint,
+      // Due once, before the third step of the second epoch.
+      checkpointDue: () => steps === settings.stepsPerEpoch + 2,
+      progress: ({ samples }) => {
+        if (samples > 0 && ++steps === settings.stepsPerEpoch + 4) throw new Error('killed')
+      },
+    })
+    await expect(killed).rejects.toThrow('killed')
+    const messages: string[] = []
+    const resumed = await train(residualNet(), {
+      ...settings,
+      checkpoint,
+      log: (message) => messages.push(message),
+    })
+    expect(messages).toContain('resumed after epoch 1 and 2 steps')
+    const whole = await train(residualNet(), settings)
+    expect(bytesOf(resumed.model)).toEqual(bytesOf(whole.model))
+    expect(resumed.epochs).toEqual(whole.epochs)
   })
 
   it('starts over where the checkpoint is damaged or of another model', async () => {

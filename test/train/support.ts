@@ -6,8 +6,8 @@ import { buildArchitecture } from '../../models/index.ts'
 import { newModel } from '../../onnx/build.ts'
 import type { Model } from '../../onnx/graph.ts'
 import { tensorOf } from '../../onnx/tensor.ts'
-import type { TrainSettings } from '../../train/loop.ts'
 import { optimizerOptions } from '../../train/options.ts'
+import type { TrainSettings } from '../../train/settings.ts'
 
 export const shape = [2, 8, 8] as const
 export const classes = 4

@@ -48,6 +48,7 @@ export function contextOf(model: Model, data?: Dataset): StageContext & { logs: 
     folder,
     shared: folder,
     signal: undefined,
+    checkpointDue: () => false,
     log: (message) => logs.push(message),
     progress: () => undefined,
   }
