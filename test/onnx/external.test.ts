@@ -1,7 +1,6 @@
 import {
   appendFileSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -9,7 +8,6 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeEach, describe, expect, it } from '@jest/globals'
 import { InferenceSession, Tensor } from 'onnxruntime-node'
@@ -18,11 +16,12 @@ import { loadModel, parseModel } from '../../onnx/load.ts'
 import { decodeModel, type StringStringEntryProto, type TensorProto } from '../../onnx/proto.ts'
 import { saveModel, serializeModel } from '../../onnx/save.ts'
 import { elements, tensorOf } from '../../onnx/tensor.ts'
+import { temporaryFolder } from '../support/folder.ts'
 import { modelBytes, node, vector } from './bytes.ts'
 
 let folder: string
 beforeEach(() => {
-  folder = join(mkdtempSync(join(tmpdir(), 'condense-external-')), 'models')
+  folder = join(temporaryFolder(), 'models')
   mkdirSync(folder)
 })
 

@@ -1,5 +1,4 @@
-import { mkdtempSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
 import { InferenceSession } from 'onnxruntime-node'
@@ -15,6 +14,7 @@ import {
 } from '../../onnx/proto.ts'
 import { saveModel, serializeModel } from '../../onnx/save.ts'
 import { byteLengthOf, type DataType, dataTypes, elements, tensorOf } from '../../onnx/tensor.ts'
+import { temporaryFolder } from '../support/folder.ts'
 import { modelBytes, node, varints, vector } from './bytes.ts'
 
 const again = (model: Model): Model => parseModel(serializeModel(model))
@@ -372,7 +372,7 @@ describe('subgraphs', () => {
 })
 
 describe('files', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'condense-load-'))
+  const folder = temporaryFolder()
 
   it('are saved and loaded', async () => {
     const path = join(folder, 'model.onnx')

@@ -7,12 +7,12 @@ import { type ArrayType, numbers, type Tensor, tensorOf } from '../../onnx/tenso
 import { type Session, withSession } from '../../runtime/session.ts'
 import { sharedIsPresent, sharedModel } from './shared.ts'
 
-/** The files that ONNX Runtime runs: all but the one of opset 1. */
+/** The files that ONNX Runtime runs: all but the one of opset 1. A table of tests must not be empty, even a skipped one. */
 export const runnableModels: readonly string[] = sharedIsPresent
   ? readdirSync(sharedModel('')).filter(
       (file) => file.endsWith('.onnx') && file !== 'mnist-onnxmodels-2017.onnx',
     )
-  : []
+  : ['no file']
 
 /** Sizes of free dimensions, where 1 will not do. */
 const shapes: Readonly<Record<string, Readonly<Record<string, readonly number[]>>>> = {

@@ -1,7 +1,4 @@
 // What the tests of quantization share: a context, samples, and ONNX's definitions in plain JavaScript.
-import { mkdtempSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { z } from 'zod'
 import { random } from '../../../base/random.ts'
 import type { Dataset, Splits } from '../../../data/dataset.ts'
@@ -10,6 +7,7 @@ import { elements, numbers, sizeOf, type Tensor, tensorOf } from '../../../onnx/
 import { withSession } from '../../../runtime/session.ts'
 import { quantize } from '../../../stages/quantize/index.ts'
 import type { Artifact, StageContext } from '../../../stages/stage.ts'
+import { temporaryFolder } from '../../support/folder.ts'
 
 /** Random samples, the same each time. */
 export function samplesOf(shape: readonly number[], size = 32, scale = 1): Dataset {
@@ -37,7 +35,7 @@ export function samplesOf(shape: readonly number[], size = 32, scale = 1): Datas
 /** A context with logs that can be looked at. */
 export function contextOf(model: Model, data?: Dataset): StageContext & { logs: string[] } {
   const logs: string[] = []
-  const folder = mkdtempSync(join(tmpdir(), 'condense-'))
+  const folder = temporaryFolder()
   const context: StageContext = {
     teacher: model,
     data:
