@@ -119,6 +119,15 @@ const arrays = {
 
 /** Types whose elements JavaScript can hold in a typed array (16-bit floats as their bit patterns). */
 export type ArrayType = keyof typeof arrays
+
+/** The types that a typed array holds. */
+export const arrayTypes = Object.keys(arrays) as readonly ArrayType[]
+
+/** The types whose elements in a typed array are the numbers themselves, not bit patterns. */
+export const numberTypes: ReadonlySet<DataType> = new Set<DataType>(
+  arrayTypes.filter((type) => type !== 'float16' && type !== 'bfloat16'),
+)
+
 type ArrayOf<Type extends ArrayType> = InstanceType<(typeof arrays)[Type]>
 
 /**
@@ -139,7 +148,7 @@ export function elements<Type extends ArrayType>(tensor: Tensor, dtype: Type): A
 
 /** The elements of any real number type as plain numbers; 64-bit integers beyond 2^53 lose precision. */
 export function numbers(tensor: Tensor): number[] {
-  if (!(tensor.dtype in arrays) || tensor.dtype === 'float16' || tensor.dtype === 'bfloat16')
+  if (!numberTypes.has(tensor.dtype))
     throw new Error(`internal: ${tensor.dtype} tensor read as numbers`)
   return Array.from(
     elements(tensor, tensor.dtype as ArrayType) as ArrayLike<number | bigint>,

@@ -1,6 +1,6 @@
 // A graph as text, one line a value, for people and for snapshots in tests.
 import type { Attribute, Graph, Node, Value, ValueType } from './graph.ts'
-import { type DataType, numbers, type Tensor } from './tensor.ts'
+import { numbers, numberTypes, type Tensor } from './tensor.ts'
 
 /** Tensors of up to this many elements are printed with their content. */
 const largestShown = 8
@@ -74,26 +74,11 @@ function contentText(tensor: Tensor): string {
   if (tensor.size > largestShown) return '...'
   const elements = tensor.strings
     ? tensor.strings.map((bytes) => JSON.stringify(new TextDecoder().decode(bytes)))
-    : plainTypes.has(tensor.dtype)
+    : numberTypes.has(tensor.dtype)
       ? numbers(tensor).map(numberText)
       : [...tensor.bytes].map((byte) => byte.toString(16).padStart(2, '0'))
   return tensor.dims.length === 0 ? elements.join(' ') : `[${elements.join(',')}]`
 }
-
-/** Types whose elements are printed as numbers; of the others the bytes are, in hexadecimal. */
-const plainTypes: ReadonlySet<DataType> = new Set<DataType>([
-  'float32',
-  'float64',
-  'int8',
-  'uint8',
-  'int16',
-  'uint16',
-  'int32',
-  'uint32',
-  'int64',
-  'uint64',
-  'bool',
-])
 
 /** Six digits: enough to tell values apart, few enough to read. */
 const numberText = (value: number): string =>

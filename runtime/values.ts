@@ -1,27 +1,14 @@
 // Tensors between Condense and ONNX Runtime, sharing memory where the bytes are aligned.
 import type { Tensor as OnnxRuntimeTensor } from 'onnxruntime-node'
 import { UserError } from '../base/errors.ts'
-import { type ArrayType, type DataType, elements, Tensor } from '../onnx/tensor.ts'
+import { type ArrayType, arrayTypes, type DataType, elements, Tensor } from '../onnx/tensor.ts'
 import type { Engine } from './engine.ts'
 
 /** A tensor of onnxruntime-node or onnxruntime-web. */
 export type NativeTensor = OnnxRuntimeTensor
 
 /** Element types that ONNX Runtime's JavaScript interface takes as typed arrays. */
-const shared: ReadonlySet<DataType> = new Set<ArrayType>([
-  'float32',
-  'float64',
-  'int8',
-  'uint8',
-  'int16',
-  'uint16',
-  'int32',
-  'uint32',
-  'int64',
-  'uint64',
-  'bool',
-  'float16',
-])
+const shared: ReadonlySet<DataType> = new Set(arrayTypes.filter((type) => type !== 'bfloat16'))
 
 /**
  * Makes ONNX Runtime's tensor over the same memory (a copy where the bytes are not aligned).
