@@ -7,6 +7,7 @@ import type { ProviderName } from '../runtime/providers.ts'
 import { openSession } from '../runtime/session.ts'
 import { layOut, pack } from './flat.ts'
 import { standard } from './lowerings/standard.ts'
+import { writeOneHot } from './one-hot.ts'
 import type { LossOptions } from './options.ts'
 import type { TrainingBatch, TrainSettings } from './settings.ts'
 import { differentiate } from './training-graph.ts'
@@ -51,6 +52,7 @@ export async function* batchGradients(
   removeUnusedInitializers(graph)
   const { slots, length } = layOut(weights)
   const gradient = new Float32Array(length)
+  const targets = new Float32Array(batch * classes)
   const fetches = { gradient: tensorOf('float32', [length], gradient) }
   const byName = new Map(
     slots.map(({ name, offset, size }) => [name, gradient.subarray(offset, offset + size)]),
@@ -65,7 +67,7 @@ export async function* batchGradients(
       const matrix = (values: Float32Array) => tensorOf('float32', [batch, classes], values)
       const feeds: Record<string, Tensor> = {
         [input.name]: tensorOf('float32', inputDims, samples.inputs.subarray(0, sizeOf(inputDims))),
-        targets: matrix(oneHot(samples.labels, classes)),
+        targets: matrix(writeOneHot(samples.labels, classes, targets)),
         ...(teacherLogits && { teacher: matrix(await teacherLogits(samples)) }),
       }
       // A loss that compares with the teacher alone has no use for labels.
@@ -76,10 +78,4 @@ export async function* batchGradients(
   } finally {
     await session.dispose()
   }
-}
-
-function oneHot(labels: Int32Array, classes: number): Float32Array {
-  const targets = new Float32Array(labels.length * classes)
-  for (const [row, label] of labels.entries()) targets[row * classes + label] = 1
-  return targets
 }

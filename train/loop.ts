@@ -7,6 +7,7 @@ import { predict } from '../runtime/predict.ts'
 import { type Session, withSession } from '../runtime/session.ts'
 import { type Checkpoint, loadCheckpoint, saveCheckpoint } from './checkpoint.ts'
 import { loweringFor } from './lowerings/choose.ts'
+import { writeOneHot } from './one-hot.ts'
 import { optimizerOf } from './optimizers.ts'
 import { rateFactor } from './schedules.ts'
 import type { EpochRecord, Trained, TrainSettings } from './settings.ts'
@@ -135,7 +136,7 @@ class Training {
 
   /** Takes all steps of an epoch; gives their mean loss. */
   async #epoch(epoch: number): Promise<number> {
-    const { batches, stepsPerEpoch, options, progress, teacherLogits } = this.#settings
+    const { batches, classes, stepsPerEpoch, options, progress, teacherLogits } = this.#settings
     const steps = stepsPerEpoch * options.epochs
     const accuracy = this.#records.at(-1)?.validationAccuracy
     const done = this.#unfinished.steps
@@ -151,7 +152,7 @@ class Training {
       await this.#pause()
       const step = (epoch - 1) * stepsPerEpoch + count
       this.#inputs.set(batch.inputs)
-      this.#setTargets(batch.labels)
+      writeOneHot(batch.labels, classes, this.#targets)
       if (this.#teacher && teacherLogits) this.#teacher.set(await teacherLogits(batch))
       this.#setHyper(step, steps)
       this.#setMasks(step)
@@ -186,12 +187,6 @@ class Training {
     return new UserError(
       `${where}: the loss is no longer finite: ${loss} at step ${step + 1} (epoch ${epoch}) — lower optimizer.rate (${options.optimizer.rate}), add a warm-up, or set clip`,
     )
-  }
-
-  #setTargets(labels: Int32Array): void {
-    const { classes } = this.#settings
-    this.#targets.fill(0)
-    for (const [row, label] of labels.entries()) this.#targets[row * classes + label] = 1
   }
 
   #setHyper(step: number, steps: number): void {

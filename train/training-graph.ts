@@ -95,7 +95,6 @@ export async function differentiate(
   const statistics = training
     ? trainBatchNormalization(graph, new Set(select(graph.nodes, freeze, 'freeze')))
     : []
-  await inferWith(prepared)
   checkClasses(logits, batch, classes, where)
   const g = build(graph)
   const matrix = { dtype: 'float32', shape: [batch, classes] } as const
@@ -103,7 +102,9 @@ export async function differentiate(
   const teacher = needsTeacher(losses) ? g.input('teacher', matrix) : undefined
   const flat = g.Flatten(logits, { axis: 1 })
   const loss = writeLoss(g, { logits: flat, targets, teacher, batch, classes }, losses)
-  await inferWith({ ...prepared, logits: loss })
+  graph.outputs.push(loss)
+  await inferShapes(prepared.model)
+  graph.outputs.splice(0)
   const dropout = training ? feedDropout(g, graph) : []
   const found = backward(g, loss, new Set(weights), lowering, where)
   const reached = weights.filter((weight) => found.has(weight))
@@ -121,13 +122,6 @@ export async function differentiate(
     })),
     inputDims: shapeOf(input),
   }
-}
-
-/** Settles all shapes up to a value, which is an output for that time. */
-async function inferWith({ model, graph, logits }: Prepared): Promise<void> {
-  graph.outputs.push(logits)
-  await inferShapes(model)
-  graph.outputs.splice(0)
 }
 
 /** Builds the model of one training step. */
