@@ -8,8 +8,8 @@ import { cloneModel } from '../onnx/clone.ts'
 import type { Model } from '../onnx/graph.ts'
 import { removeDeadNodes } from '../onnx/passes/dead-nodes.ts'
 import { serializeModel } from '../onnx/save.ts'
-import { elements, tensorOf } from '../onnx/tensor.ts'
-import { predict } from '../runtime/predict.ts'
+import { sizeOf } from '../onnx/tensor.ts'
+import { predict, predictWith } from '../runtime/predict.ts'
 import { openSession, type Session } from '../runtime/session.ts'
 import { logitsOf } from '../train/prepare.ts'
 import type { TrainingBatch } from '../train/settings.ts'
@@ -61,17 +61,18 @@ export async function cachedLogits(
 
 /** The teacher itself, asked for exactly the batch that the student sees. */
 export async function onlineLogits(
+  dataset: Dataset,
   context: StageContext,
 ): Promise<{ logits: (batch: TrainingBatch) => Promise<Float32Array>; session: Session }> {
-  const { teacher, threads, provider, data } = context
+  const { teacher, threads, provider } = context
   const session = await openSession(withLogits(teacher), { threads, provider, where: 'teacher' })
-  const [input] = session.inputs
-  const [output] = session.outputs
-  const shape = data!.train.shape
-  const logits = async (batch: TrainingBatch) => {
-    const feed = tensorOf('float32', [batch.size, ...shape], batch.inputs)
-    const result = await session.run({ [input!.name]: feed }, [output!.name])
-    return elements(result[output!.name]!, 'float32')
+  const { shape } = dataset
+  const width = sizeOf(shape)
+  const logits = async ({ inputs, size }: TrainingBatch) => {
+    const read = (index: number, into: Float32Array, offset: number) =>
+      into.set(inputs.subarray(index * width, (index + 1) * width), offset)
+    const options = { batch: size, where: 'teacher' }
+    return (await predictWith(session, { size, shape, read }, options)).outputs
   }
   return { logits, session }
 }

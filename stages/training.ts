@@ -52,7 +52,7 @@ export async function trainModel(
   const size = Math.min(options.batch, data.train.size)
   makeFolder(folder)
   const taught = needsTeacher(losses)
-  const online = taught && augment ? await onlineLogits(context) : undefined
+  const online = taught && augment ? await onlineLogits(data.train, context) : undefined
   const teacherLogits =
     online?.logits ?? (taught ? await cachedLogits(data.train, context) : undefined)
   const settings: TrainSettings = {
