@@ -19,6 +19,8 @@ export interface BatchGradientSettings {
   /** Batches of one size, at least one. */
   readonly batches: Iterable<TrainingBatch>
   readonly batch: number
+  /** Shape of one sample, for models that leave more than the batch free. */
+  readonly sample?: readonly number[] | undefined
   readonly teacherLogits?: TrainSettings['teacherLogits']
   readonly threads: number
   readonly provider: ProviderName
@@ -36,8 +38,9 @@ export async function* batchGradients(
   model: Model,
   settings: BatchGradientSettings,
 ): AsyncGenerator<ReadonlyMap<string, Float32Array>, void, void> {
-  const { batch, classes, losses, threads, provider, where, teacherLogits, signal } = settings
-  const options = { batch, classes, losses, freeze: [], lowering: standard, where }
+  const { batch, sample, classes, losses, threads, provider, where, teacherLogits, signal } =
+    settings
+  const options = { batch, sample, classes, losses, freeze: [], lowering: standard, where }
   const {
     g,
     graph,

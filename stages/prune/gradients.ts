@@ -32,6 +32,7 @@ export async function lossGradients(
     classes: train.classes.length,
     batches: firstOf(batches(calibration, { size: batch, dropLast: true }), count),
     batch,
+    sample: calibration.shape,
     threads,
     provider,
     signal,
