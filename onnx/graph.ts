@@ -159,6 +159,10 @@ export class Node {
   }
 }
 
+/** The name of a node's operator as tables have it: with its domain, where that is not ONNX's own. */
+export const operatorOf = ({ domain, opType }: Node): string =>
+  domain ? `${domain}.${opType}` : opType
+
 /** Nodes in topological order with their inputs, outputs and initializers. */
 export class Graph {
   name: string

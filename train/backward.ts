@@ -2,10 +2,10 @@
 // inputs, and add up what arrives at a value from all its users (Griewank and Walther 2008, chapter 3).
 import { UserError } from '../base/errors.ts'
 import type { Builder } from '../onnx/build.ts'
-import type { Graph, Node, Value } from '../onnx/graph.ts'
+import { type Graph, type Node, operatorOf, type Value } from '../onnx/graph.ts'
 import { gradients, passive } from './gradients.ts'
 import type { Lowering } from './lowerings/lowering.ts'
-import { type Rule, shapeOf, sumTo } from './rule.ts'
+import { fill, type Rule, shapeOf, sumTo } from './rule.ts'
 
 /**
  * Appends the nodes that compute the gradient of a scalar by each wanted value, and gives the gradients.
@@ -31,19 +31,13 @@ export function backward(
   }
   const active = new Set([...wanted, ...path.flatMap((node) => node.outputs)])
   for (const node of path.reverse()) {
-    const y = node.output()
-    const dy = arrived.get(y)
-    if (!dy) continue
+    const dys = node.outputs.map((output) => output && arrived.get(output))
+    if (!dys.some((dy) => dy !== undefined)) continue
     const rule = ruleOf(node, where)
-    const found = rule.gradients({
-      g,
-      node,
-      inputs: node.inputs,
-      x: node.input(0),
-      y,
-      dy,
-      lowering,
-    })
+    const y = node.output()
+    const dy = dys[0] ?? fill(g, 0, shapeOf(y))
+    const context = { g, node, inputs: node.inputs, x: node.input(0), y, dy, dys, lowering }
+    const found = rule.gradients(context)
     for (const [index, gradient] of found.entries()) {
       const input = node.inputs[index]
       if (!gradient || !input || !active.has(input)) continue
@@ -62,9 +56,11 @@ export function backward(
 function nodesBetween(graph: Graph, sources: ReadonlySet<Value>, scalar: Value): Node[] {
   const reached = new Set<Value | undefined>(sources)
   const downstream = graph.nodes.filter((node) => {
-    if (passive.has(node.opType) || !node.inputs.some((input) => reached.has(input))) return false
-    for (const output of node.outputs) if (isFloat(output)) reached.add(output)
-    return node.outputs.some(isFloat)
+    if (passive.has(operatorOf(node)) || !node.inputs.some((input) => reached.has(input)))
+      return false
+    const carried = node.outputs.filter((output) => carries(node, output))
+    for (const output of carried) reached.add(output)
+    return carried.length > 0
   })
   const needed = new Set<Value | undefined>([scalar])
   return downstream
@@ -78,15 +74,19 @@ function nodesBetween(graph: Graph, sources: ReadonlySet<Value>, scalar: Value):
 }
 
 const floats: ReadonlySet<string> = new Set(['float32', 'float16', 'float64', 'bfloat16'])
+/** True where a gradient may arrive at an output of a node. */
+const carries = (node: Node, output: Value | undefined): boolean =>
+  isFloat(output) || gradients[operatorOf(node)]?.straightThrough === true
+
 // Nodes that were just written have no type yet; they are part of the loss, and float.
 const isFloat = (value: Value | undefined): boolean =>
   value !== undefined && (value.type === undefined || floats.has(value.type.dtype))
 
 function ruleOf(node: Node, where: string): Rule {
-  const rule = node.domain === '' ? gradients[node.opType] : undefined
+  const name = operatorOf(node)
+  const rule = gradients[name]
   if (rule) return rule
   const shapes = node.inputs.map((input) => (input ? describe(input) : 'none')).join(', ')
-  const name = node.domain ? `${node.domain}.${node.opType}` : node.opType
   throw new UserError(
     `${where}: no gradient for op '${name}' (node '${node.name}', inputs ${shapes}) — freeze the layers before it, or export the model without it`,
   )

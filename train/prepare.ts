@@ -8,6 +8,7 @@ import { removeDeadNodes } from '../onnx/passes/dead-nodes.ts'
 import { newestOpset, upgradeOpset } from '../onnx/passes/upgrade.ts'
 import { foldConstants } from '../runtime/fold.ts'
 import { fixDims, inferShapes } from '../runtime/shapes.ts'
+import { decompose } from './decompose.ts'
 
 /** A copy of a model in which rules may be applied, with its input and its logits. */
 export interface Prepared {
@@ -43,6 +44,7 @@ export async function prepare(
   await inferShapes(copy, { where })
   await foldConstants(copy, where)
   removeDeadNodes(copy.graph)
+  await decompose(copy, where)
   const feeds = copy.graph.feeds
   const [input] = feeds
   const [output] = copy.graph.outputs

@@ -5,7 +5,7 @@ import { constantOf } from '../onnx/graph.ts'
 import { numbers, sizeOf } from '../onnx/tensor.ts'
 import type { Lowering } from './lowerings/lowering.ts'
 
-/** What a rule sees: one node of the forward graph and the gradient of the loss by its first output. */
+/** What a rule sees: one node of the forward graph and the gradients of the loss by its outputs. */
 export interface RuleContext {
   /** Writes the backward nodes. */
   readonly g: Builder
@@ -14,8 +14,10 @@ export interface RuleContext {
   readonly inputs: readonly (Value | undefined)[]
   readonly x: Value
   readonly y: Value
-  /** dL/dy, of the shape of `y`. */
+  /** dL/dy for the first output, of the shape of `y`; zeros where the loss depends on other outputs alone. */
   readonly dy: Value
+  /** The gradients by all outputs, in their order; undefined where the loss does not depend on one. */
+  readonly dys: readonly (Value | undefined)[]
   readonly lowering: Lowering
 }
 
@@ -28,6 +30,8 @@ export interface Rule {
   readonly gradients: (context: RuleContext) => readonly (Value | undefined)[]
   /** True where the inputs are broadcast to the shape of `y`: the gradients have that shape and are summed back. */
   readonly broadcasts?: boolean
+  /** True where a gradient passes through outputs that are no floats (straight through a quantization). */
+  readonly straightThrough?: boolean
 }
 
 /** A rule for an operator with one differentiable input. */
