@@ -1,116 +1,98 @@
-// Augmentation: seeded changes of training images that keep their class, in place on the
-// preprocessed values.
+// Augmentation: seeded changes of training images, in place on the preprocessed values. Those of
+// this table change one image and keep its class; those in mix.ts blend two.
 import { z } from 'zod'
 import { UserError } from '../base/errors.ts'
 import type { Random } from '../base/random.ts'
+import type { Augmentation } from './augmentations/augmentation.ts'
+import { colorJitter, grayscale, noise } from './augmentations/colours.ts'
+import { erasing } from './augmentations/erasing.ts'
+import { crop, flip, shift, verticalFlip } from './augmentations/moves.ts'
+import { resizedCrop, rotate } from './augmentations/warps.ts'
 import type { Dataset } from './dataset.ts'
-
-/** One preprocessed image `[C, H, W]` inside a batch, from `offset` on. */
-export interface Image {
-  readonly values: Float32Array
-  readonly offset: number
-  readonly channels: number
-  readonly height: number
-  readonly width: number
-  /** The value of an empty pixel of each channel. */
-  readonly background: Float32Array
-}
-
-/** Changes an image in place; `amount` is the option as a number, and zero is never passed. */
-type Augmentation = (image: Image, amount: number, random: Random) => void
+import { mixOptions, mixProbabilities } from './mix.ts'
 
 /** Augmentation by the name of its option; they act in this order. */
 export const augmentations = {
-  flip(image, probability, random) {
-    if (random.uniform() < probability) flip(image)
-  },
-  shift(image, pixels, random) {
-    const down = random.integer(2 * pixels + 1) - pixels
-    const right = random.integer(2 * pixels + 1) - pixels
-    shift(image, down, right)
-  },
-} satisfies Record<string, Augmentation>
+  flip,
+  shift,
+  verticalFlip,
+  crop,
+  resizedCrop,
+  rotate,
+  colorJitter,
+  grayscale,
+  noise,
+  erasing,
+} as const
+
+type Rows = typeof augmentations
 
 /** Schema of `augment`. */
 export const augmentOptions = z
   .strictObject({
-    flip: z
-      .union([z.boolean(), z.number().min(0).max(1)], {
-        error: 'expected true, false or a probability 0..1',
+    ...(Object.fromEntries(
+      Object.entries(augmentations).map(([name, { option }]) => [name, option.optional()]),
+      // The loss of names is fromEntries' own.
+    ) as { [Name in keyof Rows]: z.ZodOptional<Rows[Name]['option']> }),
+    ...mixOptions,
+  })
+  .superRefine((options, context) => {
+    const mixed = mixProbabilities(options)
+    if (mixed && mixed.mixup.probability + mixed.cutmix.probability > 1)
+      context.addIssue({
+        code: 'custom',
+        path: ['cutmix', 'probability'],
+        message: `adds up with that of mixup to more than 1: ${mixed.mixup.probability} and ${mixed.cutmix.probability}`,
       })
-      .optional()
-      .describe('Mirrors left and right with this probability, 0..1; true is 0.5.'),
-    shift: z
-      .int()
-      .min(0)
-      .max(1024)
-      .optional()
-      .describe('Moves by up to this many pixels along both axes; what comes in is black.'),
-  } satisfies Record<keyof typeof augmentations, z.ZodType>)
-  .describe('Random changes of training images that keep their class.')
+  })
+  .describe('Random changes of training samples.')
 
 /** Options of `augment`. */
 export type AugmentOptions = z.output<typeof augmentOptions>
 
+interface Active {
+  readonly row: Augmentation
+  readonly settings: unknown
+}
+
+/** The augmentations of single images that these options ask for. */
+function activeIn(options: AugmentOptions): Active[] {
+  return Object.entries(augmentations as Record<string, Augmentation>).flatMap(([name, row]) => {
+    const option = options[name as keyof Rows]
+    const settings = option === undefined ? undefined : row.settings(option)
+    return settings === undefined ? [] : [{ row, settings }]
+  })
+}
+
+/** Whether these options change any sample, by itself or by mixing it with another. */
+export function changesSamples(options: AugmentOptions | undefined): boolean {
+  return options !== undefined && (activeIn(options).length > 0 || !!mixProbabilities(options))
+}
+
 /**
  * Makes a function that changes the image at `offset` of `values` in place.
  *
- * Gives `undefined` where the options change nothing. Samples that are not images, or a shift out
- * of the image, are a {@link UserError}.
+ * Gives `undefined` where the options change no single image. Samples that are not images, and
+ * options that do not fit them (as a shift out of the image), are a {@link UserError}.
  */
 export function augmenter(
-  { shape, background }: Pick<Dataset, 'shape' | 'background'>,
+  { shape, background, white }: Pick<Dataset, 'shape' | 'background' | 'white'>,
   options: AugmentOptions,
 ): ((values: Float32Array, offset: number, random: Random) => void) | undefined {
-  const active = Object.entries(augmentations as Record<keyof AugmentOptions, Augmentation>)
-    .map(([name, apply]) => ({ apply, amount: amountOf(options[name as keyof AugmentOptions]) }))
-    .filter(({ amount }) => amount > 0)
+  const active = activeIn(options)
   if (active.length === 0) return undefined
   const [channels, height, width] = shape
   if (shape.length !== 3 || channels === undefined || height === undefined || width === undefined)
     throw new UserError(`augment: needs images [C, H, W]: samples are [${shape}] — leave it out`)
-  if ((options.shift ?? 0) >= Math.min(height, width))
-    throw new UserError(
-      `augment.shift: as far as the image is wide, ${height} x ${width}: ${options.shift} — use a smaller one`,
-    )
-  const empty = background ?? new Float32Array(channels)
-  return (values, offset, random) => {
-    const image = { values, offset, channels, height, width, background: empty }
-    for (const { apply, amount } of active) apply(image, amount, random)
+  const facts = {
+    ...{ channels, height, width },
+    background: background ?? new Float32Array(channels),
+    white: white ?? new Float32Array(channels).fill(1),
   }
-}
-
-const amountOf = (option: boolean | number | undefined): number =>
-  option === true ? 0.5 : Number(option ?? 0)
-
-function flip({ values, offset, channels, height, width }: Image): void {
-  const end = offset + channels * height * width
-  for (let row = offset; row < end; row += width) values.subarray(row, row + width).reverse()
-}
-
-function shift(image: Image, down: number, right: number): void {
-  const { values, offset, channels, height, width, background } = image
-  if (down === 0 && right === 0) return
-  const plane = height * width
-  // Positive: values move towards higher addresses, as Array.copyWithin allows in place.
-  const distance = down * width + right
-  for (let channel = 0; channel < channels; channel++) {
-    const start = offset + channel * plane
-    const empty = background[channel]!
-    values.copyWithin(
-      start + Math.max(distance, 0),
-      start + Math.max(-distance, 0),
-      start + plane - Math.max(distance, 0),
-    )
-    // What wrapped around a side, and what came in from above or below, is empty.
-    if (right !== 0)
-      for (let row = start; row < start + plane; row += width)
-        values.fill(
-          empty,
-          right > 0 ? row : row + width + right,
-          right > 0 ? row + right : row + width,
-        )
-    if (down > 0) values.fill(empty, start, start + down * width)
-    if (down < 0) values.fill(empty, start + plane + down * width, start + plane)
+  for (const { row, settings } of active) row.check?.(settings, facts)
+  const scratch = new Float32Array(channels * height * width)
+  return (values, offset, random) => {
+    const image = { ...facts, values, offset, scratch }
+    for (const { row, settings } of active) row.apply(image, settings, random)
   }
 }

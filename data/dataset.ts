@@ -1,5 +1,6 @@
 // What a data set is to the rest of Condense: numbered samples of one shape with class labels,
 // and its splits.
+import type { Preprocessing } from './preprocess.ts'
 
 /**
  * Samples of one shape and their labels; reading one is pure, so the same index gives the same
@@ -23,8 +24,28 @@ export interface Dataset {
   readonly fingerprint: string
   /** The value of an empty (black) pixel of each channel after preprocessing; zero where absent. */
   readonly background?: Float32Array
+  /** The value of a full (white) pixel of each channel after preprocessing; one where absent. */
+  readonly white?: Float32Array
+  /** What another thread makes the same data set of; absent where samples exist in this one alone. */
+  readonly recipe?: DatasetRecipe
   /** Writes one preprocessed sample, row-major, to `into` from `offset` on. */
   read(index: number, into: Float32Array, offset: number): void
+}
+
+/** Images in memory that threads share, as `imageDataset` takes them; can be posted to a worker. */
+export interface DatasetRecipe {
+  readonly source: string
+  /** Bytes of all images `[…, C, H, W]`, in shared memory, and the label of each. */
+  readonly part: {
+    readonly samples: Uint8Array
+    readonly labels: Int32Array
+    /** SHA-256 of both. */
+    readonly hash: string
+  }
+  /** Which of the images, in order. */
+  readonly indices: Uint32Array
+  readonly classes: readonly string[]
+  readonly preprocessing: Preprocessing
 }
 
 /** The parts of a data set that the stages see; `test` is touched by benchmarks alone. */
@@ -48,4 +69,14 @@ export interface Batch {
   readonly indices: Uint32Array
   /** How many samples the batch holds. */
   readonly size: number
+  /** How the labels are mixed, where the samples are. */
+  readonly mix?: Mix
+}
+
+/** The labels of samples that were mixed with others of the batch. */
+export interface Mix {
+  /** The label of the other sample. */
+  readonly partners: Int32Array
+  /** The weight of the sample's own label, 0..1; the other's is the rest. */
+  readonly shares: Float32Array
 }

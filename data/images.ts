@@ -1,7 +1,7 @@
 // A data set over images that lie in memory as bytes; each is turned into numbers when it is read.
 import { hashOf, sha256 } from '../base/hash.ts'
-import type { Dataset } from './dataset.ts'
-import { type Preprocessing, preprocess } from './preprocess.ts'
+import type { Dataset, DatasetRecipe } from './dataset.ts'
+import { preprocess } from './preprocess.ts'
 import type { RawPart } from './readers/reader.ts'
 
 /**
@@ -12,9 +12,13 @@ export interface HashedPart extends RawPart {
   readonly hash: string
 }
 
-/** Hashes samples and labels. */
+/** Hashes samples and labels; the samples are copied to memory that threads share, unless they lie there. */
 export function hashed({ samples, labels }: RawPart): HashedPart {
-  return { samples, labels, hash: hashOf([sha256(samples), sha256(bytesOf(labels))]) }
+  const hash = hashOf([sha256(samples), sha256(bytesOf(labels))])
+  if (samples.buffer instanceof SharedArrayBuffer) return { samples, labels, hash }
+  const shared = new Uint8Array(new SharedArrayBuffer(samples.length))
+  shared.set(samples)
+  return { samples: shared, labels, hash }
 }
 
 /**
@@ -22,14 +26,9 @@ export function hashed({ samples, labels }: RawPart): HashedPart {
  *
  * Nothing is copied besides the labels.
  */
-export function imageDataset(
-  source: string,
-  part: HashedPart,
-  indices: Uint32Array,
-  classes: readonly string[],
-  preprocessing: Preprocessing,
-): Dataset {
-  const { from, to, pad, table, background } = preprocessing
+export function imageDataset(recipe: DatasetRecipe): Dataset {
+  const { source, part, indices, classes, preprocessing } = recipe
+  const { from, to, pad, table, background, white } = preprocessing
   const bytes = from[0] * from[1] * from[2]
   const values = to[0] * to[1] * to[2]
   return {
@@ -40,6 +39,8 @@ export function imageDataset(
     labels: Int32Array.from(indices, (index) => part.labels[index]!),
     fingerprint: hashOf([part.hash, sha256(bytesOf(indices)), from, classes, pad, [...table]]),
     background,
+    white,
+    recipe,
     read(index, into, offset) {
       const image = indices[index]
       if (image === undefined || offset + values > into.length)

@@ -46,6 +46,8 @@ export interface Preprocessing {
   readonly table: Float32Array
   /** The value of byte 0 of each channel, `[C]`. */
   readonly background: Float32Array
+  /** The value of byte 255 of each channel, `[C]`. */
+  readonly white: Float32Array
 }
 
 /**
@@ -61,12 +63,15 @@ export function preprocessing(from: ImageShape, options: PreprocessOptions): Pre
     { length: channels * 256 },
     (_, at) => ((at & 255) * scale - mean[at >> 8]!) / std[at >> 8]!,
   )
+  const valuesOfByte = (byte: number) =>
+    Float32Array.from({ length: channels }, (_, channel) => table[channel * 256 + byte]!)
   return {
     from,
     to: [channels, height + 2 * pad, width + 2 * pad],
     pad,
     table,
-    background: Float32Array.from({ length: channels }, (_, channel) => table[channel * 256]!),
+    background: valuesOfByte(0),
+    white: valuesOfByte(255),
   }
 }
 

@@ -44,7 +44,7 @@ export function split(source: string, raw: RawData, options: SplitOptions): Spli
   const ready = preprocessing(raw.shape, options.preprocess)
   const training = hashed(raw.train)
   const of = (part: typeof training, indices: Uint32Array) =>
-    imageDataset(source, part, indices, raw.classes, ready)
+    imageDataset({ source, part, indices, classes: raw.classes, preprocessing: ready })
   return {
     train: of(training, train),
     validation: of(training, order.slice(0, heldOut).sort()),

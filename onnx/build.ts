@@ -14,12 +14,15 @@ export interface Attributes {
 /** Operators that can be written as `g.Operator(...)`: those with one output of interest. */
 // biome-ignore format: a list
 export const operators = [
-  'Abs', 'Add', 'AveragePool', 'BatchNormalization', 'Cast', 'Clip', 'Concat', 'Conv', 'ConvTranspose',
-  'DequantizeLinear', 'Div', 'Dropout', 'Elu', 'Equal', 'Exp', 'Expand', 'Flatten', 'Gather', 'GatherElements', 'Gemm',
-  'GlobalAveragePool', 'Greater', 'GreaterOrEqual', 'HardSigmoid', 'HardSwish', 'Identity', 'LeakyRelu', 'Less', 'Log',
-  'LogSoftmax', 'MatMul', 'Max', 'MaxPool', 'Min', 'Mul', 'Neg', 'OneHot', 'PRelu', 'Pad', 'Pow', 'QuantizeLinear',
-  'Reciprocal', 'ReduceMax', 'ReduceMean', 'ReduceSum', 'Relu', 'Reshape', 'Resize', 'Round', 'ScatterElements',
-  'Shape', 'Sigmoid', 'Slice', 'Softmax', 'Sqrt', 'Squeeze', 'Sub', 'Sum', 'Tanh', 'Transpose', 'Unsqueeze', 'Where',
+  'Abs', 'Add', 'AveragePool', 'BatchNormalization', 'Cast', 'Clip', 'Concat', 'Conv', 'ConvTranspose', 'Cos', 'Cosh',
+  'CumSum', 'DepthToSpace', 'DequantizeLinear', 'Div', 'Dropout', 'Einsum', 'Elu', 'Equal', 'Erf', 'Exp', 'Expand',
+  'Flatten', 'Floor', 'Gather', 'GatherElements', 'GatherND', 'Gemm', 'GlobalAveragePool', 'Greater', 'GreaterOrEqual',
+  'GroupNormalization', 'HardSigmoid', 'HardSwish', 'Identity', 'LayerNormalization', 'LeakyRelu', 'Less', 'Log',
+  'LogSoftmax', 'MatMul', 'Max', 'MaxPool', 'Mean', 'Min', 'Mod', 'Mul', 'Neg', 'OneHot', 'PRelu', 'Pad', 'Pow',
+  'QuantizeLinear', 'Reciprocal', 'ReduceL1', 'ReduceL2', 'ReduceLogSumExp', 'ReduceMax', 'ReduceMean', 'ReduceMin',
+  'ReduceProd', 'ReduceSum', 'ReduceSumSquare', 'Relu', 'Reshape', 'Resize', 'ReverseSequence', 'Round',
+  'ScatterElements', 'ScatterND', 'Shape', 'Sigmoid', 'Sin', 'Sinh', 'Slice', 'Softmax', 'Softplus', 'SpaceToDepth',
+  'Sqrt', 'Squeeze', 'Sub', 'Sum', 'Tan', 'Tanh', 'Transpose', 'Trilu', 'Unsqueeze', 'Where',
 ] as const
 
 /** Appends one node and gives its first output; the last argument may be attributes. */
@@ -49,12 +52,19 @@ export type Builder = { readonly [Operator in (typeof operators)[number]]: Opera
 
 /** Attributes that are floats in every operator that has them; other plain numbers are ints. */
 const floatAttributes: ReadonlySet<string> = new Set([
+  'activation_alpha',
+  'activation_beta',
   'alpha',
   'beta',
+  'clip',
   'gamma',
   'epsilon',
   'momentum',
   'ratio',
+  'softcap',
+  'scale',
+  'bias',
+  'lambd',
   'value_float',
   'value_floats',
   'cubic_coeff_a',

@@ -164,8 +164,10 @@ function subjectOf(
   path: string,
 ): Subject {
   const { stage, ...stageOptions } = options
-  const epochs = facts.epochs?.map((record, index) => ({
-    ...record,
+  const epochs = facts.epochs?.map(({ epoch, loss, score }, index) => ({
+    epoch,
+    loss,
+    validationAccuracy: score,
     seconds: epochSeconds[index] ?? 0,
   }))
   return {

@@ -1,5 +1,6 @@
 // Knowledge distillation (Hinton, Vinyals and Dean 2015): a student learns from the teacher's answers.
 import { z } from 'zod'
+import { changesSamples } from '../data/augment.ts'
 import { modelSource, openSource } from '../models/source.ts'
 import { defineStage } from './stage.ts'
 import {
@@ -25,7 +26,7 @@ export const distill = defineStage({
   }),
   dataUse: () => 'always',
   // The teacher answers once where samples stay the same, and every time where they are augmented.
-  passes: ({ epochs, augment }) => 3 * epochs + (augment ? epochs : 1),
+  passes: ({ epochs, augment }) => 3 * epochs + (changesSamples(augment) ? epochs : 1),
   async run(input, options, context) {
     const { train } = requiredData(context)
     const { seed } = context

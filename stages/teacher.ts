@@ -12,10 +12,10 @@ import { sizeOf } from '../onnx/tensor.ts'
 import { predict, predictWith } from '../runtime/predict.ts'
 import { openSession, type Session } from '../runtime/session.ts'
 import { logitsOf } from '../train/prepare.ts'
-import type { TrainingBatch } from '../train/settings.ts'
+import type { Teacher } from '../train/settings.ts'
 import type { StageContext } from './stage.ts'
 
-/** A copy of a classifier that gives its logits instead of probabilities. */
+/** A copy of a classifier that gives its logits instead of probabilities, and nothing else. */
 function withLogits(model: Model): Model {
   const copy = cloneModel(model)
   const [output] = copy.graph.outputs
@@ -25,10 +25,7 @@ function withLogits(model: Model): Model {
 }
 
 /** The teacher's logits by the index of a sample: read from disk if they are there, else computed and written. */
-export async function cachedLogits(
-  dataset: Dataset,
-  context: StageContext,
-): Promise<(batch: TrainingBatch) => Float32Array> {
+export async function cachedLogits(dataset: Dataset, context: StageContext): Promise<Teacher> {
   const { teacher, shared, threads, provider, signal, log } = context
   const model = serializeModel(withLogits(teacher))
   const key = hashOf([sha256(model), dataset.fingerprint, threads, provider])
@@ -55,7 +52,7 @@ export async function cachedLogits(
     if (rows.length !== size * width) rows = new Float32Array(size * width)
     for (const [row, index] of indices.entries())
       rows.set(all.subarray(index * width, (index + 1) * width), row * width)
-    return rows
+    return [rows]
   }
 }
 
@@ -63,16 +60,18 @@ export async function cachedLogits(
 export async function onlineLogits(
   dataset: Dataset,
   context: StageContext,
-): Promise<{ logits: (batch: TrainingBatch) => Promise<Float32Array>; session: Session }> {
+): Promise<{ logits: Teacher; session: Session }> {
   const { teacher, threads, provider } = context
   const session = await openSession(withLogits(teacher), { threads, provider, where: 'teacher' })
   const { shape } = dataset
   const width = sizeOf(shape)
-  const logits = async ({ inputs, size }: TrainingBatch) => {
+  const logits: Teacher = async ({ inputs, size }) => {
+    // Batches of a data set have one input, of floats.
+    const samples = inputs[0] as Float32Array
     const read = (index: number, into: Float32Array, offset: number) =>
-      into.set(inputs.subarray(index * width, (index + 1) * width), offset)
+      into.set(samples.subarray(index * width, (index + 1) * width), offset)
     const options = { batch: size, where: 'teacher' }
-    return (await predictWith(session, { size, shape, read }, options)).outputs
+    return [(await predictWith(session, { size, shape, read }, options)).outputs]
   }
   return { logits, session }
 }

@@ -3,14 +3,16 @@ import { join } from 'node:path'
 import { z } from 'zod'
 import { UserError } from '../base/errors.ts'
 import { makeFolder } from '../base/files.ts'
-import { augmentOptions } from '../data/augment.ts'
-import { batchCount, batches } from '../data/batches.ts'
-import type { Splits } from '../data/dataset.ts'
+import { augmentOptions, changesSamples } from '../data/augment.ts'
+import { batchCount } from '../data/batches.ts'
+import type { Batch, Dataset, Splits } from '../data/dataset.ts'
+import { openBatches } from '../data/stream.ts'
 import type { Model } from '../onnx/graph.ts'
+import { predict } from '../runtime/predict.ts'
 import { train } from '../train/loop.ts'
 import { needsTeacher } from '../train/losses.ts'
 import { type LossOptions, lossOptions, trainingOptions } from '../train/options.ts'
-import type { TrainSettings } from '../train/settings.ts'
+import type { TrainingBatch, TrainSettings } from '../train/settings.ts'
 import type { Artifact, StageContext } from './stage.ts'
 import { cachedLogits, onlineLogits } from './teacher.ts'
 
@@ -51,19 +53,22 @@ export async function trainModel(
   const { augment } = options
   const size = Math.min(options.batch, data.train.size)
   makeFolder(folder)
+  const batches = openBatches(data.train, { size, seed, shuffle: true, augment, dropLast: true })
   const taught = needsTeacher(losses)
-  const online = taught && augment ? await onlineLogits(data.train, context) : undefined
-  const teacherLogits =
-    online?.logits ?? (taught ? await cachedLogits(data.train, context) : undefined)
+  // What changes each time, by itself or by mixing, the teacher must be asked about each time.
+  const online =
+    taught && changesSamples(augment) ? await onlineLogits(data.train, context) : undefined
+  const teacher = online?.logits ?? (taught ? await cachedLogits(data.train, context) : undefined)
   const settings: TrainSettings = {
     options: { ...options, batch: size },
     losses,
     classes: data.train.classes.length,
-    batches: (epoch) =>
-      batches(data.train, { size, seed, epoch, shuffle: true, augment, dropLast: true }),
+    classWeights: classWeightsOf(options.classWeights, data.train),
+    batches: (epoch, from) => trainingBatches(batches.epoch(epoch, from)),
     stepsPerEpoch: batchCount(data.train.size, { size, dropLast: true }),
-    validation: data.validation,
-    ...(teacherLogits ? { teacherLogits } : {}),
+    sample: data.train.shape,
+    validate: (trained) => accuracyOf(trained, data.validation, context),
+    teacher,
     masks,
     sharesCores: online !== undefined,
     checkpoint: join(folder, 'checkpoint'),
@@ -73,12 +78,13 @@ export async function trainModel(
     provider: context.provider,
     signal: context.signal,
     log: (message) => context.log(message),
-    progress: (progress) => context.progress(progress),
+    progress: ({ score, ...progress }) =>
+      context.progress({ ...progress, ...(score === undefined ? {} : { accuracy: score }) }),
   }
   try {
     const { model: trained, epochs, bestEpoch } = await train(model, settings)
     const best = epochs[bestEpoch - 1]!
-    const accuracy = (best.validationAccuracy * 100).toFixed(2)
+    const accuracy = (best.score * 100).toFixed(2)
     return {
       model: trained,
       facts: {
@@ -88,6 +94,53 @@ export async function trainModel(
       },
     }
   } finally {
+    await batches.close()
     await online?.session.dispose()
   }
+}
+
+/** Batches of a data set as a training takes them. */
+export async function* trainingBatches(
+  batches: Iterable<Batch> | AsyncIterable<Batch>,
+): AsyncGenerator<TrainingBatch, void, void> {
+  for await (const batch of batches) yield { ...batch, inputs: [batch.inputs] }
+}
+
+/** The share of samples whose largest output is at their label, 0..1. */
+async function accuracyOf(
+  model: Model,
+  samples: Dataset,
+  { threads, provider, signal }: StageContext,
+): Promise<number> {
+  const { outputs, width } = await predict(model, samples, { threads, provider, signal })
+  let right = 0
+  for (const [row, label] of samples.labels.entries())
+    if (largest(outputs, row * width, width) === label) right++
+  return right / samples.size
+}
+
+/** The position of the largest of `width` values from `start` on. */
+function largest(values: Float32Array, start: number, width: number): number {
+  let best = 0
+  for (let index = 1; index < width; index++)
+    if (values[start + index]! > values[start + best]!) best = index
+  return best
+}
+
+/** How much each class counts: as given, or such that every class counts alike over all samples. */
+function classWeightsOf(
+  given: StageTraining['classWeights'],
+  { labels, classes, source }: Dataset,
+): readonly number[] | undefined {
+  if (given === undefined) return undefined
+  if (given !== 'balanced') {
+    if (given.length !== classes.length)
+      throw new UserError(
+        `classWeights: needs one number a class: ${given.length} for ${classes.length} classes of ${source} — give ${classes.length}, or 'balanced'`,
+      )
+    return given
+  }
+  const counts = new Array<number>(classes.length).fill(0)
+  for (const label of labels) counts[label]!++
+  return counts.map((count) => (count === 0 ? 0 : labels.length / (classes.length * count)))
 }

@@ -52,6 +52,17 @@ export function backward(
   )
 }
 
+/** Those of some values on which a scalar depends through operators that carry a gradient. */
+export function reachedFrom(
+  graph: Graph,
+  scalar: Value,
+  values: ReadonlySet<Value>,
+): ReadonlySet<Value> {
+  const path = nodesBetween(graph, values, scalar)
+  const read = new Set(path.flatMap((node) => node.inputs))
+  return new Set([...values].filter((value) => read.has(value)))
+}
+
 /** The nodes through which the scalar depends on the sources, in the graph's order. */
 function nodesBetween(graph: Graph, sources: ReadonlySet<Value>, scalar: Value): Node[] {
   const reached = new Set<Value | undefined>(sources)

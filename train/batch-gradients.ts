@@ -2,12 +2,13 @@
 import { throwIfAborted } from '../base/errors.ts'
 import type { Model } from '../onnx/graph.ts'
 import { removeDeadNodes, removeUnusedInitializers } from '../onnx/passes/dead-nodes.ts'
-import { sizeOf, type Tensor, tensorOf } from '../onnx/tensor.ts'
+import { tensorOf } from '../onnx/tensor.ts'
 import type { ProviderName } from '../runtime/providers.ts'
 import { openSession } from '../runtime/session.ts'
+import { FeedMemory } from './feed-memory.ts'
 import { layOut, pack } from './flat.ts'
+import { forwardPass } from './forward.ts'
 import { standard } from './lowerings/standard.ts'
-import { writeOneHot } from './one-hot.ts'
 import type { LossOptions } from './options.ts'
 import type { TrainingBatch, TrainSettings } from './settings.ts'
 import { differentiate } from './training-graph.ts'
@@ -17,11 +18,11 @@ export interface BatchGradientSettings {
   readonly losses: readonly LossOptions[]
   readonly classes: number
   /** Batches of one size, at least one. */
-  readonly batches: Iterable<TrainingBatch>
+  readonly batches: Iterable<TrainingBatch> | AsyncIterable<TrainingBatch>
   readonly batch: number
   /** Shape of one sample, for models that leave more than the batch free. */
   readonly sample?: readonly number[] | undefined
-  readonly teacherLogits?: TrainSettings['teacherLogits']
+  readonly teacher?: TrainSettings['teacher']
   readonly threads: number
   readonly provider: ProviderName
   readonly where?: string | undefined
@@ -38,43 +39,32 @@ export async function* batchGradients(
   model: Model,
   settings: BatchGradientSettings,
 ): AsyncGenerator<ReadonlyMap<string, Float32Array>, void, void> {
-  const { batch, sample, classes, losses, threads, provider, where, teacherLogits, signal } =
-    settings
-  const options = { batch, sample, classes, losses, freeze: [], lowering: standard, where }
-  const {
-    g,
-    graph,
-    weights,
-    gradients,
-    input,
-    inputDims,
-    model: step,
-  } = await differentiate(model, options, false)
-  g.output('gradient', pack(g, gradients))
+  const { batch, sample, classes, losses, threads, provider, where, teacher, signal } = settings
+  const pass = await forwardPass(model, {
+    ...{ batch, sample, classes, losses, where },
+    ...{ freeze: [], batchStatistics: false, dropout: false },
+  })
+  const { g, graph, weights, feeds } = pass
+  g.output('gradient', pack(g, differentiate(pass, standard, where)))
   removeDeadNodes(graph)
   removeUnusedInitializers(graph)
   const { slots, length } = layOut(weights)
   const gradient = new Float32Array(length)
-  const targets = new Float32Array(batch * classes)
+  const memory = new FeedMemory(feeds, 1)
   const fetches = { gradient: tensorOf('float32', [length], gradient) }
   const byName = new Map(
     slots.map(({ name, offset, size }) => [name, gradient.subarray(offset, offset + size)]),
   )
-  const session = await openSession(step, { threads, provider, spinning: true })
+  const session = await openSession(pass.model, { threads, provider, spinning: true })
   try {
     const fed = new Set(session.inputs.map(({ name }) => name))
-    for (const samples of settings.batches) {
+    for await (const samples of settings.batches) {
       throwIfAborted(signal)
       // The native call blocks; let timers and signals have their turn.
       await new Promise(setImmediate)
-      const matrix = (values: Float32Array) => tensorOf('float32', [batch, classes], values)
-      const feeds: Record<string, Tensor> = {
-        [input.name]: tensorOf('float32', inputDims, samples.inputs.subarray(0, sizeOf(inputDims))),
-        targets: matrix(writeOneHot(samples.labels, classes, targets)),
-        ...(teacherLogits && { teacher: matrix(await teacherLogits(samples)) }),
-      }
+      memory.write(0, samples, teacher && (await teacher(samples)))
       // A loss that compares with the teacher alone has no use for labels.
-      const used = Object.entries(feeds).filter(([name]) => fed.has(name))
+      const used = Object.entries(memory.tensors()).filter(([name]) => fed.has(name))
       await session.run(Object.fromEntries(used), fetches)
       yield byName
     }

@@ -53,6 +53,41 @@ export function windowOf(
   return { kernel, strides, dilations, begin, end, input, output }
 }
 
+/**
+ * Reads the window of a ConvTranspose node, seen from its output: that of the convolution which leads from there back.
+ *
+ * The padding behind is as much as the last window needs; what ONNX says of it shows in the shape of the output.
+ */
+export function transposedWindowOf(
+  node: Node,
+  kernel: readonly number[],
+  inputShape: readonly number[],
+  outputShape: readonly number[],
+): Window {
+  const [input, output] = [outputShape.slice(2), inputShape.slice(2)]
+  const ones = input.map(() => 1)
+  const strides = node.numbers('strides', ones)
+  const dilations = node.numbers('dilations', ones)
+  const autoPad = node.string('auto_pad', 'NOTSET')
+  const added = node.numbers(
+    'output_padding',
+    input.map(() => 0),
+  )
+  const explicit = node.numbers('pads', [...input, ...input].fill(0))
+  const derived = node.numbers('output_shape', []).length > 0 || autoPad.startsWith('SAME')
+  // How far the windows of all inputs reach.
+  const reach = output.map(
+    (size, axis) => (size - 1) * strides[axis]! + (kernel[axis]! - 1) * dilations[axis]! + 1,
+  )
+  const begin = input.map((size, axis) => {
+    if (!derived) return autoPad === 'VALID' ? 0 : explicit[axis]!
+    const total = Math.max(0, reach[axis]! + added[axis]! - size)
+    return autoPad === 'SAME_UPPER' ? Math.floor(total / 2) : Math.ceil(total / 2)
+  })
+  const end = input.map((size, axis) => Math.max(0, reach[axis]! - size - begin[axis]!))
+  return { kernel, strides, dilations, begin, end, input, output }
+}
+
 /** How far the window reaches along each axis. */
 export const extent = (window: Window): readonly number[] =>
   window.kernel.map((size, axis) => (size - 1) * window.dilations[axis]! + 1)

@@ -16,8 +16,14 @@ export interface DecompositionContext {
   readonly where: string
 }
 
-/** Writes the definition of an operator; gives what takes the place of each output, undefined for unused ones. */
-export type Decomposition = (context: DecompositionContext) => readonly (Value | undefined)[]
+/**
+ * Writes the definition of an operator; gives what takes the place of each output, undefined for unused ones.
+ *
+ * It gives undefined itself, and writes nothing, for a node of a form that has a gradient rule: that node stays.
+ */
+export type Decomposition = (
+  context: DecompositionContext,
+) => readonly (Value | undefined)[] | undefined
 
 /**
  * Writes out, in place, every node whose operator has a row in the table, until none is left.
@@ -35,6 +41,7 @@ function decomposeOnce({ graph, opsets }: Model, where: string): boolean {
     if (!decomposition) continue
     const g = build(graph, node)
     const written = decomposition({ g, node, inputs: node.inputs, x: node.input(0), where })
+    if (!written) continue
     for (const [index, output] of node.outputs.entries()) {
       const value = written[index]
       if (!output || !value) continue

@@ -4,19 +4,59 @@
 import type { Builder } from '../onnx/build.ts'
 import type { Node, Value } from '../onnx/graph.ts'
 import { dataTypes, sizeOf } from '../onnx/tensor.ts'
-import { axisOf, binary, fill, type Rule, shapeOf, step, unary } from './rule.ts'
+import { axisOf, binary, fill, type Rule, shapeOf, sign, step, unary, variadic } from './rule.ts'
+import {
+  cumSum,
+  depthToSpace,
+  expand,
+  reverseSequence,
+  spaceToDepth,
+  split,
+  tile,
+  trilu,
+  where,
+} from './rules/arrangement.ts'
+import { einsum } from './rules/einsum.ts'
+import { extremum } from './rules/elementwise.ts'
+import {
+  gather,
+  gatherElements,
+  gatherND,
+  maxUnpool,
+  scatterElements,
+  scatterND,
+  topK,
+} from './rules/indexing.ts'
 import { concat, pad, reduce, reshaped, slice, transpose } from './rules/movement.ts'
-import { batchNormalization } from './rules/normalization.ts'
+import { batchNormalization, layerNormalization } from './rules/normalization.ts'
 import { gemm, matMul } from './rules/product.ts'
-import { averagePool, convolution, maxPool } from './rules/window.ts'
+import { dequantizeLinear, quantizeLinear } from './rules/quantization.ts'
+import { product, reducedExtremum, reduction } from './rules/reductions.ts'
+import { resize } from './rules/resize.ts'
+import { averagePool, convolution, maxPool, transposedConvolution } from './rules/window.ts'
 
 /** Gradient rules by operator; an operator without a row (and not in `passive`) cannot be trained through. */
 export const gradients: Readonly<Record<string, Rule>> = {
+  Abs: unary(({ g, x, dy }) => g.Mul(dy, sign(g, x))),
+  Acos: unary(({ g, x, dy }) => g.Neg(g.Div(dy, g.Sqrt(g.Sub(1, g.Mul(x, x)))))),
+  Acosh: unary(({ g, x, dy }) => g.Div(dy, g.Sqrt(g.Mul(g.Sub(x, 1), g.Add(x, 1))))),
   Add: binary(({ dy }) => [dy, dy]),
+  Asin: unary(({ g, x, dy }) => g.Div(dy, g.Sqrt(g.Sub(1, g.Mul(x, x))))),
+  Asinh: unary(({ g, x, dy }) => g.Div(dy, g.Sqrt(g.Add(g.Mul(x, x), 1)))),
+  Atan: unary(({ g, x, dy }) => g.Div(dy, g.Add(g.Mul(x, x), 1))),
+  Atanh: unary(({ g, x, dy }) => g.Div(dy, g.Sub(1, g.Mul(x, x)))),
   AveragePool: averagePool,
   BatchNormalization: batchNormalization,
-  // Only casts between floats carry a gradient; backward.ts does not ask for others.
-  Cast: unary(({ g, x, dy }) => g.Cast(dy, { to: dataTypes[typeOf(x)].code })),
+  // The gradient of a level of a quantization, an integer, is a float.
+  Cast: unary(({ g, x, dy }) =>
+    typeOf(x).includes('float') ? g.Cast(dy, { to: dataTypes[typeOf(x)].code }) : dy,
+  ),
+  // y = x for x > 0, α(e^(x/α) - 1) otherwise, where dy/dx = y/α + 1.
+  Celu: unary(({ g, node, x, y, dy }) => {
+    const positive = step(g, x)
+    const slope = g.Add(g.Mul(y, 1 / node.number('alpha', 1)), 1)
+    return g.Mul(dy, g.Add(positive, g.Mul(g.Sub(1, positive), slope)))
+  }),
   // y = min(max(x, low), high): the gradient passes strictly inside.
   Clip: {
     gradients: ({ g, node, x, dy }) => {
@@ -27,20 +67,33 @@ export const gradients: Readonly<Record<string, Rule>> = {
   },
   Concat: concat,
   Conv: convolution,
+  ConvTranspose: transposedConvolution,
+  Cos: unary(({ g, x, dy }) => g.Neg(g.Mul(dy, g.Sin(x)))),
+  Cosh: unary(({ g, x, dy }) => g.Mul(dy, g.Sinh(x))),
+  DequantizeLinear: dequantizeLinear,
+  CumSum: cumSum,
+  DepthToSpace: depthToSpace,
   Div: binary(({ g, b, y, dy }) => {
     const da = g.Div(dy, b)
     return [da, g.Neg(g.Mul(da, y))]
   }),
   // At inference Dropout is the identity; for training it becomes a Mul with a fed mask (train/training-form.ts).
   Dropout: unary(({ dy }) => dy),
+  Einsum: einsum,
   // y = x for x > 0, α(eˣ - 1) otherwise, where dy/dx = y + α.
   Elu: unary(({ g, node, x, y, dy }) => {
     const positive = step(g, x)
     const negative = g.Mul(g.Sub(1, positive), g.Add(y, node.number('alpha', 1)))
     return g.Mul(dy, g.Add(positive, negative))
   }),
+  // erf′(x) = 2/√π · e^(-x²)
+  Erf: unary(({ g, x, dy }) => g.Mul(dy, g.Mul(g.Exp(g.Neg(g.Mul(x, x))), 2 / Math.sqrt(Math.PI)))),
   Exp: unary(({ g, y, dy }) => g.Mul(dy, y)),
+  Expand: expand,
   Flatten: reshaped,
+  Gather: gather,
+  GatherElements: gatherElements,
+  GatherND: gatherND,
   Gemm: gemm,
   GlobalAveragePool: unary(({ g, x, dy }) => {
     const shape = shapeOf(x)
@@ -56,6 +109,7 @@ export const gradients: Readonly<Record<string, Rule>> = {
     return g.Mul(dy, g.Add(h, g.Mul(g.Mul(x, 1 / 6), inside(g, h))))
   }),
   Identity: unary(({ dy }) => dy),
+  LayerNormalization: layerNormalization,
   LeakyRelu: unary(({ g, node, x, dy }) => {
     const alpha = node.number('alpha', Math.fround(0.01))
     return g.Mul(dy, g.Add(g.Mul(step(g, x), 1 - alpha), alpha))
@@ -67,7 +121,16 @@ export const gradients: Readonly<Record<string, Rule>> = {
     return g.Sub(dy, g.Mul(g.Exp(y), total))
   }),
   MatMul: matMul,
+  Max: extremum(({ g, x, y }) => g.Sub(y, x)),
   MaxPool: maxPool,
+  Mean: variadic(({ g, all, dy }) => {
+    const share = g.Mul(dy, 1 / all.length)
+    return all.map(() => share)
+  }),
+  Min: extremum(({ g, x, y }) => g.Sub(x, y)),
+  // y = a - b·trunc(a/b)
+  Mod: binary(({ g, a, b, y, dy }) => [dy, g.Neg(g.Mul(dy, g.Div(g.Sub(a, y), b)))]),
+  MaxUnpool: maxUnpool,
   Mul: binary(({ g, a, b, dy }) => [g.Mul(dy, b), g.Mul(dy, a)]),
   Neg: unary(({ g, dy }) => g.Neg(dy)),
   // y = x for x > 0, slope·x otherwise.
@@ -87,23 +150,70 @@ export const gradients: Readonly<Record<string, Rule>> = {
       same ? g.Mul(dy, g.Mul(y, g.Log(a))) : undefined,
     ]
   }),
+  QuantizeLinear: quantizeLinear,
+  Reciprocal: unary(({ g, y, dy }) => g.Neg(g.Mul(dy, g.Mul(y, y)))),
+  ReduceL1: reduction(({ g, x, dy }) => g.Mul(dy, sign(g, x))),
+  // dx = dy·x/y, and 0 where all x are.
+  ReduceL2: reduction(({ g, x, y, dy }) => g.Mul(g.Div(dy, g.Clip(y, 1e-30)), x)),
+  ReduceLogSumExp: reduction(({ g, x, y, dy }) => g.Mul(dy, g.Exp(g.Sub(x, y)))),
+  ReduceMax: reducedExtremum(({ g, x, y }) => g.Sub(y, x)),
   ReduceMean: reduce((count) => 1 / count),
+  ReduceMin: reducedExtremum(({ g, x, y }) => g.Sub(x, y)),
+  ReduceProd: product,
   ReduceSum: reduce(() => 1),
+  ReduceSumSquare: reduction(({ g, x, dy }) => g.Mul(g.Mul(dy, 2), x)),
   Relu: unary(({ g, y, dy }) => g.Mul(dy, step(g, y))),
   Reshape: reshaped,
+  // y = γx for x > 0, γα(eˣ - 1) otherwise, where dy/dx = y + γα.
+  Selu: unary(({ g, node, x, y, dy }) => {
+    const [alpha, gamma] = [
+      node.number('alpha', Math.fround(1.6732632423543772)),
+      node.number('gamma', Math.fround(1.0507009873554805)),
+    ]
+    const positive = step(g, x)
+    const negative = g.Mul(g.Sub(1, positive), g.Add(y, gamma * alpha))
+    return g.Mul(dy, g.Add(g.Mul(positive, gamma), negative))
+  }),
+  Shrink: unary(({ g, node, x, dy }) => {
+    const lambda = node.number('lambd', 0.5)
+    return g.Mul(dy, g.Add(step(g, g.Sub(x, lambda)), step(g, g.Sub(-lambda, x))))
+  }),
+  Resize: resize,
+  ReverseSequence: reverseSequence,
+  ScatterElements: scatterElements,
+  ScatterND: scatterND,
   Sigmoid: unary(({ g, y, dy }) => g.Mul(dy, g.Mul(y, g.Sub(1, y)))),
+  Sin: unary(({ g, x, dy }) => g.Mul(dy, g.Cos(x))),
+  Sinh: unary(({ g, x, dy }) => g.Mul(dy, g.Cosh(x))),
   Slice: slice,
   // dx = y (dy - Σ dy·y)
   Softmax: unary(({ g, node, y, dy }) => {
     const total = g.ReduceSum(g.Mul(dy, y), [softmaxAxis(node, y)], { keepdims: 1 })
     return g.Mul(y, g.Sub(dy, total))
   }),
+  Softplus: unary(({ g, x, dy }) => g.Mul(dy, g.Sigmoid(x))),
+  // y = x/(1 + |x|), dy/dx = 1/(1 + |x|)²
+  Softsign: unary(({ g, x, dy }) => {
+    const scale = g.Add(g.Abs(x), 1)
+    return g.Div(dy, g.Mul(scale, scale))
+  }),
+  SpaceToDepth: spaceToDepth,
+  Split: split,
   Sqrt: unary(({ g, y, dy }) => g.Div(dy, g.Mul(y, 2))),
   Squeeze: reshaped,
   Sub: binary(({ g, dy }) => [dy, g.Neg(dy)]),
+  Sum: variadic(({ all, dy }) => all.map(() => dy)),
+  Tan: unary(({ g, y, dy }) => g.Mul(dy, g.Add(g.Mul(y, y), 1))),
   Tanh: unary(({ g, y, dy }) => g.Mul(dy, g.Sub(1, g.Mul(y, y)))),
+  ThresholdedRelu: unary(({ g, node, x, dy }) =>
+    g.Mul(dy, step(g, g.Sub(x, node.number('alpha', 1)))),
+  ),
+  Tile: tile,
+  TopK: topK,
   Transpose: transpose,
+  Trilu: trilu,
   Unsqueeze: reshaped,
+  Where: where,
 }
 
 /** Operators through which nothing is learned: their outputs are integers, truth values, shapes or constants. */

@@ -1,305 +1,275 @@
-// The training loop: feeds batches to the training graph, lowers the rate, validates and keeps the best epoch.
+// The training loop: takes batches, lowers the rate, validates after each epoch and keeps the best one.
 import { throwIfAborted, UserError } from '../base/errors.ts'
-import { random } from '../base/random.ts'
 import type { Model } from '../onnx/graph.ts'
-import { sizeOf, type Tensor, tensorOf } from '../onnx/tensor.ts'
-import { predict } from '../runtime/predict.ts'
-import { type Session, withSession } from '../runtime/session.ts'
 import { type Checkpoint, loadCheckpoint, saveCheckpoint } from './checkpoint.ts'
-import { loweringFor } from './lowerings/choose.ts'
-import { writeOneHot } from './one-hot.ts'
-import { optimizerOf } from './optimizers.ts'
+import type { EngineOptions } from './engines/engine.ts'
+import { engines } from './engines/index.ts'
+import { estimateStatistics } from './estimate-statistics.ts'
 import { rateFactor } from './schedules.ts'
 import type { EpochRecord, Trained, TrainSettings } from './settings.ts'
-import { type TrainingGraph, trainingGraph } from './training-graph.ts'
+import { Stepper, type Vectors } from './stepper.ts'
+import type { Definition } from './training-graph.ts'
 import { withWeights } from './weights.ts'
 
 /**
- * Trains all float32 weights of a model and gives the epoch that answered best on the validation samples.
+ * Trains all float32 weights of a model and gives the epoch that was best on the validation samples.
  *
  * The given model is not changed. The same settings, machine type and thread count give the same bytes, interrupted
- * or not. A loss that is not finite stops the training with a {@link UserError}.
+ * or not. A loss that is not finite, or far above where it started, stops the training with a {@link UserError}.
  */
 export async function train(model: Model, settings: TrainSettings): Promise<Trained> {
-  const { options, losses, classes, masks, where, provider, threads } = settings
-  const lowering = await loweringFor(provider, settings.log)
-  const graph = await trainingGraph(
+  const { options, seed } = settings
+  const definition = definitionOf(model, settings)
+  const engineOptions: EngineOptions = {
+    provider: settings.provider,
+    threads: settings.threads,
+    sharesCores: settings.sharesCores ?? false,
+    log: settings.log ?? (() => undefined),
+  }
+  const scores: number[] = []
+  const updates = Math.floor((settings.stepsPerEpoch * options.epochs) / (options.accumulate ?? 1))
+  const stepper = await Stepper.open({
+    ...{ definition, seed, options: engineOptions },
+    engine: engines.onnx,
+    rate: (update) =>
+      options.optimizer.rate * rateFactor(options.schedule, update, updates, scores),
+    // Going over to several steps a run pays when many are still to come.
+    mostSteps: updates < fewSteps ? 1 : Math.floor(settings.stepsPerEpoch / 2),
+  })
+  try {
+    return await new Training(model, settings, definition, stepper, scores).run()
+  } finally {
+    await stepper.dispose()
+  }
+}
+
+/** Trainings of fewer updates take them one by one. */
+const fewSteps = 200
+
+function definitionOf(model: Model, settings: TrainSettings): Definition {
+  const { options, losses, classes, classWeights, masks, where } = settings
+  const { sample, dims, constants } = settings
+  const { batch, freeze, optimizer, clip, rates, accumulate, average } = options
+  return {
     model,
-    {
-      ...{ batch: options.batch, sample: settings.validation.shape, where },
-      ...{ classes, losses, freeze: options.freeze, lowering },
+    forward: {
+      ...{ batch, sample, dims, constants, where, losses, classes, classWeights, freeze },
+      batchStatistics: options.batchNormalization !== 'freeze',
+      dropout: true,
     },
-    { optimizer: options.optimizer, clip: options.clip, masks },
-  )
-  return withSession(
-    graph.model,
-    { threads, provider, spinning: !settings.sharesCores, where: 'training step' },
-    (session) => new Training(model, settings, graph, session).run(),
-  )
+    update: { optimizer, clip, masks, rates, accumulate, average },
+  }
 }
 
 /** What a checkpoint says besides the vectors. */
 interface TrainingFacts {
+  /** What the vectors mean; others are not gone on from. */
+  readonly version: typeof checkpointVersion
   readonly records: readonly EpochRecord[]
   readonly bestEpoch: number
   readonly unfinished: Unfinished
+  /** Mean loss of the first batches, by which an exploding one is known. */
+  readonly early: readonly number[]
 }
 
-/** What an epoch under way has done: its steps, and the sum of their losses. */
+/** To be raised when the content of a state vector means something else. */
+const checkpointVersion = 2
+
+/** What an epoch under way has done: its batches, and the sum of their losses. */
 interface Unfinished {
-  readonly steps: number
+  readonly batches: number
   readonly loss: number
 }
 
-const nothing: Unfinished = { steps: 0, loss: 0 }
+const nothing: Unfinished = { batches: 0, loss: 0 }
 
-/** One training under way: the memory that the steps read and write. */
+/** A loss so many times the mean of the first `earlyBatches` has exploded. */
+const explosion = 1e4
+const earlyBatches = 10
+
+/** One training under way. */
 class Training {
   readonly #model: Model
   readonly #settings: TrainSettings
-  readonly #graph: TrainingGraph
-  readonly #inputs: Float32Array
-  readonly #targets: Float32Array
-  readonly #teacher: Float32Array | undefined
-  readonly #hyper: Float32Array[]
-  readonly #masks: Float32Array[]
-  readonly #loss = new Float32Array(1)
-  /** Vectors by name, twice: a step reads one side and writes the other. */
-  readonly #sides: readonly [Record<string, Float32Array>, Record<string, Float32Array>]
-  readonly #steps: readonly [() => Promise<void>, () => Promise<void>]
-  #current: 0 | 1 = 0
+  readonly #definition: Definition
+  readonly #stepper: Stepper
+  /** The validation scores of the finished epochs, which schedules may look at. */
+  readonly #scores: number[]
   #records: EpochRecord[] = []
   #bestEpoch = 0
+  #best: Vectors
   #unfinished = nothing
-  #best: Record<string, Float32Array>
+  #early: number[] = []
 
-  constructor(model: Model, settings: TrainSettings, graph: TrainingGraph, session: Session) {
+  constructor(
+    model: Model,
+    settings: TrainSettings,
+    definition: Definition,
+    stepper: Stepper,
+    scores: number[],
+  ) {
     this.#model = model
     this.#settings = settings
-    this.#graph = graph
-    const { options, classes } = settings
-    const optimizer = optimizerOf(options.optimizer)
-    const cells = options.batch * classes
-    this.#inputs = new Float32Array(sizeOf(graph.inputDims))
-    this.#targets = new Float32Array(cells)
-    this.#teacher = graph.needsTeacher ? new Float32Array(cells) : undefined
-    this.#hyper = optimizer.hyper(1, 1, options.optimizer).map(() => new Float32Array(1))
-    this.#masks = graph.dropout.map(({ dims }) => new Float32Array(sizeOf(dims)))
-    const initial: Record<string, Float32Array> = {
-      weights: graph.weights.initial,
-      ...Object.fromEntries(
-        optimizer.state.map((_, index) => [
-          `state${index}`,
-          new Float32Array(graph.weights.initial.length),
-        ]),
-      ),
-      ...(graph.statistics.initial.length > 0 ? { statistics: graph.statistics.initial } : {}),
-    }
-    this.#sides = [copyOf(initial), copyOf(initial)]
+    this.#definition = definition
+    this.#stepper = stepper
+    this.#scores = scores
     this.#best = this.#kept()
-    this.#steps = [this.#prepare(session, 0), this.#prepare(session, 1)]
   }
 
   /** All epochs that are still to do, then the best one as a model. */
   async run(): Promise<Trained> {
-    const { options, checkpoint, progress } = this.#settings
+    const { options, checkpoint, progress, log } = this.#settings
     if (checkpoint) this.#resume(loadCheckpoint(checkpoint))
-    for (let epoch = this.#records.length + 1; epoch <= options.epochs; epoch++) {
+    const { epochs, stopAfter = epochs } = options
+    for (let epoch = this.#records.length + 1; epoch <= epochs; epoch++) {
+      // A training that was stopped early stays stopped when it is resumed.
+      if (this.#records.length - this.#bestEpoch >= stopAfter) break
       const loss = await this.#epoch(epoch)
-      const validationAccuracy = await this.#validate()
-      this.#records.push({ epoch, loss, validationAccuracy })
+      const score = await this.#validate()
+      this.#records.push({ epoch, loss, score })
+      this.#scores.push(score)
       this.#unfinished = nothing
       const best = this.#records[this.#bestEpoch - 1]
-      if (!best || validationAccuracy >= best.validationAccuracy) {
+      // Of equal epochs the later one has learned more; a training that waits for better ones does not count it.
+      if (
+        !best ||
+        score > best.score ||
+        (score === best.score && options.stopAfter === undefined)
+      ) {
         this.#bestEpoch = epoch
         this.#best = copyOf(this.#kept())
       }
       if (checkpoint) this.#save(checkpoint)
-      const { epochs } = options
-      const accuracy = validationAccuracy
-      progress?.({
-        done: epoch / epochs,
-        epoch,
-        epochs,
-        loss,
-        accuracy,
-        samples: 0,
-        epochDone: true,
-      })
+      progress?.({ done: epoch / epochs, epoch, epochs, loss, score, samples: 0, epochDone: true })
     }
+    if (this.#records.length < epochs)
+      log?.(`stopped after epoch ${this.#records.length}: no better one since ${this.#bestEpoch}`)
     return {
-      model: this.#asModel(this.#best),
+      model: this.#asModel(await this.#finished(this.#best)),
       epochs: this.#records,
       bestEpoch: this.#bestEpoch,
     }
   }
 
-  /** Takes all steps of an epoch; gives their mean loss. */
+  /** Takes all batches of an epoch; gives their mean loss. */
   async #epoch(epoch: number): Promise<number> {
-    const { batches, classes, stepsPerEpoch, options, progress, teacherLogits } = this.#settings
-    const steps = stepsPerEpoch * options.epochs
-    const accuracy = this.#records.at(-1)?.validationAccuracy
-    const done = this.#unfinished.steps
-    let sum = this.#unfinished.loss
-    let count = 0
-    for (const batch of batches(epoch)) {
-      // An interrupted epoch goes on behind the batches that it has seen.
-      if (count < done) {
-        count++
-        continue
-      }
-      this.#unfinished = { steps: count, loss: sum }
+    const { batches, stepsPerEpoch, teacher } = this.#settings
+    const before = (epoch - 1) * stepsPerEpoch
+    let taken = this.#unfinished.batches
+    // An interrupted epoch goes on behind the batches that it has seen.
+    for await (const batch of batches(epoch, taken)) {
       await this.#pause()
-      const step = (epoch - 1) * stepsPerEpoch + count
-      this.#inputs.set(batch.inputs)
-      writeOneHot(batch.labels, classes, this.#targets)
-      if (this.#teacher && teacherLogits) this.#teacher.set(await teacherLogits(batch))
-      this.#setHyper(step, steps)
-      this.#setMasks(step)
-      await this.#steps[this.#current]()
-      this.#current = this.#current === 0 ? 1 : 0
-      const loss = this.#loss[0]!
-      if (!Number.isFinite(loss)) throw this.#diverged(epoch, step, loss)
-      sum += loss
-      count++
+      const taught = teacher && (await teacher(batch))
+      const losses = await this.#stepper.take(before + taken, batch, taught)
+      taken++
+      this.#account(epoch, losses, batch.size)
+    }
+    this.#account(epoch, await this.#stepper.flush(), this.#settings.options.batch)
+    return this.#unfinished.loss / taken
+  }
+
+  /** Adds up the losses of steps and reports them. */
+  #account(epoch: number, losses: readonly number[], samples: number): void {
+    const { stepsPerEpoch, options, progress } = this.#settings
+    const { epochs } = options
+    for (const loss of losses) {
+      const { batches, loss: sum } = this.#unfinished
+      this.#unfinished = { batches: batches + 1, loss: sum + loss }
+      const number = (epoch - 1) * stepsPerEpoch + batches
+      if (this.#early.length < earlyBatches) this.#early.push(loss)
+      const start = this.#early.reduce((total, each) => total + each, 0) / this.#early.length
+      if (!Number.isFinite(loss) || loss > explosion * Math.abs(start))
+        throw this.#diverged(epoch, number, loss)
+      const score = this.#scores.at(-1)
       progress?.({
-        done: (step + 1) / steps,
-        epoch,
-        epochs: options.epochs,
-        loss: sum / count,
-        ...(accuracy === undefined ? {} : { accuracy }),
-        samples: batch.size,
+        ...{ done: (number + 1) / (stepsPerEpoch * epochs), epoch, epochs, loss, samples },
+        ...(score === undefined ? {} : { score }),
       })
     }
-    return sum / count
   }
 
   /** Lets timers and signals have their turn, for the native call blocks; keeps what is done when it is time to. */
   async #pause(): Promise<void> {
     const { signal, checkpoint, checkpointDue } = this.#settings
     await new Promise(setImmediate)
+    if (!this.#stepper.settled) return
     if (checkpoint && (signal?.aborted || checkpointDue?.())) this.#save(checkpoint)
     throwIfAborted(signal)
   }
 
   #diverged(epoch: number, step: number, loss: number): UserError {
-    const { where = 'training', options } = this.#settings
+    const { where = 'training', options, checkpoint } = this.#settings
+    const what = Number.isFinite(loss) ? 'the loss has exploded' : 'the loss is no longer finite'
+    const epochs = this.#records.length
+    const kept =
+      checkpoint && epochs > 0 ? `; the state after epoch ${epochs} is kept in ${checkpoint}` : ''
     return new UserError(
-      `${where}: the loss is no longer finite: ${loss} at step ${step + 1} (epoch ${epoch}) — lower optimizer.rate (${options.optimizer.rate}), add a warm-up, or set clip`,
+      `${where}: ${what}: ${loss} at step ${step + 1} (epoch ${epoch})${kept} — lower optimizer.rate (${options.optimizer.rate}), add a warm-up, or set clip`,
     )
   }
 
-  #setHyper(step: number, steps: number): void {
-    const { optimizer, schedule } = this.#settings.options
-    const rate = optimizer.rate * rateFactor(schedule, step, steps)
-    for (const [index, value] of optimizerOf(optimizer)
-      .hyper(step + 1, rate, optimizer)
-      .entries())
-      this.#hyper[index]![0] = value
-  }
-
-  #setMasks(step: number): void {
-    for (const [index, mask] of this.#masks.entries()) {
-      const { ratio } = this.#graph.dropout[index]!
-      const source = random(this.#settings.seed, 'dropout', step, index)
-      for (let cell = 0; cell < mask.length; cell++)
-        mask[cell] = source.uniform() < ratio ? 0 : 1 / (1 - ratio)
-    }
-  }
-
   async #validate(): Promise<number> {
-    const { validation, threads, provider, signal } = this.#settings
-    const { outputs, width } = await predict(this.#asModel(this.#kept()), validation, {
-      threads,
-      provider,
-      signal,
-    })
-    let right = 0
-    for (const [row, label] of validation.labels.entries())
-      if (largest(outputs, row * width, width) === label) right++
-    return right / validation.size
+    return this.#settings.validate(this.#asModel(this.#kept()))
   }
 
-  /** The vectors that make the model: weights and statistics. */
-  #kept(): Record<string, Float32Array> {
-    const { weights, statistics } = this.#sides[this.#current]
-    return { weights: weights!, ...(statistics ? { statistics } : {}) }
+  /** The vectors that make the model as it would be given now: weights, or their average, and statistics. */
+  #kept(): Vectors {
+    const { weights, average, statistics } = this.#stepper.vectors
+    return { weights: (average ?? weights)!, ...(statistics ? { statistics } : {}) }
   }
 
-  #asModel({ weights, statistics }: Record<string, Float32Array>): Model {
+  /** With statistics taken anew for the weights, where that is wanted. */
+  async #finished(vectors: Vectors): Promise<Vectors> {
+    const { options, batches } = this.#settings
+    if (options.batchNormalization !== 're-estimate' || !vectors.statistics) return vectors
+    const { weights } = vectors
+    const samples = batches(1, 0)
+    const statistics = await estimateStatistics(this.#definition, weights!, samples, this.#settings)
+    return { weights: weights!, statistics }
+  }
+
+  #asModel({ weights, statistics }: Vectors): Model {
+    const { graph } = this.#stepper
     return withWeights(this.#model, [
-      { slots: this.#graph.weights.slots, content: weights! },
-      ...(statistics ? [{ slots: this.#graph.statistics.slots, content: statistics }] : []),
+      { slots: graph.weights.slots, content: weights! },
+      ...(statistics ? [{ slots: graph.statistics.slots, content: statistics }] : []),
     ])
   }
 
   #save(path: string): void {
-    const vectors = {
-      ...this.#sides[this.#current],
-      ...Object.fromEntries(
-        Object.entries(this.#best).map(([name, best]) => [`best ${name}`, best]),
-      ),
-    }
+    const best = Object.entries(this.#best).map(([name, vector]) => [`best ${name}`, vector])
     saveCheckpoint<TrainingFacts>(path, {
       facts: {
+        version: checkpointVersion,
         records: this.#records,
         bestEpoch: this.#bestEpoch,
         unfinished: this.#unfinished,
+        early: this.#early,
       },
-      vectors,
+      vectors: { ...this.#stepper.vectors, ...Object.fromEntries(best) },
     })
   }
 
   #resume(checkpoint: Checkpoint<TrainingFacts> | undefined): void {
     // One of another model counts as none.
-    const fits = Object.entries(this.#sides[this.#current]).every(
+    const fits = Object.entries(this.#stepper.vectors).every(
       ([name, { length }]) => checkpoint?.vectors[name]?.length === length,
     )
-    if (!checkpoint || !fits) return
-    this.#records = [...checkpoint.facts.records]
-    this.#bestEpoch = checkpoint.facts.bestEpoch
-    this.#unfinished = checkpoint.facts.unfinished
-    for (const [name, vector] of Object.entries(this.#sides[this.#current]))
-      vector.set(checkpoint.vectors[name]!)
+    if (!checkpoint || !fits || checkpoint.facts.version !== checkpointVersion) return
+    const { records, bestEpoch, unfinished, early } = checkpoint.facts
+    this.#records = [...records]
+    this.#scores.push(...records.map(({ score }) => score))
+    this.#bestEpoch = bestEpoch
+    this.#unfinished = unfinished
+    this.#early = [...early]
+    this.#stepper.restore(checkpoint.vectors)
     this.#best = Object.fromEntries(
       Object.keys(this.#best).map((name) => [name, checkpoint.vectors[`best ${name}`]!]),
     )
-    const { steps } = this.#unfinished
-    const within = steps > 0 ? ` and ${steps} steps` : ''
+    const within = unfinished.batches > 0 ? ` and ${unfinished.batches} batches` : ''
     this.#settings.log?.(`resumed after epoch ${this.#records.length}${within}`)
   }
-
-  /** Binds a step that reads one side and writes the other. */
-  #prepare(session: Session, side: 0 | 1): () => Promise<void> {
-    const { inputName, inputDims, dropout } = this.#graph
-    const { options, classes } = this.#settings
-    const matrix = [options.batch, classes]
-    const feeds: Record<string, Tensor> = {
-      [inputName]: tensorOf('float32', inputDims, this.#inputs),
-      targets: tensorOf('float32', matrix, this.#targets),
-      ...(this.#teacher ? { teacher: tensorOf('float32', matrix, this.#teacher) } : {}),
-    }
-    for (const [index, value] of this.#hyper.entries())
-      feeds[`hyper${index}`] = tensorOf('float32', [], value)
-    for (const [index, { name, dims }] of dropout.entries())
-      feeds[name] = tensorOf('float32', dims, this.#masks[index]!)
-    const fetches: Record<string, Tensor> = { loss: tensorOf('float32', [], this.#loss) }
-    const [from, to] = side === 0 ? this.#sides : [this.#sides[1], this.#sides[0]]
-    for (const [name, vector] of Object.entries(from))
-      feeds[name] = tensorOf('float32', [vector.length], vector)
-    for (const [name, vector] of Object.entries(to))
-      fetches[`${name}_next`] = tensorOf('float32', [vector.length], vector)
-    return session.prepare(feeds, fetches)
-  }
 }
 
-const copyOf = (vectors: Record<string, Float32Array>): Record<string, Float32Array> =>
+const copyOf = (vectors: Vectors): Vectors =>
   Object.fromEntries(Object.entries(vectors).map(([name, vector]) => [name, vector.slice()]))
-
-/** The position of the largest of `width` values from `start` on. */
-function largest(values: Float32Array, start: number, width: number): number {
-  let best = 0
-  for (let index = 1; index < width; index++)
-    if (values[start + index]! > values[start + best]!) best = index
-  return best
-}

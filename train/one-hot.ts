@@ -1,8 +1,28 @@
 // Labels as the targets of a loss.
 
-/** Writes labels as rows `[labels.length, classes]`, 1 at the label and 0 elsewhere, over what was there. */
-export function writeOneHot(labels: Int32Array, classes: number, into: Float32Array): Float32Array {
+/** Labels of samples that were blended with others. */
+export interface MixedLabels {
+  /** The label of the other sample. */
+  readonly partners: Int32Array
+  /** The weight of a sample's own label, 0..1; the other's is the rest. */
+  readonly shares: Float32Array
+}
+
+/**
+ * Writes labels as rows `[labels.length, classes]` over what was there: 1 at the label and 0
+ * elsewhere, or the shares of two labels where samples were mixed.
+ */
+export function writeOneHot(
+  labels: Int32Array,
+  classes: number,
+  into: Float32Array,
+  mix?: MixedLabels,
+): Float32Array {
   into.fill(0)
-  for (const [row, label] of labels.entries()) into[row * classes + label] = 1
+  for (const [row, label] of labels.entries()) {
+    const share = mix?.shares[row] ?? 1
+    into[row * classes + label] = share
+    if (mix) into[row * classes + mix.partners[row]!]! += 1 - share
+  }
   return into
 }

@@ -1,22 +1,36 @@
 // From any ONNX model to a graph that the gradient rules understand: one opset, no constant subgraphs, every shape known.
 import { UserError } from '../base/errors.ts'
 import { select } from '../base/selectors.ts'
+import { suggest } from '../base/suggest.ts'
 import { cloneModel } from '../onnx/clone.ts'
-import type { Graph, Model, Node, Value } from '../onnx/graph.ts'
+import { type Graph, type Model, type Node, opsetOf, type Value } from '../onnx/graph.ts'
 import { liftConstants } from '../onnx/passes/constants.ts'
 import { removeDeadNodes } from '../onnx/passes/dead-nodes.ts'
+import { inlineConditionals } from '../onnx/passes/inline-if.ts'
 import { newestOpset, upgradeOpset } from '../onnx/passes/upgrade.ts'
+import type { Tensor } from '../onnx/tensor.ts'
 import { foldConstants } from '../runtime/fold.ts'
 import { fixDims, inferShapes } from '../runtime/shapes.ts'
 import { decompose } from './decompose.ts'
 
-/** A copy of a model in which rules may be applied, with its input and its logits. */
+/** A copy of a model in which rules may be applied, with its inputs and outputs. */
 export interface Prepared {
   readonly model: Model
   readonly graph: Graph
-  readonly input: Value
-  /** The first output, before a closing Softmax. */
-  readonly logits: Value
+  /** What is fed, in order, of any type. */
+  readonly inputs: readonly Value[]
+  /** The outputs in order, each before a closing Softmax. */
+  readonly outputs: readonly Value[]
+  /** The nodes as selectors see them, before composite operators were written out. */
+  readonly layers: readonly Layer[]
+}
+
+/** A node as it was with the inputs that it had. */
+export interface Layer {
+  readonly name: string
+  readonly opType: string
+  readonly node: Node
+  readonly inputs: readonly (Value | undefined)[]
 }
 
 /** What a training fixes. */
@@ -24,6 +38,10 @@ export interface PrepareOptions {
   readonly batch: number
   /** Shape of one sample, for models that leave more than the batch free. */
   readonly sample?: readonly number[] | undefined
+  /** Numbers for free dimensions by name, for models with several inputs (see `fixDims`). */
+  readonly dims?: Readonly<Record<string, number>> | undefined
+  /** Inputs that always have the same content, by name: they are no inputs any more. */
+  readonly constants?: Readonly<Record<string, Tensor>> | undefined
   readonly where?: string | undefined
 }
 
@@ -34,27 +52,48 @@ export interface PrepareOptions {
  */
 export async function prepare(
   model: Model,
-  { batch, sample = [], where = 'model' }: PrepareOptions,
+  { batch, sample = [], dims = {}, constants = {}, where = 'model' }: PrepareOptions,
 ): Promise<Prepared> {
   const copy = cloneModel(model)
-  upgradeOpset(copy, newestOpset, where)
-  liftConstants(copy)
-  fixDims(copy, { batch, dims: freeDims(copy.graph, sample) }, where)
-  // Shapes that are known turn Shape nodes, and what is computed from them, into constants.
-  await inferShapes(copy, { where })
-  await foldConstants(copy, where)
+  if (opsetOf(copy) < newestOpset) upgradeOpset(copy, newestOpset, where)
+  fixInputs(copy.graph, constants, where)
+  fixDims(copy, { batch, dims: { ...freeDims(copy.graph, sample), ...dims } }, where)
+  // Shapes that are known turn Shape nodes, and what is computed from them, into constants; a condition among those
+  // brings in a branch whose shapes are to be found.
+  do {
+    liftConstants(copy)
+    await inferShapes(copy, { where })
+    await foldConstants(copy, where)
+  } while (inlineConditionals(copy))
   removeDeadNodes(copy.graph)
+  const { graph } = copy
+  const layers = graph.nodes.map((node) => {
+    const { name, opType, inputs } = node
+    return { name, opType, node, inputs: [...inputs] }
+  })
   await decompose(copy, where)
-  const feeds = copy.graph.feeds
-  const [input] = feeds
-  const [output] = copy.graph.outputs
-  if (!input || !output || feeds.length !== 1)
-    throw new UserError(
-      `${where}: training needs a model with one input: it has ${feeds.length} — make the others constant`,
-    )
-  copy.graph.outputs.splice(0)
-  const logits = logitsOf(output)
-  return { model: copy, graph: copy.graph, input, logits }
+  const outputs = graph.outputs.splice(0)
+  if (outputs.length === 0) throw new UserError(`${where}: has no outputs — export it again`)
+  return { model: copy, graph, inputs: graph.feeds, outputs: outputs.map(logitsOf), layers }
+}
+
+/** Makes inputs constant. */
+function fixInputs(graph: Graph, constants: Readonly<Record<string, Tensor>>, where: string): void {
+  for (const [name, tensor] of Object.entries(constants)) {
+    const index = graph.inputs.findIndex((input) => input.name === name)
+    const input = graph.inputs[index]
+    if (!input)
+      throw new UserError(
+        `${where}: has no input of that name: '${name}' — ${suggest(
+          name,
+          graph.feeds.map((feed) => feed.name),
+        )}`,
+      )
+    graph.inputs.splice(index, 1)
+    input.tensor = tensor
+    input.type = { dtype: tensor.dtype, shape: tensor.dims }
+    graph.initializers.add(input)
+  }
 }
 
 /** Numbers for the free dimensions behind the batch: those of a sample. */
@@ -78,14 +117,17 @@ export function logitsOf(output: Value): Value {
 
 /**
  * The initializers to be trained: float32 ones with more than one element that reach the output, but for running
- * statistics and for the weights of frozen layers.
+ * statistics, for settings of an operator, and for the weights of frozen layers.
  */
-export function trainableWeights(graph: Graph, freeze: readonly string[]): Value[] {
-  const frozen = new Set<Node>(select(graph.nodes, freeze, 'freeze'))
+export function trainableWeights(
+  { graph, layers }: Pick<Prepared, 'graph' | 'layers'>,
+  freeze: readonly string[],
+): Value[] {
+  const frozen = new Set(select(layers, freeze, 'freeze'))
   const fixed = new Set<Value | undefined>()
-  for (const node of graph.nodes) {
-    if (frozen.has(node)) for (const input of node.inputs) fixed.add(input)
-    for (const value of statisticsOf(node)) fixed.add(value)
+  for (const layer of layers) {
+    if (frozen.has(layer)) for (const input of layer.inputs) fixed.add(input)
+    for (const index of settings[layer.opType] ?? []) fixed.add(layer.inputs[index])
   }
   return [...graph.initializers].filter(
     (value) =>
@@ -96,18 +138,26 @@ export function trainableWeights(graph: Graph, freeze: readonly string[]): Value
   )
 }
 
-/** Inputs that hold running statistics, by operator. */
-const statistics: Readonly<Record<string, readonly number[]>> = { BatchNormalization: [3, 4] }
-
-const statisticsOf = (node: Node): (Value | undefined)[] =>
-  (statistics[node.opType] ?? []).map((index) => node.inputs[index])
+/** Inputs that are no weights though they may be float constants: running statistics, sizes, limits, step sizes. */
+const settings: Readonly<Record<string, readonly number[]>> = {
+  BatchNormalization: [3, 4],
+  Clip: [1, 2],
+  DequantizeLinear: [1, 2],
+  OneHot: [2],
+  Pad: [2],
+  QuantizeLinear: [1, 2],
+  Resize: [1, 2, 3],
+  Upsample: [1],
+}
 
 /** Operators whose constants are weights however small they are; elsewhere a lone number is a setting. */
 const weighted: ReadonlySet<string> = new Set([
   'Conv',
+  'ConvTranspose',
   'Gemm',
   'MatMul',
   'BatchNormalization',
+  'LayerNormalization',
   'PRelu',
 ])
 

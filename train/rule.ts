@@ -48,6 +48,18 @@ export const binary = (
     gradients({ ...context, a: context.node.input(0), b: context.node.input(1) }),
 })
 
+/** A rule for a broadcasting operator of any number of inputs. */
+export const variadic = (
+  gradients: (context: RuleContext & { all: readonly Value[] }) => readonly Value[],
+): Rule => ({
+  broadcasts: true,
+  gradients: (context) =>
+    gradients({
+      ...context,
+      all: context.node.inputs.map((_, index) => context.node.input(index)),
+    }),
+})
+
 /** The shape of a value, all of whose dimensions shape inference has settled. */
 export function shapeOf(value: Value): readonly number[] {
   const shape = value.tensor?.dims ?? value.type?.shape
@@ -70,6 +82,9 @@ export const axisOf = (axis: number, rank: number): number => (axis < 0 ? axis +
 
 /** 1 where x > 0, else 0: cheaper in ONNX Runtime than comparing and casting. */
 export const step = (g: Builder, x: Value): Value => g.Clip(g.Mul(x, 1e30), 0, 1)
+
+/** 1 where x > 0, -1 where x < 0, else 0. */
+export const sign = (g: Builder, x: Value): Value => g.Sub(step(g, x), step(g, g.Neg(x)))
 
 /** A tensor of one value in a shape. */
 export const fill = (g: Builder, value: Value | number, shape: readonly number[]): Value =>

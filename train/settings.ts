@@ -1,14 +1,18 @@
 // What a training is given and what it gives: the types that the loop shares with the stages.
 import type { Model } from '../onnx/graph.ts'
-import type { Samples } from '../runtime/predict.ts'
+import type { Tensor } from '../onnx/tensor.ts'
 import type { ProviderName } from '../runtime/providers.ts'
+import type { MixedLabels } from './one-hot.ts'
 import type { LossOptions, TrainingOptions } from './options.ts'
 
-/** A batch of samples; `inputs` may be reused for the next one. */
+/** A batch of samples; its memory may be reused for the next one. */
 export interface TrainingBatch {
-  /** `[size, ...shape]`, row-major. */
-  readonly inputs: Float32Array
-  readonly labels: Int32Array
+  /** The content of the model's inputs in their order, row-major; of the types that the inputs have. */
+  readonly inputs: readonly ArrayBufferView[]
+  /** The class of each sample; needed where a loss compares with labels. */
+  readonly labels?: Int32Array
+  /** How the labels are mixed, where the samples are. */
+  readonly mix?: MixedLabels
   readonly size: number
   /** Position of each sample in the data set. */
   readonly indices: Uint32Array
@@ -18,23 +22,44 @@ export interface TrainingBatch {
 export interface EpochRecord {
   /** 1, 2, … */
   readonly epoch: number
-  /** Mean loss over the epoch's steps. */
+  /** Mean loss over the epoch's batches. */
   readonly loss: number
-  /** Share of right answers on the validation samples, 0..1. */
-  readonly validationAccuracy: number
+  /** How good the model was on the validation samples (of a classifier the share of right answers); larger is better. */
+  readonly score: number
 }
+
+/** What the teacher says about a batch, by the number of the output; the memory may be reused. */
+export type Teacher = (
+  batch: TrainingBatch,
+) => readonly Float32Array[] | Promise<readonly Float32Array[]>
 
 /** Everything a training needs. */
 export interface TrainSettings {
   readonly options: TrainingOptions
   readonly losses: readonly LossOptions[]
-  readonly classes: number
-  /** The batches of an epoch, all of size `options.batch`; the same epoch gives the same batches. */
-  readonly batches: (epoch: number) => Iterable<TrainingBatch>
+  /** How many classes the labels have; needed by losses on labels. */
+  readonly classes?: number | undefined
+  /** How much each class counts, where not all count alike. */
+  readonly classWeights?: readonly number[] | undefined
+  /**
+   * The batches of epoch 1, 2, … from the `first` on, all of size `options.batch`; the same numbers give the same
+   * batches.
+   */
+  readonly batches: (
+    epoch: number,
+    first: number,
+  ) => Iterable<TrainingBatch> | AsyncIterable<TrainingBatch>
   readonly stepsPerEpoch: number
-  readonly validation: Samples & { readonly labels: Int32Array }
-  /** The teacher's logits for a batch, `[size, classes]`; needed where a loss compares with a teacher. */
-  readonly teacherLogits?: (batch: TrainingBatch) => Float32Array | Promise<Float32Array>
+  /** Shape of one sample, for models that leave more than the batch free. */
+  readonly sample?: readonly number[] | undefined
+  /** Numbers for free dimensions by name (see `fixDims`). */
+  readonly dims?: Readonly<Record<string, number>> | undefined
+  /** Inputs of the model that always have the same content, by name; batches leave them out. */
+  readonly constants?: Readonly<Record<string, Tensor>> | undefined
+  /** Says how good a model is; larger is better. The best epoch by it is kept. */
+  readonly validate: (model: Model) => Promise<number>
+  /** Needed where a loss compares with a teacher. */
+  readonly teacher?: Teacher | undefined
   /** By initializer: 1 where a weight learns, 0 where it stays. */
   readonly masks?: ReadonlyMap<string, Float32Array> | undefined
   readonly seed: number
@@ -58,11 +83,11 @@ export interface TrainProgress {
   readonly epoch: number
   readonly epochs: number
   readonly loss: number
-  /** On the validation samples after the last whole epoch, 0..1. */
-  readonly accuracy?: number
+  /** On the validation samples after the last whole epoch. */
+  readonly score?: number
   /** Trained on since the last report. */
   readonly samples: number
-  /** Set in the one report that follows an epoch's validation; loss and accuracy are those of the epoch. */
+  /** Set in the one report that follows an epoch's validation; loss and score are those of the epoch. */
   readonly epochDone?: true
 }
 

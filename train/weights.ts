@@ -13,15 +13,19 @@ export function withWeights(
 ): Model {
   const copy = cloneModel(model)
   liftConstants(copy)
-  const values = new Map(allValues(copy.graph).map((value) => [value.name, value]))
+  const owners = new Map(
+    graphsOf(copy.graph).flatMap((graph) =>
+      valuesOf(graph).map((value) => [value.name, { value, graph }] as const),
+    ),
+  )
   for (const { slots, content } of vectors)
     for (const { name, dims, offset, size } of slots) {
-      const value = values.get(name)
-      if (!value) throw new Error(`internal: no value '${name}' to bring weights back to`)
+      const owner = owners.get(name)
+      if (!owner) throw new Error(`internal: no value '${name}' to bring weights back to`)
+      const { value, graph } = owner
       // What was computed from constants (a transposed weight, say) was trained as one and is one from now on.
-      const maker = value.producer
-      if (maker) copy.graph.remove(maker)
-      copy.graph.initializers.add(value)
+      if (value.producer) graph.remove(value.producer)
+      graph.initializers.add(value)
       value.tensor = tensorOf('float32', dims, content.slice(offset, offset + size))
     }
   removeDeadNodes(copy.graph)
@@ -29,7 +33,13 @@ export function withWeights(
   return copy
 }
 
-const allValues = (graph: Graph): Value[] => [
+/** A graph and all graphs inside it: weights in the branch of an If that is always taken are weights like others. */
+const graphsOf = (graph: Graph): Graph[] => [
+  graph,
+  ...graph.nodes.flatMap((node) => node.subgraphs).flatMap(graphsOf),
+]
+
+const valuesOf = (graph: Graph): Value[] => [
   ...graph.initializers,
   ...graph.nodes.flatMap((node) => node.outputs).filter((value) => value !== undefined),
 ]

@@ -118,10 +118,10 @@ export async function readWhole(path: string, expectedBytes: number): Promise<Ui
   return content
 }
 
-/** Sets memory aside; a {@link UserError} names the file when there is not enough. */
+/** Sets memory aside that threads can share; a {@link UserError} names the file when there is not enough. */
 export function allocate(path: string, bytes: number): Uint8Array {
   try {
-    return new Uint8Array(bytes)
+    return new Uint8Array(new SharedArrayBuffer(bytes))
   } catch (thrown) {
     throw new UserError(
       `${path}: does not fit in memory: ${bytes} bytes — use fewer or smaller images`,

@@ -3,7 +3,7 @@ import { batches } from '../../data/batches.ts'
 import type { Model } from '../../onnx/graph.ts'
 import { batchGradients } from '../../train/batch-gradients.ts'
 import type { StageContext } from '../stage.ts'
-import { requiredData } from '../training.ts'
+import { requiredData, trainingBatches } from '../training.ts'
 import type { Gradients } from './scores.ts'
 
 /** Samples that go through the model at once. */
@@ -30,7 +30,7 @@ export async function lossGradients(
   const found = batchGradients(model, {
     losses: [{ loss: 'cross-entropy', weight: 1, labelSmoothing: 0 }],
     classes: train.classes.length,
-    batches: firstOf(batches(calibration, { size: batch, dropLast: true }), count),
+    batches: trainingBatches(firstOf(batches(calibration, { size: batch, dropLast: true }), count)),
     batch,
     sample: calibration.shape,
     threads,

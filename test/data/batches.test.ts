@@ -1,5 +1,5 @@
 import { expect, it } from '@jest/globals'
-import { type BatchOptions, batchCount, batches, take } from '../../data/batches.ts'
+import { batchCount, batches, type EpochOptions, take } from '../../data/batches.ts'
 import type { Dataset } from '../../data/dataset.ts'
 
 // Sample i is [i, -i, i/2, i+1] as a 1 x 2 x 2 image.
@@ -15,9 +15,9 @@ const dataset: Dataset = {
     into.set([index, -index, index / 2, index + 1], offset)
   },
 }
-const run = (options: BatchOptions) =>
+const run = (options: EpochOptions) =>
   [...batches(dataset, options)].map(({ indices, size }) => ({ indices: [...indices], size }))
-const epochOf = (options: BatchOptions) => {
+const epochOf = (options: EpochOptions) => {
   const inputs: number[] = []
   for (const batch of batches(dataset, options)) inputs.push(...batch.inputs)
   return inputs
@@ -45,7 +45,7 @@ it('puts samples, labels and indices side by side', () => {
 
 it('takes every sample once an epoch, in an order that seed and epoch decide', () => {
   const options = { size: 4, shuffle: true, seed: 1, epoch: 2 }
-  const order = (how: BatchOptions) => run(how).flatMap(({ indices }) => indices)
+  const order = (how: EpochOptions) => run(how).flatMap(({ indices }) => indices)
   expect(order(options).sort((a, b) => a - b)).toEqual([...Array(10).keys()])
   expect(order(options)).toEqual(order(options))
   expect(order({ ...options, size: 3 })).toEqual(order(options))

@@ -157,8 +157,8 @@ describe('a bad recipe is refused in one line', () => {
       'stages.0.schedule.factor: unknown key — known: name, warmup',
     ],
     [
-      `${head}stages: [{ stage: train, optimizer: { name: adam } }]`,
-      "stages.0.optimizer.name: unknown name: 'adam' — did you mean 'adamw'?",
+      `${head}stages: [{ stage: train, optimizer: { name: adamv } }]`,
+      "stages.0.optimizer.name: unknown name: 'adamv' — did you mean 'adam'?",
     ],
     [
       `${head}stages: [{ stage: optimize, from: b }]`,

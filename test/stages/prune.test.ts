@@ -120,7 +120,7 @@ describe('pruning channels', () => {
     const { model, facts } = await prune.run({ model: resnet, facts: { losses } }, options, context)
     expect(facts.losses).toEqual(losses)
     expect(facts.epochs).toHaveLength(3)
-    expect(facts.epochs!.at(-1)!.validationAccuracy).toBeGreaterThan(0.9)
+    expect(facts.epochs!.at(-1)!.score).toBeGreaterThan(0.9)
     expect(facts.summary).toMatch(/^cut .* left; trained 3 epochs/)
     expect((await macsOf(model)) / (await macsOf(resnet))).toBeLessThanOrEqual(0.5)
   })

@@ -1,16 +1,36 @@
 // The operators once more, in plain JavaScript and float64, written from ONNX's definitions alone: what ONNX Runtime's
 // results and our gradients are held against.
+import { activations } from './reference/activations.ts'
+import { arrangement } from './reference/arrangement.ts'
+import { attentions } from './reference/attention.ts'
+import { einsum } from './reference/einsum.ts'
 import { elementwise } from './reference/elementwise.ts'
+import { indexing } from './reference/indexing.ts'
+import { lossOperators } from './reference/losses.ts'
 import { movement } from './reference/movement.ts'
 import type { Evaluator } from './reference/nd.ts'
+import { normalizations } from './reference/normalization.ts'
 import { products } from './reference/product.ts'
+import { quantizations } from './reference/quantization.ts'
+import { reductions } from './reference/reductions.ts'
+import { sampling } from './reference/sampling.ts'
 import { windows } from './reference/window.ts'
 
-/** Evaluators by operator of the standard domain, for opset 21. */
+/** Evaluators by operator, for opset 21 and newer. */
 export const reference: Readonly<Record<string, Evaluator>> = {
+  ...activations,
+  ...arrangement,
+  ...einsum,
+  ...indexing,
+  ...lossOperators,
+  ...sampling,
+  ...attentions,
   ...elementwise,
   ...movement,
+  ...normalizations,
   ...products,
+  ...quantizations,
+  ...reductions,
   ...windows,
 }
 

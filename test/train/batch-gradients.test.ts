@@ -6,11 +6,21 @@ import { tensorOf } from '../../onnx/tensor.ts'
 import { type BatchGradientSettings, batchGradients } from '../../train/batch-gradients.ts'
 import { nd } from '../support/reference/nd.ts'
 import { differences, reference, relativeError } from '../support/reference.ts'
-import { classes, dropoutNet, residualNet, settingsFor } from './support.ts'
+import { batchesOf, classes, dropoutNet, patterns, residualNet, settingsFor } from './support.ts'
+
+const training = patterns(96, 1)
 
 function settings(rest: Partial<BatchGradientSettings> = {}): BatchGradientSettings {
-  const { batches, losses, threads, provider } = settingsFor()
-  return { batches: batches(1), batch: 16, losses, classes, threads, provider, ...rest }
+  const { losses, threads, provider } = settingsFor()
+  return {
+    batches: batchesOf(training, 16, 1),
+    batch: 16,
+    losses,
+    classes,
+    threads,
+    provider,
+    ...rest,
+  }
 }
 
 /** The mean over all batches. */
@@ -43,14 +53,14 @@ describe('batchGradients', () => {
     const found = await meanGradients(model, settings())
     expect([...found.keys()]).toEqual(['matrix'])
 
-    const batches = [...settings().batches].length
+    const batches = [...batchesOf(training, 16, 1)].length
     const loss = (data: Float64Array) => {
       let sum = 0
-      for (const { inputs, labels, size } of settings().batches) {
-        const rows = nd([size, 128], inputs)
+      for (const { inputs, labels, size } of batchesOf(training, 16, 1)) {
+        const rows = nd([size, 128], inputs[0] as Float32Array)
         const logits = reference.MatMul!([rows, nd([128, classes], data)], {})
         const logarithms = reference.LogSoftmax!([logits], {}).data
-        for (const [row, label] of labels.entries())
+        for (const [row, label] of labels!.entries())
           sum -= logarithms[row * classes + label]! / size
       }
       return sum / batches
@@ -86,9 +96,9 @@ describe('batchGradients', () => {
   })
 
   it('asks the teacher where a loss does', async () => {
-    const teacherLogits = ({ size }: { size: number }) => new Float32Array(size * classes)
+    const teacher = ({ size }: { size: number }) => [new Float32Array(size * classes)]
     const losses = [{ loss: 'kl', temperature: 2, weight: 1 }] as const
-    const found = await meanGradients(residualNet(), settings({ losses, teacherLogits }))
+    const found = await meanGradients(residualNet(), settings({ losses, teacher }))
     expect(found.size).toBeGreaterThan(10)
   })
 

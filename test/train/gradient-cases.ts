@@ -1,77 +1,30 @@
 // What the gradient rules are tried on: for every operator a few nodes with inputs drawn away from its kinks.
 import type { Attributes } from '../../onnx/build.ts'
-import { type Tensor, tensorOf } from '../../onnx/tensor.ts'
-
-/** An input that is drawn at random and whose gradient is checked. */
-export interface Drawn {
-  readonly dims: readonly number[]
-  readonly low: number
-  readonly high: number
-  /** Points from which elements keep a distance of 0.05. */
-  readonly kinks: readonly number[]
-  /** Elements are multiples of this. */
-  readonly step?: number
-  /** All elements differ by at least 0.05. */
-  readonly distinct?: boolean
-}
-
-/** A node: its inputs (drawn ones, constants, `undefined` for one left out) and attributes. */
-export interface GradientCase {
-  readonly inputs: readonly (Drawn | Tensor | readonly number[] | number | undefined)[]
-  readonly attributes?: Attributes
-  /** Puts BatchNormalization into the form of a training step. */
-  readonly training?: boolean
-  /** Brings the output back to float32. */
-  readonly castBack?: boolean
-}
-
-/** True for an input that is drawn. */
-export function isDrawn(input: GradientCase['inputs'][number]): input is Drawn {
-  return typeof input === 'object' && !Array.isArray(input) && 'kinks' in input
-}
-
-const x = (...dims: readonly number[]): Drawn => ({ dims, low: -2, high: 2, kinks: [] })
-const positive = (...dims: readonly number[]): Drawn => ({ dims, low: 0.3, high: 2.5, kinks: [] })
-const nonzero = (...dims: readonly number[]): Drawn => ({ dims, low: -2, high: 2, kinks: [0] })
-const wide = (kinks: readonly number[], ...dims: readonly number[]): Drawn => ({
-  dims,
-  low: -5,
-  high: 5,
-  kinks,
-})
-const sixteenths = (...dims: readonly number[]): Drawn => ({ ...x(...dims), step: 1 / 16 })
-const distinct = (...dims: readonly number[]): Drawn => ({ ...x(...dims), distinct: true })
-const floats = (...values: readonly number[]): Tensor =>
-  tensorOf('float32', [values.length], values)
-
-const one = (
-  inputs: GradientCase['inputs'],
-  attributes: Attributes = {},
-  rest: Omit<GradientCase, 'inputs' | 'attributes'> = {},
-): GradientCase => ({ inputs, attributes, ...rest })
-
-/** A vector, a matrix and a stack of images. */
-const elementwise = (draw: (...dims: readonly number[]) => Drawn): GradientCase[] => [
-  one([draw(7)]),
-  one([draw(3, 4)]),
-  one([draw(2, 3, 2, 2)]),
-]
-
-/** Equal shapes, and every way in which one broadcasts against the other. */
-const broadcast = (
-  a: (...dims: readonly number[]) => Drawn,
-  b: (...dims: readonly number[]) => Drawn,
-): GradientCase[] => [
-  one([a(2, 3), b(2, 3)]),
-  one([a(2, 3, 2), b(3, 1)]),
-  one([a(1, 3), b(2, 1)]),
-  one([a(3), b(2, 1, 3)]),
-  one([a(), b(2, 2)]),
-  one([a(2, 1, 2), b()]),
-  one([a(1, 1), b(1, 3)]),
-  one([a(3, 2), 1.5]),
-  one([0.75, b(3, 2)]),
-]
+import { tensorOf } from '../../onnx/tensor.ts'
+import { activationCases } from './cases/activations.ts'
+import { arrangementCases } from './cases/arrangement.ts'
+import { attentionCases } from './cases/attention.ts'
+import {
+  broadcast,
+  type Drawn,
+  distinct,
+  elementwise,
+  floats,
+  type GradientCase,
+  nonzero,
+  one,
+  positive,
+  sixteenths,
+  wide,
+  x,
+} from './cases/case.ts'
+import { einsumCases } from './cases/einsum.ts'
+import { indexingCases } from './cases/indexing.ts'
+import { normalizationCases } from './cases/normalization.ts'
+import { quantizationCases } from './cases/quantization.ts'
+import { reductionCases } from './cases/reductions.ts'
+import { windowCases } from './cases/window.ts'
+import { lossOperatorCases, samplingCases } from './cases/sampling.ts'
 
 const softmax: readonly GradientCase[] = [
   one([x(3, 5)]),
@@ -167,6 +120,17 @@ const padMode = (mode: string): GradientCase[] =>
 
 /** The cases of every operator that has a gradient rule; a new rule is tested by writing its row here. */
 export const gradientCases: Readonly<Record<string, readonly GradientCase[]>> = {
+  ...activationCases,
+  ...arrangementCases,
+  ...einsumCases,
+  ...indexingCases,
+  ...lossOperatorCases,
+  ...samplingCases,
+  ...attentionCases,
+  ...normalizationCases,
+  ...quantizationCases,
+  ...reductionCases,
+  ...windowCases,
   Add: broadcast(x, x),
   AveragePool: [
     ...pooling(x),

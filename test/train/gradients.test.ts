@@ -1,54 +1,71 @@
-// Every gradient rule, on the graph that ONNX Runtime runs, against central differences of the float64 reference.
+// Every gradient rule and decomposition, on the graph that ONNX Runtime runs, against central differences of the
+// float64 reference.
 import { describe, expect, it } from '@jest/globals'
-import { type Random, random } from '../../base/random.ts'
-import { newModel } from '../../onnx/build.ts'
-import type { Value } from '../../onnx/graph.ts'
 import { removeDeadNodes } from '../../onnx/passes/dead-nodes.ts'
-import { numbers, Tensor, tensorOf } from '../../onnx/tensor.ts'
+import { numbers, type Tensor } from '../../onnx/tensor.ts'
 import { withSession } from '../../runtime/session.ts'
-import { inferShapes } from '../../runtime/shapes.ts'
 import { backward } from '../../train/backward.ts'
+import { decompositions } from '../../train/decompositions.ts'
 import { gradients } from '../../train/gradients.ts'
 import type { Lowering } from '../../train/lowerings/lowering.ts'
 import { standard } from '../../train/lowerings/standard.ts'
-import { trainBatchNormalization, writeOutBatchNormalization } from '../../train/training-form.ts'
-import { type NdArray, nd, sizeOf } from '../support/reference/nd.ts'
+import { writeOutBatchNormalization } from '../../train/training-form.ts'
+import { type NdArray, nd } from '../support/reference/nd.ts'
+import { straightThrough } from '../support/reference/quantization.ts'
 import { differences, reference, relativeError } from '../support/reference.ts'
-import { type Drawn, type GradientCase, gradientCases, isDrawn } from './gradient-cases.ts'
+import {
+  type CaseRow,
+  caseGraph,
+  caseRows,
+  evaluate,
+  feedsOf,
+  inputsOf,
+  weighted,
+  weightsOf,
+} from './case-graph.ts'
+import { isDrawn } from './cases/case.ts'
+import { gradientCases } from './gradient-cases.ts'
 
 const lowerings: readonly Lowering[] = [standard]
 
-const rows = Object.entries(gradientCases).flatMap(([opType, cases]) =>
-  cases.map((entry) => ({ opType, title: titleOf(opType, entry), ...entry })),
-)
+it('has a reference and at least two cases for every rule and decomposition, and no others', () => {
+  const operators = [...new Set([...Object.keys(gradients), ...Object.keys(decompositions)])].sort()
+  expect(Object.keys(reference).sort()).toEqual(operators)
+  expect(Object.keys(gradientCases).sort()).toEqual(operators)
+  expect(operators.filter((operator) => gradientCases[operator]!.length < 2)).toEqual([])
+})
 
-it('has a reference and at least two cases for every rule, and no others', () => {
-  const rules = Object.keys(gradients).sort()
-  expect(Object.keys(reference).sort()).toEqual(rules)
-  expect(Object.keys(gradientCases).sort()).toEqual(rules)
-  expect(rules.filter((opType) => gradientCases[opType]!.length < 2)).toEqual([])
+const composite = caseRows.filter(({ operator }) => operator in decompositions)
+
+it.each(composite)('has a reference that agrees with ONNX Runtime on $title', async (row) => {
+  const inputs = inputsOf(row)
+  const expected = evaluate(row, inputs)
+  const graph = await caseGraph(row, weightsOf(row, expected), { whole: true })
+  const results = await withSession(graph.model, {}, (session) =>
+    session.run(feedsOf(graph, inputs)),
+  )
+  for (const [index, output] of [...expected.values()].entries()) {
+    const made = results[graph.g.graph.outputs[index]!.name]!
+    expect(relativeError(numbers(made), output.data)).toBeLessThan(1e-5)
+  }
 })
 
 describe.each(lowerings)('the $name lowering', (lowering) => {
-  it.each(rows)('gives the gradient of $title', async ({ opType, title, ...entry }) => {
-    const inputs = entry.inputs.map((input, index) =>
-      isDrawn(input) ? draw(input, random(1, title, index)) : arrayOf(input),
-    )
-    const attributes = { ...entry.attributes, ...(entry.training && { training_mode: 1 }) }
-    const evaluate = (arrays: readonly (NdArray | undefined)[]) =>
-      reference[opType]!(arrays, attributes)
-    const expected = evaluate(inputs)
-    // Multiples of 1/64 survive a cast to float16.
-    const source = random(2, title)
-    const weights = expected.data.map(() => (source.integer(255) - 127) / 64)
-
-    const { y, found } = await run(opType, entry, inputs, weights, expected.dims, lowering)
-    expect(y.dims).toEqual(expected.dims)
-    expect(relativeError(numbers(y), expected.data)).toBeLessThan(1e-5)
-    for (const [index, input] of entry.inputs.entries()) {
+  it.each(caseRows)('gives the gradient of $title', async (row) => {
+    const inputs = inputsOf(row)
+    const expected = evaluate(row, inputs)
+    const weights = weightsOf(row, expected)
+    const { outputs, found } = await run(row, inputs, weights, lowering)
+    for (const [index, output] of [...expected.values()].entries()) {
+      expect(outputs[index]!.dims).toEqual(output.dims)
+      expect(relativeError(numbers(outputs[index]!), output.data)).toBeLessThan(1e-5)
+    }
+    // What passes straight through a rounding is held against the function without it.
+    const table = { ...reference, ...straightThrough }
+    for (const [index, input] of row.inputs.entries()) {
       if (!isDrawn(input)) continue
       const loss = (data: Float64Array) =>
-        dot(evaluate(inputs.with(index, nd(input.dims, data))).data, weights)
+        weighted(evaluate(row, inputs.with(index, nd(input.dims, data)), table), weights)
       const exact = differences(loss, inputs[index]!.data)
       expect(Math.hypot(...exact)).toBeGreaterThan(1e-3)
       const gradient = found.get(index)!
@@ -58,88 +75,22 @@ describe.each(lowerings)('the $name lowering', (lowering) => {
   })
 })
 
-/** The node in ONNX Runtime: its output, and the gradients of Σ output · weights by the number of the input. */
+/** The node in ONNX Runtime: its weighted outputs, and the gradients of the loss by the number of the input. */
 async function run(
-  opType: string,
-  entry: GradientCase,
+  row: CaseRow,
   arrays: readonly (NdArray | undefined)[],
-  weights: Float64Array,
-  shape: readonly number[],
+  weights: ReadonlyMap<number, NdArray>,
   lowering: Lowering,
-): Promise<{ y: Tensor; found: Map<number, Tensor> }> {
-  const { model, g } = newModel('case')
-  const values = entry.inputs.map((input, index) => {
-    if (isDrawn(input)) return g.input(`x${index}`, { dtype: 'float32', shape: input.dims })
-    return input === undefined ? undefined : g.constant(input)
-  })
-  const [made] = g.node(opType, values, { attributes: entry.attributes ?? {} })
-  const output = entry.castBack ? g.Cast(made, { to: 1 }) : made!
-  const products = g.Mul(output, tensorOf('float32', shape, Array.from(weights)))
-  const loss = g.ReduceSum(products, { keepdims: 0 })
-  const statistics = entry.training ? trainBatchNormalization(g.graph, new Set()) : []
-  g.graph.outputs.push(output, loss)
-  await inferShapes(model)
-
-  const wanted = new Map<Value, number>()
-  for (const [index, value] of values.entries())
-    if (value && isDrawn(entry.inputs[index])) wanted.set(value, index)
+): Promise<{ outputs: Tensor[]; found: Map<number, Tensor> }> {
+  const graph = await caseGraph(row, weights)
+  const { model, g, wanted, loss } = graph
   const found = backward(g, loss, new Set(wanted.keys()), lowering)
-  for (const each of statistics) writeOutBatchNormalization(g.graph, each)
+  for (const each of graph.statistics) writeOutBatchNormalization(g.graph, each)
   for (const [value, gradient] of found) g.output(`gradient${wanted.get(value)}`, gradient)
   removeDeadNodes(g.graph)
-  const feeds = Object.fromEntries(
-    [...wanted].map(([{ name }, index]) => {
-      const { dims, data } = arrays[index]!
-      return [name, tensorOf('float32', dims, Float32Array.from(data))]
-    }),
-  )
-  const results = await withSession(model, {}, (session) => session.run(feeds))
+  const results = await withSession(model, {}, (session) => session.run(feedsOf(graph, arrays)))
   return {
-    y: results[g.graph.outputs[0]!.name]!,
+    outputs: g.graph.outputs.slice(0, weights.size).map(({ name }) => results[name]!),
     found: new Map([...wanted.values()].map((index) => [index, results[`gradient${index}`]!])),
   }
-}
-
-type Input = GradientCase['inputs'][number]
-
-const arrayOf = (input: Exclude<Input, Drawn>): NdArray | undefined => {
-  if (input === undefined) return undefined
-  if (typeof input === 'number') return nd([], [input])
-  if (input instanceof Tensor) return nd(input.dims, numbers(input))
-  return nd([input.length], input)
-}
-
-/** Draws an input as float32 numbers. */
-function draw({ dims, low, high, kinks, step, distinct }: Drawn, source: Random): NdArray {
-  const size = sizeOf(dims)
-  if (distinct) {
-    const order = source.permutation(size)
-    return nd(
-      dims,
-      Float32Array.from(order, (place) => 0.05 * (place - size / 2)),
-    )
-  }
-  const next = (): number => {
-    const uniform = low + (high - low) * source.uniform()
-    const value = Math.fround(step ? Math.round(uniform / step) * step : uniform)
-    return kinks.some((kink) => Math.abs(value - kink) < 0.05) ? next() : value
-  }
-  return nd(dims, Array.from({ length: size }, next))
-}
-
-const dot = (a: Float64Array, b: Float64Array): number =>
-  a.reduce((sum, value, index) => sum + value * b[index]!, 0)
-
-function titleOf(
-  opType: string,
-  { inputs, attributes = {}, training, castBack }: GradientCase,
-): string {
-  const shapes = inputs.map((input) => {
-    if (input === undefined) return '-'
-    if (isDrawn(input)) return `[${input.dims}]`
-    return input instanceof Tensor ? `constant [${input.dims}]` : JSON.stringify(input)
-  })
-  const settings = Object.entries(attributes).map(([name, value]) => `${name}=${value}`)
-  const form = training ? ['in training'] : castBack ? ['and back'] : []
-  return [opType, shapes.join(' '), ...settings, ...form].join(' ')
 }

@@ -5,6 +5,7 @@ import { numbers, tensorOf } from '../../onnx/tensor.ts'
 import { withSession } from '../../runtime/session.ts'
 import { inferShapes } from '../../runtime/shapes.ts'
 import { backward } from '../../train/backward.ts'
+import { lossContext } from '../../train/loss-context.ts'
 import { losses, needsTeacher, writeLoss } from '../../train/losses.ts'
 import { standard } from '../../train/lowerings/standard.ts'
 import { type LossOptions, lossOptions } from '../../train/options.ts'
@@ -31,11 +32,16 @@ function logSoftmax(logits: Float64Array, temperature = 1): Float64Array {
 const mean = (values: Float64Array, count: number) =>
   values.reduce((sum, value) => sum + value, 0) / count
 
-const crossEntropy = (logits: Float64Array, smoothing: number): number =>
+const crossEntropy = (
+  logits: Float64Array,
+  smoothing: number,
+  weights: readonly number[] = [1, 1, 1, 1],
+): number =>
   mean(
     logSoftmax(logits).map((logarithm, index) => {
       const isLabel = labels[Math.floor(index / classes)] === index % classes
-      return -logarithm * ((isLabel ? 1 - smoothing : 0) + smoothing / classes)
+      const target = (isLabel ? 1 - smoothing : 0) + smoothing / classes
+      return -logarithm * target * weights[index % classes]!
     }),
     batch,
   )
@@ -52,6 +58,13 @@ const squaredError = (logits: Float64Array): number =>
     batch * classes,
   )
 
+const relativeSquaredError = (logits: Float64Array): number =>
+  squaredError(logits) /
+  mean(
+    teacher.map((value) => value ** 2),
+    batch * classes,
+  )
+
 interface LossCase {
   readonly terms: readonly object[]
   readonly expected: (logits: Float64Array) => number
@@ -65,6 +78,7 @@ const cases: readonly LossCase[] = [
   },
   { terms: [{ loss: 'kl', temperature: 1 }], expected: (z) => divergence(z, 1) },
   { terms: [{ loss: 'kl', temperature: 4 }], expected: (z) => divergence(z, 4) },
+  { terms: [{ loss: 'match' }], expected: relativeSquaredError },
   { terms: [{ loss: 'mse' }], expected: squaredError },
   {
     terms: [
@@ -80,20 +94,28 @@ const parsed = (terms: readonly object[]): LossOptions[] =>
   terms.map((term) => lossOptions.parse(term))
 
 /** Value and gradient by the logits, from ONNX Runtime. */
-async function computed(terms: readonly LossOptions[], logits: Float64Array) {
+async function computed(
+  terms: readonly LossOptions[],
+  logits: Float64Array,
+  classWeights?: readonly number[],
+) {
   const { model, g } = newModel('loss')
   const input = (name: string) => g.input(name, { dtype: 'float32', shape: [batch, classes] })
-  const matrices = { logits: input('logits'), targets: input('targets'), teacher: input('teacher') }
-  const loss = g.Mul(writeLoss(g, { ...matrices, batch, classes }, terms), 1)
+  const logitsInput = input('logits')
+  const { context } = lossContext(g, [logitsInput], { batch, classes, classWeights, where: 'test' })
+  // All that could be fed is, whether the losses ask for it or not.
+  context.targets()
+  context.teacher(0)
+  const loss = g.Mul(writeLoss(g, context, terms), 1)
   g.graph.outputs.push(loss)
   await inferShapes(model)
-  const found = backward(g, loss, new Set([matrices.logits]), standard)
-  g.output('gradient', found.get(matrices.logits)!)
+  const found = backward(g, loss, new Set([logitsInput]), standard)
+  g.output('gradient', found.get(logitsInput)!)
   const targets = labels.flatMap((label) => [0, 1, 2, 3].map((each) => Number(each === label)))
   const feed = (values: Iterable<number>) =>
     tensorOf('float32', [batch, classes], Float32Array.from(values))
   const results = await withSession(model, {}, (session) =>
-    session.run({ logits: feed(logits), targets: feed(targets), teacher: feed(teacher) }),
+    session.run({ logits: feed(logits), targets: feed(targets), teacher0: feed(teacher) }),
   )
   return {
     value: numbers(results[loss.name]!)[0]!,
@@ -102,6 +124,15 @@ async function computed(terms: readonly LossOptions[], logits: Float64Array) {
 }
 
 describe('the losses', () => {
+  it('weigh classes', async () => {
+    const weights = [0.5, 2, 0, 1.25]
+    const terms = parsed([{ loss: 'cross-entropy', labelSmoothing: 0.1 }])
+    const expected = (z: Float64Array) => crossEntropy(z, 0.1, weights)
+    const { value, gradient } = await computed(terms, student, weights)
+    expect(relativeError([value], [expected(student)])).toBeLessThan(1e-5)
+    expect(relativeError(gradient, differences(expected, student))).toBeLessThan(1e-5)
+  })
+
   it.each(cases)('$terms have the value and the gradient of the formula', async (entry) => {
     const { value, gradient } = await computed(parsed(entry.terms), student)
     expect(relativeError([value], [entry.expected(student)])).toBeLessThan(1e-5)

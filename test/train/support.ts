@@ -6,8 +6,9 @@ import { buildArchitecture } from '../../models/index.ts'
 import { newModel } from '../../onnx/build.ts'
 import type { Model } from '../../onnx/graph.ts'
 import { tensorOf } from '../../onnx/tensor.ts'
+import { predict } from '../../runtime/predict.ts'
 import { optimizerOptions } from '../../train/options.ts'
-import type { TrainSettings } from '../../train/settings.ts'
+import type { TrainingBatch, TrainSettings } from '../../train/settings.ts'
 
 export const shape = [2, 8, 8] as const
 export const classes = 4
@@ -59,6 +60,31 @@ export function dropoutNet(): Model {
   return model
 }
 
+/** The batches of an epoch as a training takes them. */
+export function* batchesOf(
+  dataset: Dataset,
+  size: number,
+  epoch: number,
+  from = 0,
+): Generator<TrainingBatch, void, void> {
+  const options = { size, seed: 9, epoch, from, shuffle: true, dropLast: true }
+  for (const batch of batches(dataset, options)) yield { ...batch, inputs: [batch.inputs] }
+}
+
+/** What is held out of the training on patterns. */
+export const validation = patterns(64, 2)
+
+/** The share of right answers. */
+export async function accuracyOf(model: Model, samples: Dataset): Promise<number> {
+  const { outputs } = await predict(model, samples)
+  let right = 0
+  for (const [row, label] of samples.labels.entries()) {
+    const scores = outputs.subarray(row * classes, (row + 1) * classes)
+    if (scores.indexOf(Math.max(...scores)) === label) right++
+  }
+  return right / samples.size
+}
+
 /** Settings of a short training on the patterns. */
 export function settingsFor(
   options: Partial<TrainSettings['options']> = {},
@@ -77,9 +103,10 @@ export function settingsFor(
     },
     losses: [{ loss: 'cross-entropy', weight: 1, labelSmoothing: 0 }],
     classes,
-    batches: (epoch) => batches(training, { size, seed: 9, epoch, shuffle: true, dropLast: true }),
+    batches: (epoch, from) => batchesOf(training, size, epoch, from),
     stepsPerEpoch: Math.floor(training.size / size),
-    validation: patterns(64, 2),
+    sample: shape,
+    validate: (model) => accuracyOf(model, validation),
     seed: 9,
     threads: 1,
     provider: 'cpu',

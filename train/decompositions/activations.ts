@@ -1,13 +1,40 @@
 // Activations as formulas.
+import type { Builder } from '../../onnx/build.ts'
+import type { Value } from '../../onnx/graph.ts'
 import type { Decomposition } from '../decompose.ts'
 
-/** x·Φ(x), with Φ the normal distribution, exactly or by tanh (Hendrycks and Gimpel 2016). */
-export const gelu: Decomposition = ({ g, node, x }) => {
-  if (node.string('approximate', 'none') === 'tanh') {
-    const cubic = g.Add(x, g.Mul(g.Mul(g.Mul(x, x), x), 0.044715))
-    const tanh = g.Tanh(g.Mul(cubic, Math.sqrt(2 / Math.PI)))
-    return [g.Mul(g.Mul(x, 0.5), g.Add(tanh, 1))]
-  }
-  const erf = g.node('Erf', [g.Mul(x, Math.SQRT1_2)])[0]!
-  return [g.Mul(g.Mul(x, 0.5), g.Add(erf, 1))]
+/** x·Φ(x), with Φ the normal distribution (Hendrycks and Gimpel 2016). */
+const exact = (g: Builder, x: Value): Value =>
+  g.Mul(g.Mul(x, 0.5), g.Add(g.Erf(g.Mul(x, Math.SQRT1_2)), 1))
+
+/** The same by tanh. */
+function byTanh(g: Builder, x: Value): Value {
+  const cubic = g.Add(x, g.Mul(g.Mul(g.Mul(x, x), x), 0.044715))
+  return g.Mul(g.Mul(x, 0.5), g.Add(g.Tanh(g.Mul(cubic, Math.sqrt(2 / Math.PI))), 1))
 }
+
+/** Gelu, exactly or by tanh. */
+export const gelu: Decomposition = ({ g, node, x }) => [
+  node.string('approximate', 'none') === 'tanh' ? byTanh(g, x) : exact(g, x),
+]
+
+/** com.microsoft's Gelu, and BiasGelu: exactly, of the sum with a bias. */
+export const biasGelu: Decomposition = ({ g, inputs, x }) => [
+  exact(g, inputs[1] ? g.Add(x, inputs[1]) : x),
+]
+
+/** FastGelu: by tanh, of the sum with a bias if there is one. */
+export const fastGelu: Decomposition = ({ g, inputs, x }) => [
+  byTanh(g, inputs[1] ? g.Add(x, inputs[1]) : x),
+]
+
+/** Swish and QuickGelu: x·σ(αx). */
+export const swish =
+  (alpha: number): Decomposition =>
+  ({ g, node, x }) => {
+    const factor = node.number('alpha', alpha)
+    return [g.Mul(x, g.Sigmoid(factor === 1 ? x : g.Mul(x, factor)))]
+  }
+
+/** x·tanh(ln(1 + eˣ)) (Misra 2019). */
+export const mish: Decomposition = ({ g, x }) => [g.Mul(x, g.Tanh(g.Softplus(x)))]

@@ -1,6 +1,6 @@
 // A lowering says how the expensive gradients are expressed in operators for a kind of provider.
 import type { Builder } from '../../onnx/build.ts'
-import type { Value } from '../../onnx/graph.ts'
+import type { Graph, Value } from '../../onnx/graph.ts'
 import type { Window } from '../convolution.ts'
 
 /** A convolution `y = Conv(x, w)`. */
@@ -25,4 +25,6 @@ export interface Lowering {
   convolutionInput(g: Builder, convolution: Convolution, dy: Value): Value
   /** dL/dw, of the shape of w, from dL/dy. */
   convolutionWeight(g: Builder, convolution: Convolution, dy: Value): Value
+  /** Has the last word on a finished training graph. */
+  finish?(graph: Graph): void
 }

@@ -64,7 +64,7 @@ export const slice: Rule = unary(({ g, node, x, y, dy }) => {
 })
 
 /** Puts the elements along an axis back at start, start + step, … of an axis of a size, with zeros between. */
-function putBack(
+export function putBack(
   g: Builder,
   gradient: Value,
   shape: readonly number[],

@@ -1,6 +1,7 @@
-// Gradients of normalizations (Ioffe and Szegedy 2015).
+// Gradients of normalizations (Ioffe and Szegedy 2015; Ba, Kiros and Hinton 2016).
+import { Value } from '../../onnx/graph.ts'
 import { sizeOf } from '../../onnx/tensor.ts'
-import { type Rule, type RuleContext, shapeOf } from '../rule.ts'
+import { axisOf, type Rule, type RuleContext, shapeOf, sumTo } from '../rule.ts'
 
 /**
  * y = γ(x - μ)/√(σ² + ε) + β per channel.
@@ -26,16 +27,17 @@ function inferenceForm(context: RuleContext) {
   const [scale, mean, variance] = [node.input(1), node.input(3), node.input(4)]
   const inverse = g.Reciprocal(g.Sqrt(g.Add(variance, node.number('epsilon', 1e-5))))
   const { gradient, product } = sums(context)
-  return [
-    perChannel(context, dy, g.Mul(scale, inverse)),
-    g.Mul(inverse, g.Sub(product, g.Mul(mean, gradient))),
-    gradient,
-  ]
+  const factor = g.Mul(scale, inverse)
+  const dScale = g.Mul(inverse, g.Sub(product, g.Mul(mean, gradient)))
+  const dMean = g.Neg(g.Mul(factor, gradient))
+  const dVariance = g.Mul(g.Mul(g.Mul(factor, inverse), dScale), -0.5)
+  return [perChannel(context, dy, factor), dScale, gradient, dMean, dVariance]
 }
 
-// dx = a·dy + b·x + c with a = γ/σ, b = -a·dγ/(σM), c = -(a·dβ/M + b·μ): one pass over dy and one over x.
+// dx = a·dy + b·x + c with a = γ/σ, b = -a·dγ/(σM), c = -(a·dβ/M + b·μ): one pass over dy and one over x. Where the
+// loss depends on the batch's statistics themselves (as a first gradient does), b also has 2dσ²/M and c also dμ/M.
 function trainingForm(context: RuleContext) {
-  const { g, node, x, dy } = context
+  const { g, node, x, dy, dys } = context
   const [scale, mean, variance] = [node.input(1), node.output(1), node.output(2)]
   const shape = shapeOf(x)
   const share = shape[1]! / sizeOf(shape)
@@ -43,8 +45,11 @@ function trainingForm(context: RuleContext) {
   const { gradient, product } = sums(context)
   const dScale = g.Mul(inverse, g.Sub(product, g.Mul(mean, gradient)))
   const a = g.Mul(scale, inverse)
-  const b = g.Neg(g.Mul(g.Mul(g.Mul(a, inverse), dScale), share))
-  const c = g.Neg(g.Add(g.Mul(g.Mul(a, gradient), share), g.Mul(b, mean)))
+  const [, dMean, dVariance] = dys
+  const slope = g.Mul(g.Mul(a, inverse), dScale)
+  const b = g.Mul(dVariance ? g.Sub(g.Mul(dVariance, 2), slope) : g.Neg(slope), share)
+  const level = g.Mul(a, gradient)
+  const c = g.Sub(g.Mul(dMean ? g.Sub(dMean, level) : g.Neg(level), share), g.Mul(b, mean))
   const dx = g.Add(perChannel(context, dy, a, c), g.Mul(x, columns(context, b)))
   return [dx, dScale, gradient]
 }
@@ -66,4 +71,46 @@ function perChannel(
 function columns({ g, x }: RuleContext, vector: RuleContext['x']) {
   const shape = shapeOf(x)
   return g.Reshape(vector, [shape[1]!, ...shape.slice(2).map(() => 1)])
+}
+
+/**
+ * y = γ·n + β with n = (x - μ)·r over the axes from `axis` on; μ and r are outputs 1 and 2, asked for if nobody has.
+ *
+ * dx = r(γdy - mean(γdy) - n·mean(γdy·n)), and where the loss depends on μ and r themselves (as a first gradient
+ * does) also dμ/M - dr·r²·n/M.
+ */
+export const layerNormalization: Rule = {
+  gradients: (context) => {
+    const { g, node, x, dy, dys } = context
+    const [scale, bias] = [node.input(1), node.inputs[2]]
+    const shape = shapeOf(x)
+    const first = axisOf(node.number('axis', -1), shape.length)
+    const axes = [...shape.keys()].slice(first)
+    const [mean, inverse] = [askedFor(context, 1, 'mean'), askedFor(context, 2, 'inverse')]
+    const normal = g.Mul(g.Sub(x, mean), inverse)
+    const scaled = g.Mul(dy, scale)
+    const average = (value: Value) => g.ReduceMean(value, axes, { keepdims: 1 })
+    const along = average(g.Mul(scaled, normal))
+    const own = g.Mul(g.Sub(g.Sub(scaled, average(scaled)), g.Mul(normal, along)), inverse)
+    const share = 1 / sizeOf(shape.slice(first))
+    const [, dMean, dInverse] = dys
+    const byMean = dMean ? g.Add(own, g.Mul(dMean, share)) : own
+    const dx = dInverse
+      ? g.Sub(byMean, g.Mul(g.Mul(g.Mul(dInverse, g.Mul(inverse, inverse)), share), normal))
+      : byMean
+    return [
+      dx,
+      sumTo(g, g.Mul(dy, normal), shape, shapeOf(scale)),
+      bias && sumTo(g, dy, shape, shapeOf(bias)),
+    ]
+  },
+}
+
+/** An optional output of a node, added if it is left out. */
+function askedFor({ g, node }: RuleContext, index: number, name: string): Value {
+  const present = node.outputs[index]
+  if (present) return present
+  const value = new Value(g.graph.uniqueName(`${node.name}_${name}`))
+  node.setOutput(index, value)
+  return value
 }

@@ -1,8 +1,9 @@
 // Gradients of operators with a sliding window: convolution and pooling.
 import { type Node, Value } from '../../onnx/graph.ts'
 import { sizeOf, tensorOf } from '../../onnx/tensor.ts'
-import { rest, taps, type Window, windowOf } from '../convolution.ts'
+import { rest, taps, transposedWindowOf, type Window, windowOf } from '../convolution.ts'
 import type { Convolution } from '../lowerings/lowering.ts'
+import { standard } from '../lowerings/standard.ts'
 import { type Rule, type RuleContext, shapeOf, unary } from '../rule.ts'
 
 /** Conv: both products are the lowering's business. */
@@ -24,6 +25,45 @@ export function convolutionOf(node: Node): Convolution {
   const [xShape, wShape, yShape] = [shapeOf(x), shapeOf(w), shapeOf(node.output())]
   const window = windowOf(node, wShape.slice(2), xShape, yShape)
   return { ...window, x, w, xShape, wShape, yShape, group: node.number('group', 1) }
+}
+
+/**
+ * ConvTranspose is what a convolution does to the gradient of its input: dx is that convolution of dy, and dw is the
+ * gradient by the weight of a convolution from y to x.
+ */
+export const transposedConvolution: Rule = {
+  gradients: ({ g, node, y, dy }) => {
+    const [x, w] = [node.input(0), node.input(1)]
+    const [xShape, wShape, yShape] = [shapeOf(x), shapeOf(w), shapeOf(y)]
+    const window = transposedWindowOf(node, wShape.slice(2), xShape, yShape)
+    const { kernel, strides, dilations, begin, end, input, output } = window
+    const group = node.number('group', 1)
+    const found = g.Conv(dy, w, {
+      kernel_shape: kernel,
+      strides,
+      dilations,
+      pads: [...begin, ...end],
+      group,
+    })
+    // Cells that output_padding or output_shape add behind may be room for further windows.
+    const spare = rest(window).some((cells, axis) => cells >= strides[axis]!)
+    const axes = output.map((_, axis) => axis + 2)
+    const dx = spare
+      ? g.Slice(
+          found,
+          axes.map(() => 0),
+          output,
+          axes,
+        )
+      : found
+    const convolution = { ...window, x: dy, w, xShape: yShape, wShape, yShape: xShape, group }
+    const others = [0, ...input.map((_, axis) => axis + 2)]
+    return [
+      dx,
+      standard.convolutionWeight(g, convolution, x),
+      node.inputs[2] ? g.ReduceSum(dy, others, { keepdims: 0 }) : undefined,
+    ]
+  },
 }
 
 /** Each output's share goes to every cell of its window: a transposed convolution with a window of ones. */

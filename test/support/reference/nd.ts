@@ -7,11 +7,16 @@ export interface NdArray {
   readonly data: Float64Array
 }
 
-/** What computes an operator: its inputs in ONNX's order and its attributes to its first output. */
+/** The first output of an operator, with the ones after it where they matter; undefined for those without a gradient. */
+export interface Outputs extends NdArray {
+  readonly more?: readonly (NdArray | undefined)[]
+}
+
+/** What computes an operator: its inputs in ONNX's order and its attributes to its outputs. */
 export type Evaluator = (
   inputs: readonly (NdArray | undefined)[],
   attributes: Attributes,
-) => NdArray
+) => Outputs
 
 /** Makes an array of numbers in a shape. */
 export const nd = (dims: readonly number[], data: Iterable<number>): NdArray => ({

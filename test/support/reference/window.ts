@@ -1,16 +1,6 @@
 // Reference evaluators of operators with a sliding window, of any rank, from ONNX's definitions.
 import type { Attributes } from '../../../onnx/build.ts'
-import {
-  at,
-  type Evaluator,
-  fill,
-  type NdArray,
-  numberOf,
-  numbersOf,
-  positions,
-  required,
-  sizeOf,
-} from './nd.ts'
+import { at, type Evaluator, fill, numberOf, numbersOf, positions, required, sizeOf } from './nd.ts'
 
 /** Where the windows lie; every list has one entry per spatial axis. */
 interface Window {
@@ -112,14 +102,71 @@ const sumOf = (values: Iterable<number>): number => {
   return sum
 }
 
-const globalAveragePool: Evaluator = ([input]) => {
-  const x: NdArray = required(input)
+/** Every input cell adds its multiple of the kernel to the output. */
+const transposedConvolution: Evaluator = ([input, weight, bias], attributes) => {
+  const [x, w] = [required(input), required(weight)]
   const [batch = 0, channels = 0, ...size] = x.dims
-  const cells = sizeOf(size)
-  return fill([batch, channels, ...size.map(() => 1)], ([n, c]) => {
-    const start = (n! * channels + c!) * cells
-    return sumOf(x.data.subarray(start, start + cells)) / cells
+  const [, outputs = 0, ...kernel] = w.dims
+  const group = numberOf(attributes, 'group', 1)
+  const ones = size.map(() => 1)
+  const strides = numbersOf(attributes, 'strides', ones)
+  const dilations = numbersOf(attributes, 'dilations', ones)
+  const added = numbersOf(
+    attributes,
+    'output_padding',
+    size.map(() => 0),
+  )
+  const autoPad = attributes.auto_pad ?? 'NOTSET'
+  const natural = size.map(
+    (cells, axis) =>
+      strides[axis]! * (cells - 1) + added[axis]! + (kernel[axis]! - 1) * dilations[axis]! + 1,
+  )
+  const isSame = autoPad === 'SAME_UPPER' || autoPad === 'SAME_LOWER'
+  const wanted = isSame ? size.map((cells, axis) => cells * strides[axis]!) : undefined
+  const shape = numbersOf(attributes, 'output_shape', wanted ?? [])
+  const pads = numbersOf(attributes, 'pads', [...size, ...size].fill(0))
+  const begin = size.map((_, axis) => {
+    if (shape.length === 0) return pads[axis]!
+    const total = Math.max(0, natural[axis]! - shape[axis]!)
+    return autoPad === 'SAME_UPPER' ? Math.floor(total / 2) : Math.ceil(total / 2)
   })
+  const output =
+    shape.length > 0
+      ? shape
+      : natural.map((cells, axis) => cells - begin[axis]! - pads[axis + size.length]!)
+  const y = fill([batch, outputs * group, ...output], ([, o]) => bias?.data[o!] ?? 0)
+  const window = { output: size, begin, end: begin, strides, dilations }
+  const taps = positions(kernel)
+  const offsetOf = (position: readonly number[]) =>
+    position.reduce((offset, index, axis) => offset * y.dims[axis]! + index, 0)
+  for (const [n, c, ...place] of positions(x.dims) as [number, number, ...number[]][])
+    for (const tap of taps) {
+      const cell = cellOf(window, place, tap)
+      if (!inside(cell, output)) continue
+      const first = Math.floor(c / (channels / group)) * outputs
+      for (let o = 0; o < outputs; o++)
+        y.data[offsetOf([n, first + o, ...cell])]! +=
+          at(x, [n, c, ...place]) * at(w, [c, o, ...tap])
+    }
+  return y
+}
+
+/** What is made of all cells of each channel. */
+const globally =
+  (reduce: (cells: readonly number[], attributes: Attributes) => number): Evaluator =>
+  ([input], attributes) => {
+    const x = required(input)
+    const [batch = 0, channels = 0, ...size] = x.dims
+    const cells = sizeOf(size)
+    return fill([batch, channels, ...size.map(() => 1)], ([n, c]) => {
+      const start = (n! * channels + c!) * cells
+      return reduce(Array.from(x.data.subarray(start, start + cells)), attributes)
+    })
+  }
+
+const norm = (cells: readonly number[], attributes: Attributes): number => {
+  const p = numberOf(attributes, 'p', 2)
+  return sumOf(cells.map((cell) => Math.abs(cell) ** p)) ** (1 / p)
 }
 
 /** Evaluators by operator. */
@@ -129,6 +176,10 @@ export const windows: Readonly<Record<string, Evaluator>> = {
       sumOf(cells) / (numberOf(attributes, 'count_include_pad', 0) ? padded : cells.length),
   ),
   Conv: convolution,
-  GlobalAveragePool: globalAveragePool,
+  ConvTranspose: transposedConvolution,
+  GlobalAveragePool: globally((cells) => sumOf(cells) / cells.length),
+  GlobalLpPool: globally(norm),
+  GlobalMaxPool: globally((cells) => Math.max(...cells)),
+  LpPool: pooling((cells, _padded, attributes) => norm(cells, attributes)),
   MaxPool: pooling((cells) => Math.max(...cells)),
 }

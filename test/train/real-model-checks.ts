@@ -1,0 +1,170 @@
+// What is measured of real models, quickly in the default tests and for all of them in the slow ones.
+import { random } from '../../base/random.ts'
+import { removeDeadNodes } from '../../onnx/passes/dead-nodes.ts'
+import { elements, tensorOf } from '../../onnx/tensor.ts'
+import { withSession } from '../../runtime/session.ts'
+import { FeedMemory } from '../../train/feed-memory.ts'
+import { flatten, layOut } from '../../train/flat.ts'
+import { forwardPass } from '../../train/forward.ts'
+import { train } from '../../train/loop.ts'
+import { loweringFor } from '../../train/lowerings/choose.ts'
+import type { TrainingBatch } from '../../train/settings.ts'
+import { type Definition, type FlatVector, wholeGraph } from '../../train/training-graph.ts'
+import { withWeights } from '../../train/weights.ts'
+import { drawInputs, matching, type RealModel } from './real-models.ts'
+
+/** What the original model says of a batch, by output, as the loss compares it. */
+async function answersOf({ model, forward }: Definition, batch: TrainingBatch) {
+  const pass = await forwardPass(model, forward)
+  const names = pass.outputs.map((output, index) => {
+    pass.g.output(`answer${index}`, output)
+    return `answer${index}`
+  })
+  const memory = new FeedMemory({ ...pass.feeds, teacher: new Map() }, 1)
+  memory.write(0, batch, undefined)
+  // The loss, and with it the teacher's answers, is not asked for.
+  removeDeadNodes(pass.graph)
+  pass.graph.inputs.splice(
+    0,
+    pass.graph.inputs.length,
+    ...pass.graph.inputs.filter(({ name }) => !name.startsWith('teacher')),
+  )
+  return withSession(pass.model, { threads: 2 }, async (session) => {
+    const found = await session.run(memory.tensors(), names)
+    return names.map((name) => elements(found[name]!, 'float32'))
+  })
+}
+
+/** A random batch of a model. */
+async function batchOf(real: RealModel, definition: Definition, seed: number) {
+  const { feeds } = await forwardPass(definition.model, definition.forward)
+  return batchFrom(real, feeds.inputs, seed)
+}
+
+function batchFrom(
+  real: RealModel,
+  inputs: Parameters<typeof drawInputs>[0],
+  seed: number,
+): TrainingBatch {
+  return {
+    inputs: drawInputs(inputs, real, seed).map(({ bytes }) => bytes),
+    size: real.batch,
+    indices: Uint32Array.from({ length: real.batch }, (_, index) => seed * real.batch + index),
+  }
+}
+
+/** The slope of the loss along three directions, by the gradient and as measured. */
+export async function slopesOf(real: RealModel): Promise<{ slope: number; measured: number }[]> {
+  const definition = await matching(real)
+  const batch = await batchOf(real, definition, 1)
+  // A teacher that says something else, so that the loss has a slope.
+  const source = random(2, real.file)
+  const taught = (await answersOf(definition, batch)).map((answer) => {
+    const scale = Math.sqrt(answer.reduce((sum, value) => sum + value ** 2, 0) / answer.length)
+    return answer.map((value) => value + scale * source.normal())
+  })
+  const graph = await wholeGraph(definition, 'accumulate', await loweringFor('cpu'))
+  const memory = new FeedMemory(graph.feeds, 1)
+  memory.write(0, batch, taught)
+  const at = graph.weights.initial
+  const shape = [at.length]
+  return withSession(graph.model, { threads: 2 }, async (session) => {
+    const step = async (weights: Float32Array) => {
+      const feeds = {
+        ...memory.tensors(),
+        weights: tensorOf('float32', shape, weights),
+        accumulated: tensorOf('float32', shape, new Float32Array(at.length)),
+      }
+      const found = await session.run(feeds, ['loss', 'accumulated_next'])
+      return {
+        loss: elements(found.loss!, 'float32')[0]!,
+        gradient: elements(found.accumulated_next!, 'float32').slice(),
+      }
+    }
+    const { gradient } = await step(at)
+    const results: { slope: number; measured: number }[] = []
+    for (const seed of [1, 2, 3]) {
+      const towards = directionOf(graph.weights, gradient, seed)
+      const slope = gradient.reduce((sum, value, index) => sum + value * towards[index]!, 0)
+      const found: number[] = []
+      for (const distance of [1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6]) {
+        const moved = (sign: number) =>
+          at.map((weight, index) => weight + sign * distance * towards[index]!)
+        const rise = (await step(moved(1))).loss - (await step(moved(-1))).loss
+        found.push(rise / (2 * distance))
+      }
+      const closest = found.sort((a, b) => Math.abs(a - slope) - Math.abs(b - slope))[0]!
+      results.push({ slope, measured: closest })
+    }
+    return results
+  })
+}
+
+/**
+ * A random direction uphill, in which every tensor moves in proportion to its own size: across the slope the loss
+ * changes so little that its noise hides it.
+ */
+function directionOf({ slots, initial }: FlatVector, gradient: Float32Array, seed: number) {
+  const source = random(seed, 'direction')
+  const direction = gradient.map((value) => Math.sign(value) * Math.abs(source.normal()))
+  for (const { offset, size } of slots) {
+    const own = initial.subarray(offset, offset + size)
+    const scale = Math.sqrt(own.reduce((sum, value) => sum + value ** 2, 0) / size) || 1e-2
+    for (let index = offset; index < offset + size; index++) direction[index]! *= scale
+  }
+  return direction
+}
+
+/**
+ * Disturbs all weights by 5 % of their tensor's size and lets the model learn from its own original answers on a few
+ * random batches; gives the loss on a batch that was not trained on, before and after.
+ */
+export async function selfDistillation(
+  real: RealModel,
+  { steps, rate }: { readonly steps: number; readonly rate: number },
+): Promise<{ before: number; after: number }> {
+  const definition = await matching(real)
+  const { feeds, weights } = await forwardPass(definition.model, definition.forward)
+  const { slots } = layOut(weights)
+  const disturbed = flatten(weights)
+  const source = random(3, real.file)
+  for (const { offset, size } of slots) {
+    const own = disturbed.subarray(offset, offset + size)
+    const scale = Math.sqrt(own.reduce((sum, value) => sum + value ** 2, 0) / size)
+    for (let index = 0; index < size; index++) own[index]! += 0.05 * scale * source.normal()
+  }
+  const student = withWeights(definition.model, [{ slots, content: disturbed }])
+  const batches = Array.from({ length: 8 }, (_, seed) => batchFrom(real, feeds.inputs, seed))
+  const answers: Float32Array[][] = []
+  for (const batch of batches) answers.push(await answersOf(definition, batch))
+  const held = batchFrom(real, feeds.inputs, 100)
+  const heldAnswers = await answersOf(definition, held)
+  const lossOf = async (model: Definition['model']) => {
+    const found = await answersOf({ ...definition, model }, held)
+    return found.reduce((sum, answer, output) => {
+      const theirs = heldAnswers[output]!
+      const error = answer.reduce((total, value, index) => total + (value - theirs[index]!) ** 2, 0)
+      return sum + error / theirs.reduce((total, value) => total + value ** 2, 0)
+    }, 0)
+  }
+  const { batch, dims, constants } = real
+  const { model } = await train(student, {
+    options: {
+      ...{ epochs: Math.ceil(steps / batches.length), batch, freeze: [] },
+      batchNormalization: 'freeze',
+      schedule: { name: 'cosine', warmup: 0.05, final: 0 },
+      optimizer: { name: 'adam', rate, betas: [0.9, 0.999], epsilon: 1e-8, weightDecay: 0 },
+      clip: 1,
+    },
+    losses: definition.forward.losses,
+    ...{ dims, constants },
+    *batches(_epoch, first) {
+      yield* batches.slice(first)
+    },
+    stepsPerEpoch: batches.length,
+    validate: async () => 0,
+    teacher: ({ indices }) => answers[indices[0]! / batch]!,
+    ...{ seed: 1, threads: 2, provider: 'cpu', where: real.file },
+  })
+  return { before: await lossOf(student), after: await lossOf(model) }
+}

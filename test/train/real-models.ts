@@ -1,0 +1,76 @@
+// The real models that training is tried on: how they are fed, and how finely their gradient can be measured.
+import { random } from '../../base/random.ts'
+import { loadModel } from '../../onnx/load.ts'
+import { sizeOf, type Tensor, tensorOf } from '../../onnx/tensor.ts'
+import type { Feed } from '../../train/forward.ts'
+import type { Definition } from '../../train/training-graph.ts'
+import { sharedModel } from '../support/shared.ts'
+
+/** A real model. */
+export interface RealModel {
+  readonly file: string
+  readonly batch: number
+  /** Elements of every input are drawn between these. */
+  readonly range: readonly [low: number, high: number]
+  readonly dims?: Readonly<Record<string, number>>
+  readonly constants?: Readonly<Record<string, Tensor>>
+  /** Takes long: only in the slow tests. */
+  readonly slow?: true
+}
+
+const scalar = (value: bigint) => tensorOf('int64', [], BigInt64Array.of(value))
+
+/** The models that the gradients are checked on. */
+export const realModels: readonly RealModel[] = [
+  { file: 'conv-distiller-resnet20-dense-cifar10.onnx', batch: 16, range: [-1, 1] },
+  { file: 'conv-tiny-resnet8-cifar10.onnx', batch: 16, range: [0, 255] },
+  { file: 'mnist-8-ortweb.onnx', batch: 8, range: [0, 255] },
+  { file: 'mnist-burn-a.onnx', batch: 8, range: [-0.4, 2.8] },
+  { file: 'conv-tiny-vww96-mobilenet025.onnx', batch: 8, range: [0, 1] },
+  { file: 'vit-ibp-3-3-8-cifar10.onnx', batch: 8, range: [-2, 2] },
+  { file: 'magika-v3_3.onnx', batch: 2, range: [0, 255], slow: true },
+  { file: 'basic-pitch.onnx', batch: 1, range: [-0.5, 0.5], slow: true },
+  {
+    ...{ file: 'silero-vad-op18-ifless.onnx', batch: 2, range: [-0.5, 0.5] },
+    ...{ dims: { sequence: 576 }, constants: { sr: scalar(16000n) } },
+  },
+  { file: 'super-resolution-10.onnx', batch: 1, range: [0, 1], slow: true },
+  { file: 'yolox-nano.onnx', batch: 1, range: [0, 255], slow: true },
+  { file: 'ultraface-rfb-320.onnx', batch: 1, range: [-1, 1], slow: true },
+  { file: 'vittrack.onnx', batch: 1, range: [-1, 1], slow: true },
+  { file: 'byte-sb-bidi-lstm.onnx', batch: 2, range: [32, 127], dims: { length: 12 } },
+  {
+    ...{ file: 'ppocr-det-ch-v3.onnx', batch: 1, range: [-1, 1] },
+    ...{ dims: { 'x:2': 64, 'x:3': 64 }, slow: true },
+  },
+]
+
+/** A training of a model that is to match a teacher in all outputs; BatchNormalization as at inference. */
+export async function matching({ file, batch, dims, constants }: RealModel): Promise<Definition> {
+  return {
+    model: await loadModel(sharedModel(file)),
+    forward: {
+      ...{ batch, dims, constants, where: file },
+      losses: [{ loss: 'match', weight: 1 }],
+      freeze: [],
+      batchStatistics: false,
+      dropout: false,
+    },
+    update: { optimizer: { name: 'sgd', rate: 1, momentum: 0, nesterov: false, weightDecay: 0 } },
+  }
+}
+
+/** Random content of a model's inputs, each a sample of its own for every seed. */
+export const drawInputs = (
+  inputs: readonly Feed[],
+  { file, range: [low, high] }: RealModel,
+  seed: number,
+): Tensor[] =>
+  inputs.map(({ dtype, dims, name }) => {
+    const source = random(seed, file, name)
+    const length = sizeOf(dims)
+    const draw = () => low + (high - low) * source.uniform()
+    if (dtype === 'float32') return tensorOf(dtype, dims, Float32Array.from({ length }, draw))
+    const whole = Array.from({ length }, () => Math.floor(draw()))
+    return tensorOf(dtype as 'int32', dims, whole)
+  })

@@ -1,0 +1,6 @@
+// The engines by name.
+import type { Engine } from './engine.ts'
+import { onnx } from './onnx.ts'
+
+/** What runs a training, by the name of the option. */
+export const engines: Readonly<Record<'onnx', Engine>> = { onnx }

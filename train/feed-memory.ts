@@ -1,0 +1,86 @@
+// The memory from which a training graph reads what is fed: written batch by batch, bound once.
+import { random } from '../base/random.ts'
+import { byteLengthOf, sizeOf, Tensor } from '../onnx/tensor.ts'
+import type { Feed, Feeds } from './forward.ts'
+import { writeOneHot } from './one-hot.ts'
+import type { TrainingBatch } from './settings.ts'
+
+/** Room for what some steps are fed, one slot a step. */
+export class FeedMemory {
+  readonly #feeds: Feeds
+  readonly #bytes = new Map<string, Uint8Array>()
+  readonly #all: readonly Feed[]
+
+  constructor(feeds: Feeds, slots: number) {
+    this.#feeds = feeds
+    const { inputs, targets, teacher, dropout } = feeds
+    this.#all = [...inputs, ...(targets ? [targets] : []), ...teacher.values(), ...dropout]
+    for (const { name, dtype, dims } of this.#all)
+      this.#bytes.set(name, new Uint8Array(slots * byteLengthOf(dtype, dims)))
+  }
+
+  /** The bytes of one slot. */
+  static bytesOf({ inputs, targets, teacher, dropout }: Feeds): number {
+    const all = [...inputs, ...(targets ? [targets] : []), ...teacher.values(), ...dropout]
+    return all.reduce((sum, { dtype, dims }) => sum + byteLengthOf(dtype, dims), 0)
+  }
+
+  /** Copies a batch and what the teacher says of it into a slot. */
+  write(slot: number, batch: TrainingBatch, taught: readonly Float32Array[] | undefined): void {
+    const { inputs, targets, teacher } = this.#feeds
+    for (const [index, feed] of inputs.entries()) this.#put(slot, feed, batch.inputs[index])
+    if (targets) {
+      if (!batch.labels) throw new Error('internal: a loss on labels without labels')
+      const classes = targets.dims[1]!
+      writeOneHot(batch.labels, classes, this.#floats(slot, targets), batch.mix)
+    }
+    for (const [output, feed] of teacher) this.#put(slot, feed, taught?.[output])
+  }
+
+  /** Draws the masks of Dropout for a step, which depend on the seed and the step alone. */
+  drawMasks(slot: number, seed: number, step: number): void {
+    for (const [index, feed] of this.#feeds.dropout.entries()) {
+      const source = random(seed, 'dropout', step, index)
+      const mask = this.#floats(slot, feed)
+      const kept = 1 / (1 - feed.ratio)
+      for (let cell = 0; cell < mask.length; cell++)
+        mask[cell] = source.uniform() < feed.ratio ? 0 : kept
+    }
+  }
+
+  /** Copies a slot of another memory for the same feeds to the first slot. */
+  copyFrom(other: FeedMemory, slot: number): void {
+    for (const feed of this.#all) this.#slot(0, feed).set(other.#slot(slot, feed))
+  }
+
+  /** Tensors over the memory: of the first slot as a step reads it, or of `slots` with an axis in front. */
+  tensors(slots?: number): Record<string, Tensor> {
+    return Object.fromEntries(
+      this.#all.map((feed) => {
+        const { name, dtype, dims } = feed
+        return slots === undefined
+          ? [name, new Tensor(dtype, dims, this.#slot(0, feed))]
+          : [name, new Tensor(dtype, [slots, ...dims], this.#bytes.get(name)!)]
+      }),
+    )
+  }
+
+  #put(slot: number, feed: Feed, content: ArrayBufferView | undefined): void {
+    const into = this.#slot(slot, feed)
+    if (content?.byteLength !== into.byteLength)
+      throw new Error(
+        `internal: '${feed.name}' [${feed.dims}] needs ${into.byteLength} bytes: ${content?.byteLength}`,
+      )
+    into.set(new Uint8Array(content.buffer, content.byteOffset, content.byteLength))
+  }
+
+  #slot(slot: number, { name, dtype, dims }: Feed): Uint8Array {
+    const length = byteLengthOf(dtype, dims)
+    return this.#bytes.get(name)!.subarray(slot * length, (slot + 1) * length)
+  }
+
+  #floats(slot: number, feed: Feed): Float32Array<ArrayBuffer> {
+    const bytes = this.#slot(slot, feed)
+    return new Float32Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, sizeOf(feed.dims))
+  }
+}
