@@ -66,6 +66,11 @@ export const commands: readonly Command[] = [
     load: () => import('./schema.ts'),
   },
   {
+    usage: 'ops',
+    summary: 'Show which operators can be trained through',
+    load: () => import('./ops.ts'),
+  },
+  {
     usage: 'doctor',
     summary: 'Show what this machine can do, and why not',
     load: () => import('./doctor.ts'),

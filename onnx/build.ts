@@ -93,6 +93,8 @@ export function build(graph: Graph, before?: Node): Builder {
   const node: Builder['node'] = (opType, inputs, options = {}) => {
     const name = graph.uniqueName(options.name ?? opType)
     const values = inputs.map((input) => (input === undefined ? undefined : constant(input)))
+    // ONNX Runtime's fusions crash on a LayerNormalization whose last input is left out by an empty name.
+    while (values.length > 0 && values.at(-1) === undefined) values.pop()
     const count = options.outputs ?? 1
     const outputs = Array.from(
       { length: count },

@@ -48,7 +48,9 @@ export function chooseFolder(recipe: Recipe, asked?: string): string {
 
 function isFor(recipe: Recipe, folder: string): boolean {
   try {
-    if (!existsSync(folder) || readdirSync(folder).every((name) => name === lockName)) return true
+    if (!existsSync(folder)) return true
+    // What a run leaves that was killed before it could say what it is.
+    if (readdirSync(folder).every((name) => name === lockName || leftover.test(name))) return true
     return hashOf(JSON.parse(readFileSync(join(folder, recipeName), 'utf8'))) === hashOf(recipe)
   } catch (thrown) {
     const { code } = thrown as NodeJS.ErrnoException
@@ -103,8 +105,10 @@ export function openOutput(recipe: Recipe, folder: string): Output {
   }
 }
 
-/** Temporary files of a run that was killed while it wrote. */
+/** The name of a temporary file of a run that was killed while it wrote. */
+const leftover = /(^|[\\/])\.[^\\/]+\.tmp$/
+
 function removeLeftovers(folder: string): void {
   for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' }))
-    if (/(^|[\\/])\.[^\\/]+\.tmp$/.test(name)) rmSync(join(folder, name), { force: true })
+    if (leftover.test(name)) rmSync(join(folder, name), { force: true })
 }

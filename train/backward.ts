@@ -5,6 +5,7 @@ import type { Builder } from '../onnx/build.ts'
 import { type Graph, type Node, operatorOf, type Value } from '../onnx/graph.ts'
 import { gradients, passive } from './gradients.ts'
 import type { Lowering } from './lowerings/lowering.ts'
+import { refused } from './refused.ts'
 import { fill, type Rule, shapeOf, sumTo } from './rule.ts'
 
 /**
@@ -26,6 +27,8 @@ export function backward(
 
   const arrived = new Map<Value, Value>([[scalar, g.constant(1)]])
   const arrive = (value: Value, gradient: Value) => {
+    // A gradient has its value's shape; that of a level of a quantization is a float.
+    gradient.type ??= isFloat(value) ? value.type : { dtype: 'float32', shape: value.type?.shape }
     const before = arrived.get(value)
     arrived.set(value, before ? g.Add(before, gradient) : gradient)
   }
@@ -67,9 +70,11 @@ export function reachedFrom(
 function nodesBetween(graph: Graph, sources: ReadonlySet<Value>, scalar: Value): Node[] {
   const reached = new Set<Value | undefined>(sources)
   const downstream = graph.nodes.filter((node) => {
-    if (passive.has(operatorOf(node)) || !node.inputs.some((input) => reached.has(input)))
-      return false
-    const carried = node.outputs.filter((output) => carries(node, output))
+    const carriers = node.inputs.filter((input) => reached.has(input))
+    if (operatorOf(node) in passive || carriers.length === 0) return false
+    // Behind a quantization the integers that are moved carry the gradient of its levels.
+    const levels = carriers.some((input) => !isFloat(input))
+    const carried = node.outputs.filter((output) => levels || carries(node, output))
     for (const output of carried) reached.add(output)
     return carried.length > 0
   })
@@ -98,8 +103,9 @@ function ruleOf(node: Node, where: string): Rule {
   const rule = gradients[name]
   if (rule) return rule
   const shapes = node.inputs.map((input) => (input ? describe(input) : 'none')).join(', ')
+  const reason = refused[name] ? `: ${refused[name]}` : ''
   throw new UserError(
-    `${where}: no gradient for op '${name}' (node '${node.name}', inputs ${shapes}) — freeze the layers before it, or export the model without it`,
+    `${where}: no gradient for op '${name}' (node '${node.name}', inputs ${shapes})${reason} — freeze the layers before it, or export the model without it`,
   )
 }
 

@@ -1,4 +1,5 @@
 // The geometry of a convolution or pooling node: explicit pads, strides and dilations for every spatial axis.
+import { UserError } from '../base/errors.ts'
 import type { Node } from '../onnx/graph.ts'
 
 /** One window operation; every list has one entry per spatial axis. */
@@ -13,7 +14,12 @@ export interface Window {
   readonly output: readonly number[]
 }
 
-/** Reads the window of a Conv, MaxPool or AveragePool node, with `auto_pad` resolved. */
+/**
+ * Reads the window of a Conv or pooling node, with `auto_pad` resolved.
+ *
+ * Where rounding up would add a window that begins in the padding, ONNX Runtime leaves it out but infers a shape with
+ * it: such a node is a {@link UserError}.
+ */
 export function windowOf(
   node: Node,
   kernel: readonly number[],
@@ -30,6 +36,13 @@ export function windowOf(
   const rank = input.length
   if (autoPad === 'NOTSET' || autoPad === 'VALID') {
     const pads = autoPad === 'VALID' ? explicit.map(() => 0) : explicit
+    if (
+      node.number('ceil_mode', 0) &&
+      output.some((size, axis) => (size - 1) * strides[axis]! >= input[axis]! + pads[axis]!)
+    )
+      throw new UserError(
+        `node '${node.name}' (${node.opType}): its last window would lie in the padding alone: ONNX Runtime computes another shape than it infers — export the model with ceil_mode 0`,
+      )
     return {
       kernel,
       strides,

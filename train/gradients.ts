@@ -1,5 +1,5 @@
 // The gradient rules: one row an operator of the standard domain, each a formula in operators that have rules.
-// dL/dy is `dy`; a step function is Clip(x · 1e30, 0, 1), which ONNX Runtime computes faster than a comparison.
+// dL/dy is `dy`; a step function is HardSigmoid with a slope of 1e30, which ONNX Runtime computes faster than a comparison.
 
 import type { Builder } from '../onnx/build.ts'
 import type { Node, Value } from '../onnx/graph.ts'
@@ -35,7 +35,7 @@ import { product, reducedExtremum, reduction } from './rules/reductions.ts'
 import { resize } from './rules/resize.ts'
 import { averagePool, convolution, maxPool, transposedConvolution } from './rules/window.ts'
 
-/** Gradient rules by operator; an operator without a row (and not in `passive`) cannot be trained through. */
+/** Gradient rules by operator; one without a row here, in `passive` or among the decompositions cannot be trained through. */
 export const gradients: Readonly<Record<string, Rule>> = {
   Abs: unary(({ g, x, dy }) => g.Mul(dy, sign(g, x))),
   Acos: unary(({ g, x, dy }) => g.Neg(g.Div(dy, g.Sqrt(g.Sub(1, g.Mul(x, x)))))),
@@ -123,6 +123,7 @@ export const gradients: Readonly<Record<string, Rule>> = {
   MatMul: matMul,
   Max: extremum(({ g, x, y }) => g.Sub(y, x)),
   MaxPool: maxPool,
+  MaxUnpool: maxUnpool,
   Mean: variadic(({ g, all, dy }) => {
     const share = g.Mul(dy, 1 / all.length)
     return all.map(() => share)
@@ -130,7 +131,6 @@ export const gradients: Readonly<Record<string, Rule>> = {
   Min: extremum(({ g, x, y }) => g.Sub(x, y)),
   // y = a - b·trunc(a/b)
   Mod: binary(({ g, a, b, y, dy }) => [dy, g.Neg(g.Mul(dy, g.Div(g.Sub(a, y), b)))]),
-  MaxUnpool: maxUnpool,
   Mul: binary(({ g, a, b, dy }) => [g.Mul(dy, b), g.Mul(dy, a)]),
   Neg: unary(({ g, dy }) => g.Neg(dy)),
   // y = x for x > 0, slope·x otherwise.
@@ -216,29 +216,62 @@ export const gradients: Readonly<Record<string, Rule>> = {
   Where: where,
 }
 
-/** Operators through which nothing is learned: their outputs are integers, truth values, shapes or constants. */
-export const passive: ReadonlySet<string> = new Set([
-  'And',
-  'ArgMax',
-  'ArgMin',
-  'Ceil',
-  'Constant',
-  'ConstantOfShape',
-  'Equal',
-  'Floor',
-  'Greater',
-  'GreaterOrEqual',
-  'Less',
-  'LessOrEqual',
-  'Not',
-  'OneHot',
-  'Or',
-  'Range',
-  'Round',
-  'Shape',
-  'Sign',
-  'Size',
-])
+const integers = 'integers'
+const truths = 'truth values'
+const steps = 'piecewise constant'
+const shape = 'made from shapes or settings alone'
+const chance = 'random numbers'
+
+/** Operators through which nothing is learned, with what they make instead. */
+export const passive: Readonly<Record<string, string>> = {
+  And: truths,
+  ArgMax: integers,
+  ArgMin: integers,
+  Bernoulli: chance,
+  BitShift: integers,
+  BitwiseAnd: integers,
+  BitwiseNot: integers,
+  BitwiseOr: integers,
+  BitwiseXor: integers,
+  BlackmanWindow: shape,
+  Ceil: steps,
+  Constant: 'a constant',
+  ConstantOfShape: shape,
+  Equal: truths,
+  EyeLike: shape,
+  Floor: steps,
+  Greater: truths,
+  GreaterOrEqual: truths,
+  HammingWindow: shape,
+  HannWindow: shape,
+  Hardmax: steps,
+  ImageDecoder: integers,
+  IsInf: truths,
+  IsNaN: truths,
+  Less: truths,
+  LessOrEqual: truths,
+  MelWeightMatrix: shape,
+  Multinomial: integers,
+  NonMaxSuppression: 'indices of boxes',
+  NonZero: integers,
+  Not: truths,
+  OneHot: steps,
+  OptionalHasElement: truths,
+  Or: truths,
+  RandomNormal: chance,
+  RandomNormalLike: chance,
+  RandomUniform: chance,
+  RandomUniformLike: chance,
+  Range: shape,
+  RegexFullMatch: truths,
+  Round: steps,
+  SequenceLength: integers,
+  Shape: integers,
+  Sign: steps,
+  Size: integers,
+  TfIdfVectorizer: 'counts of words',
+  Xor: truths,
+}
 
 /** 1 where 0 < y < 1, else 0. */
 const inside = (g: Builder, y: Value): Value => g.Mul(step(g, y), step(g, g.Sub(1, y)))

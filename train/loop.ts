@@ -176,10 +176,11 @@ class Training {
       const { batches, loss: sum } = this.#unfinished
       this.#unfinished = { batches: batches + 1, loss: sum + loss }
       const number = (epoch - 1) * stepsPerEpoch + batches
-      if (this.#early.length < earlyBatches) this.#early.push(loss)
       const start = this.#early.reduce((total, each) => total + each, 0) / this.#early.length
+      // Without a batch before, `start` is not a number and nothing compares with it.
       if (!Number.isFinite(loss) || loss > explosion * Math.abs(start))
         throw this.#diverged(epoch, number, loss)
+      if (this.#early.length < earlyBatches) this.#early.push(loss)
       const score = this.#scores.at(-1)
       progress?.({
         ...{ done: (number + 1) / (stepsPerEpoch * epochs), epoch, epochs, loss, samples },

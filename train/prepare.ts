@@ -58,13 +58,17 @@ export async function prepare(
   if (opsetOf(copy) < newestOpset) upgradeOpset(copy, newestOpset, where)
   fixInputs(copy.graph, constants, where)
   fixDims(copy, { batch, dims: { ...freeDims(copy.graph, sample), ...dims } }, where)
-  // Shapes that are known turn Shape nodes, and what is computed from them, into constants; a condition among those
-  // brings in a branch whose shapes are to be found.
+  liftConstants(copy)
   do {
+    // Known conditions go before ONNX Runtime sees them: its own inlining crashes on some models.
+    do {
+      await foldConstants(copy, where)
+    } while (inlineConditionals(copy))
     liftConstants(copy)
+    // Shapes that are known turn Shape nodes, and what is computed from them, into constants; a condition among
+    // those brings in a branch whose shapes are to be found.
     await inferShapes(copy, { where })
-    await foldConstants(copy, where)
-  } while (inlineConditionals(copy))
+  } while ((await foldConstants(copy, where)) && inlineConditionals(copy))
   removeDeadNodes(copy.graph)
   const { graph } = copy
   const layers = graph.nodes.map((node) => {
@@ -129,13 +133,30 @@ export function trainableWeights(
     if (frozen.has(layer)) for (const input of layer.inputs) fixed.add(input)
     for (const index of settings[layer.opType] ?? []) fixed.add(layer.inputs[index])
   }
-  return [...graph.initializers].filter(
+  const trainable = [...graph.initializers].filter(
     (value) =>
       value.tensor?.dtype === 'float32' &&
       value.users.size > 0 &&
       !fixed.has(value) &&
       (value.tensor.size > 1 || [...value.users].some((node) => weightInput(node, value))),
   )
+  return lastFirst(graph, trainable)
+}
+
+/**
+ * Values in the order in which a backward pass comes by their gradients: those that are used last come first.
+ *
+ * ONNX Runtime computes what an output needs input by input: in this order each gradient is computed as soon as it can
+ * be, and the activations that it needs are let go of.
+ */
+function lastFirst(graph: Graph, values: readonly Value[]): Value[] {
+  const position = new Map(graph.nodes.map((node, index) => [node, index]))
+  const lastUse = ({ users }: Value) =>
+    Math.max(...[...users].map((node) => position.get(node) ?? -1))
+  return values
+    .map((value) => ({ value, last: lastUse(value) }))
+    .sort((a, b) => b.last - a.last)
+    .map(({ value }) => value)
 }
 
 /** Inputs that are no weights though they may be float constants: running statistics, sizes, limits, step sizes. */

@@ -1,5 +1,6 @@
 // What Resize does along each axis, as ONNX defines it and ONNX Runtime computes it: which cells of the input every
 // place of the output reads, and with which weights.
+import { UserError } from '../base/errors.ts'
 import type { Node } from '../onnx/graph.ts'
 import { axisOf, constantInput } from './rule.ts'
 
@@ -26,7 +27,11 @@ interface Along {
   readonly roi: readonly [start: number, end: number]
 }
 
-/** The axes that a Resize node changes, for shapes of its input and output. */
+/**
+ * The axes that a Resize node changes, for shapes of its input and output.
+ *
+ * A crop with antialiasing is a {@link UserError}: ONNX Runtime computes none for most shapes.
+ */
 export function resamplings(
   node: Node,
   from: readonly number[],
@@ -35,6 +40,11 @@ export function resamplings(
   const axes = node.numbers('axes', [...from.keys()]).map((axis) => axisOf(axis, from.length))
   const mode = node.string('coordinate_transformation_mode', 'half_pixel')
   const crops = mode === 'tf_crop_and_resize'
+  const filters = node.number('antialias', 0) === 1
+  if (crops && filters)
+    throw new UserError(
+      `Resize '${node.name}': no gradient for a crop with antialiasing: coordinate_transformation_mode 'tf_crop_and_resize', antialias 1 — leave one of them out`,
+    )
   const roi = crops ? (constantInput(node, 1) ?? []) : []
   const scales = scalesOf(node, axes, from, to)
   return axes.flatMap((axis, index) => {
@@ -44,9 +54,11 @@ export function resamplings(
       resized: to[axis]!,
       roi: [roi[index] ?? 0, roi[index + axes.length] ?? 1],
     }
-    if (along.scale === 1 && along.size === along.resized && !crops) return []
+    // ONNX Runtime leaves an axis of scale 1 alone, in a crop too; a filter does so where the size is kept.
+    const keepsPlaces = along.scale === 1
+    if (along.size === along.resized && (filters || keepsPlaces)) return []
     const taps = Array.from({ length: along.resized }, (_, place) => {
-      const position = along.scale === 1 && !crops ? place : transformations[mode]!(place, along)
+      const position = keepsPlaces ? place : transformations[mode]!(place, along)
       // Outside a crop stands extrapolation_value.
       if (crops && (position < 0 || position > along.size - 1)) return []
       return tapsAt(node, position, along)
@@ -102,7 +114,7 @@ function tapsAt(node: Node, position: number, along: Along): readonly Tap[] {
   }
   const kernel = mode === 'cubic' ? cubic(node.number('cubic_coeff_a', -0.75)) : triangle
   const radius = mode === 'cubic' ? 2 : 1
-  const antialias = node.number('antialias', 0) === 1 && along.resized !== size
+  const antialias = node.number('antialias', 0) === 1
   // Linear interpolation stays inside; the cubic one, and filters, go past the end and find its cell there.
   const centre =
     mode === 'linear' && !antialias ? Math.min(Math.max(position, 0), size - 1) : position

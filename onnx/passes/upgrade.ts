@@ -2,8 +2,8 @@
 // all others of the same name mean the same. Source: the operators' change log of ONNX 1.16 (2024).
 import { messageOf, UserError } from '../../base/errors.ts'
 import { type Builder, build } from '../build.ts'
-import { type Graph, type Model, Node, opsetOf, Value } from '../graph.ts'
-import { dataTypes, type Tensor, tensorOf } from '../tensor.ts'
+import { constantOf, type Graph, type Model, Node, opsetOf, Value } from '../graph.ts'
+import { dataTypes, numbers, type Tensor, tensorOf } from '../tensor.ts'
 
 /** Changes one node into what means the same in the next version; `g` writes nodes before it. */
 type Rewrite = (node: Node, g: Builder, graph: Graph) => void
@@ -153,13 +153,30 @@ const dropout: Rewrite = (node, g) => {
   if (ratio !== undefined) node.setInput(1, g.constant(ratio, 'ratio'))
 }
 
-/** Resize 10 put its samples where Resize 11 does with `asymmetric` and, for `nearest`, `floor`. */
+/**
+ * Resize 10 put its samples where Resize 11 does with `asymmetric` and, for `nearest`, `floor` along axes that grow and
+ * `ceil` along those that shrink; where both are there, those that grow are resized first.
+ */
 const resize: Rewrite = (node, g) => {
   const scales = node.input(1)
-  node.setInput(1, g.constant(floatVector([]), 'roi'))
+  const roi = g.constant(floatVector([]), 'roi')
+  node.setInput(1, roi)
   node.setInput(2, scales)
   setAttribute('coordinate_transformation_mode', 'asymmetric')(node, g, g.graph)
-  setAttribute('nearest_mode', 'floor')(node, g, g.graph)
+  const tensor = constantOf(scales)
+  const factors = tensor ? numbers(tensor) : []
+  const shrinks = node.string('mode', 'nearest') === 'nearest' && factors.some((each) => each < 1)
+  if (shrinks && factors.some((each) => each > 1)) {
+    const growth = floatVector(factors.map((each) => Math.max(each, 1)))
+    const attributes = {
+      coordinate_transformation_mode: 'asymmetric',
+      mode: 'nearest',
+      nearest_mode: 'floor',
+    }
+    node.setInput(0, g.Resize(node.input(0), roi, growth, attributes))
+    node.setInput(2, g.constant(floatVector(factors.map((each) => Math.min(each, 1))), 'scales'))
+  }
+  setAttribute('nearest_mode', shrinks ? 'ceil' : 'floor')(node, g, g.graph)
 }
 
 const equalSplit: Rewrite = (node) => {
@@ -184,6 +201,17 @@ const batchNormalization9: Rewrite = (node) => {
   if (node.number('spatial', 1) !== 1)
     throw new UserError("it has 'spatial' 0, which opset 9 dropped")
   node.attributes.delete('spatial')
+}
+
+/** Scale and bias were by group before opset 21; each is repeated for the channels of its group. */
+const groupNormalization: Rewrite = (node, g) => {
+  const groups = node.number('num_groups', 1)
+  const channels = g.Slice(g.Shape(node.input(0)), [1], [2])
+  const shape = g.Concat([groups], g.Div(channels, [groups]), { axis: 0 })
+  for (const index of [1, 2]) {
+    const column = g.Unsqueeze(node.inputs[index], [1])
+    node.setInput(index, g.Reshape(g.Expand(column, shape), [-1]))
+  }
 }
 
 const experimental = refuse('it was experimental and is gone since opset 10')
@@ -240,7 +268,7 @@ const steps: Readonly<Record<number, Readonly<Record<string, Rewrite>>>> = {
     Split: equalSplit,
   },
   20: { DFT: discreteFourierTransform, GridSample: gridSample },
-  21: { GroupNormalization: refuse('its scale and bias are by channel since opset 21') },
+  21: { GroupNormalization: groupNormalization },
 }
 
 /**

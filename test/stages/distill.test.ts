@@ -86,11 +86,20 @@ describe('distillation', () => {
     expect(asked()).toBe(2)
   })
 
-  it('asks the teacher about what the student sees where samples are augmented', async () => {
+  it.each([
+    ['augmented', { shift: 1 }],
+    ['mixed', { mixup: 0.2 }],
+  ])('asks the teacher about what the student sees where samples are %s', async (_, augment) => {
     const { context, messages } = contextOf(await trained())
-    const { model } = await distilled(context, { augment: { shift: 1 } })
+    const { model } = await distilled(context, { augment })
     expect(messages.filter((message) => message.startsWith('teacher answers'))).toEqual([])
     expect(await agreement(model, context.teacher)).toBeGreaterThan(0.5)
+  })
+
+  it('asks the teacher once where the augmentation changes nothing', async () => {
+    const { context, messages } = contextOf(await trained())
+    await distilled(context, { augment: { shift: 0, mixup: 0 } })
+    expect(messages.filter((message) => message.startsWith('teacher answers'))).toHaveLength(1)
   })
 
   it('starts from the student that the options name', async () => {

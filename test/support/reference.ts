@@ -12,6 +12,7 @@ import type { Evaluator } from './reference/nd.ts'
 import { normalizations } from './reference/normalization.ts'
 import { products } from './reference/product.ts'
 import { quantizations } from './reference/quantization.ts'
+import { recurrents } from './reference/recurrent.ts'
 import { reductions } from './reference/reductions.ts'
 import { sampling } from './reference/sampling.ts'
 import { windows } from './reference/window.ts'
@@ -30,6 +31,7 @@ export const reference: Readonly<Record<string, Evaluator>> = {
   ...normalizations,
   ...products,
   ...quantizations,
+  ...recurrents,
   ...reductions,
   ...windows,
 }

@@ -98,19 +98,20 @@ describe('backward', () => {
 
   it('asks only nodes on the way from the wanted values for a rule', async () => {
     const [gradient] = await gradientsOf((g) => {
-      const x = weight(g, [2], 1, 2)
-      const before = g.Abs(weight(g, [2], -3, 4))
-      g.graph.outputs.push(g.Abs(g.Mul(x, 2)))
+      const determinant = (value: Value) => g.node('Det', [value])[0]!
+      const x = weight(g, [2, 2], 1, 2, 5, 7)
+      const before = determinant(weight(g, [2, 2], 1, 0, 0, 4))
+      g.graph.outputs.push(determinant(g.Mul(x, 2)))
       return { loss: sum(g, g.Mul(x, before)), wanted: [x] }
     })
-    expect(gradient).toEqual([3, 4])
+    expect(gradient).toEqual([4, 4, 4, 4])
   })
 
   it.each([
     [
       'an operator without a rule',
       (g: Builder, x: Value) => g.node('Det', [x], { name: '/head/Det' })[0]!,
-      "model: no gradient for op 'Det' (node '/head/Det', inputs [2,2] float32) — freeze the layers before it, or export the model without it",
+      "model: no gradient for op 'Det' (node '/head/Det', inputs [2,2] float32): its gradient needs an inverse matrix, which no operator gives — freeze the layers before it, or export the model without it",
     ],
     [
       'an operator of another domain',

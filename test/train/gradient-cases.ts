@@ -22,9 +22,10 @@ import { einsumCases } from './cases/einsum.ts'
 import { indexingCases } from './cases/indexing.ts'
 import { normalizationCases } from './cases/normalization.ts'
 import { quantizationCases } from './cases/quantization.ts'
+import { recurrentCases } from './cases/recurrent.ts'
 import { reductionCases } from './cases/reductions.ts'
-import { windowCases } from './cases/window.ts'
 import { lossOperatorCases, samplingCases } from './cases/sampling.ts'
+import { windowCases } from './cases/window.ts'
 
 const softmax: readonly GradientCase[] = [
   one([x(3, 5)]),
@@ -129,6 +130,7 @@ export const gradientCases: Readonly<Record<string, readonly GradientCase[]>> = 
   ...attentionCases,
   ...normalizationCases,
   ...quantizationCases,
+  ...recurrentCases,
   ...reductionCases,
   ...windowCases,
   Add: broadcast(x, x),

@@ -1,12 +1,13 @@
 // Every gradient rule and decomposition, on the graph that ONNX Runtime runs, against central differences of the
 // float64 reference.
 import { describe, expect, it } from '@jest/globals'
+import { operatorOf } from '../../onnx/graph.ts'
 import { removeDeadNodes } from '../../onnx/passes/dead-nodes.ts'
 import { numbers, type Tensor } from '../../onnx/tensor.ts'
 import { withSession } from '../../runtime/session.ts'
 import { backward } from '../../train/backward.ts'
 import { decompositions } from '../../train/decompositions.ts'
-import { gradients } from '../../train/gradients.ts'
+import { gradients, passive } from '../../train/gradients.ts'
 import type { Lowering } from '../../train/lowerings/lowering.ts'
 import { standard } from '../../train/lowerings/standard.ts'
 import { writeOutBatchNormalization } from '../../train/training-form.ts'
@@ -88,6 +89,9 @@ async function run(
   for (const each of graph.statistics) writeOutBatchNormalization(g.graph, each)
   for (const [value, gradient] of found) g.output(`gradient${wanted.get(value)}`, gradient)
   removeDeadNodes(g.graph)
+  // So that it can be differentiated again.
+  const differentiable = { ...gradients, ...decompositions, ...passive }
+  for (const node of g.graph.nodes) expect(differentiable).toHaveProperty([operatorOf(node)])
   const results = await withSession(model, {}, (session) => session.run(feedsOf(graph, arrays)))
   return {
     outputs: g.graph.outputs.slice(0, weights.size).map(({ name }) => results[name]!),

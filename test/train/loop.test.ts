@@ -1,15 +1,17 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import { Interrupted, UserError } from '../../base/errors.ts'
 import { newModel } from '../../onnx/build.ts'
+import { cloneModel } from '../../onnx/clone.ts'
 import type { Model } from '../../onnx/graph.ts'
+import { removeDeadNodes } from '../../onnx/passes/dead-nodes.ts'
 import { serializeModel } from '../../onnx/save.ts'
 import { elements, tensorOf } from '../../onnx/tensor.ts'
 import { predict } from '../../runtime/predict.ts'
 import { train } from '../../train/loop.ts'
-import { optimizerOptions } from '../../train/options.ts'
+import { optimizerOptions, scheduleOptions } from '../../train/options.ts'
 import type { TrainProgress, TrainSettings } from '../../train/settings.ts'
 import {
   accuracyOf,
@@ -39,6 +41,15 @@ const outline = ({ graph, opsets, irVersion, metadata }: Model) => ({
   irVersion,
   metadata,
 })
+
+/** How far the weights of two models of one form lie apart. */
+function distance(a: Model, b: Model): number {
+  const others = weightsOf(b)
+  const moves = [...weightsOf(a)].flatMap(([name, values]) =>
+    [...values].map((value, index) => value - others.get(name)![index]!),
+  )
+  return Math.hypot(...moves)
+}
 
 const nets = [
   ['a residual net with BatchNormalization', residualNet],
@@ -284,6 +295,132 @@ describe('train', () => {
     await expect(training).rejects.toThrow(
       /^training: the loss is no longer finite: \S+ at step \d+ \(epoch 1\) — lower optimizer\.rate \(1e\+30\)/,
     )
+  })
+
+  it('says where the last good state is when the loss explodes', async () => {
+    const checkpoint = join(mkdtempSync(join(tmpdir(), 'condense-explosion-')), 'checkpoint')
+    const settings = settingsFor({ epochs: 3 }, { checkpoint })
+    // Labels that make sense, then a batch of enormous values.
+    const batches = function* (epoch: number, from: number) {
+      for (const batch of batchesOf(patterns(96, 1), 16, epoch, from)) {
+        const [inputs] = batch.inputs as Float32Array[]
+        yield epoch === 2 ? { ...batch, inputs: [inputs!.map((value) => value * 1e9)] } : batch
+      }
+    }
+    const training = train(dropoutNet(), { ...settings, batches })
+    await expect(training).rejects.toThrow(UserError)
+    await expect(training).rejects.toThrow(
+      /^training: the loss has exploded: \S+ at step 7 \(epoch 2\); the state after epoch 1 is kept in .*checkpoint — lower/,
+    )
+    // Nothing is lost: the same training with good data goes on from there.
+    const whole = await train(dropoutNet(), settingsFor({ epochs: 3 }))
+    const resumed = await train(dropoutNet(), settings)
+    expect(bytesOf(resumed.model)).toEqual(bytesOf(whole.model))
+    rmSync(dirname(checkpoint), { recursive: true })
+  })
+
+  it('stops after some epochs without a better one, and stays stopped', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'condense-early-'))
+    const checkpoint = join(folder, 'checkpoint')
+    const scores = [0.2, 0.5, 0.5, 0.4, 0.9]
+    const make = () => {
+      let epoch = 0
+      const validate = async () => scores[epoch++]!
+      return settingsFor({ epochs: 5, stopAfter: 2 }, { validate, checkpoint })
+    }
+    const messages: string[] = []
+    const log = (message: string) => messages.push(message)
+    const { epochs, bestEpoch } = await train(dropoutNet(), { ...make(), log })
+    expect(epochs.map(({ score }) => score)).toEqual([0.2, 0.5, 0.5, 0.4])
+    expect(bestEpoch).toBe(2)
+    expect(messages).toContain('stopped after epoch 4: no better one since 2')
+    const again = await train(dropoutNet(), make())
+    expect(again.epochs).toEqual(epochs)
+    rmSync(folder, { recursive: true })
+  })
+
+  it('lowers the rate on a plateau of the validation score', async () => {
+    const schedule = {
+      ...{ name: 'plateau', factor: 0.01, patience: 1 },
+    } as const
+    const optimizer = optimizerOptions.parse({ name: 'sgd', rate: 0.1, momentum: 0 })
+    const options = { schedule: scheduleOptions.parse(schedule), optimizer }
+    const moves = async (scores: readonly number[]) => {
+      let epoch = 0
+      const models: Model[] = [dropoutNet()]
+      const validate = async (model: Model) => {
+        models.push(model)
+        return scores[epoch++]!
+      }
+      await train(dropoutNet(), settingsFor({ ...options, epochs: 4 }, { validate }))
+      return models.slice(1).map((model, index) => distance(models[index]!, model))
+    }
+    const better = await moves([0.1, 0.2, 0.3, 0.4])
+    const flat = await moves([0.3, 0.3, 0.3, 0.3])
+    expect(flat[0]).toBe(better[0])
+    expect(flat[3]!).toBeLessThan(0.1 * better[3]!)
+  })
+
+  it('takes the average of the weights for the result', async () => {
+    const plain = await train(residualNet(), settingsFor({ epochs: 2 }))
+    const averaged = await train(residualNet(), settingsFor({ epochs: 2, average: 0.95 }))
+    expect(averaged.epochs[0]!.loss).toBe(plain.epochs[0]!.loss)
+    const start = residualNet()
+    expect(distance(start, averaged.model)).toBeGreaterThan(0)
+    expect(distance(start, averaged.model)).toBeLessThan(distance(start, plain.model))
+  })
+
+  it('leaves statistics alone, or takes them anew from the final weights', async () => {
+    const before = weightsOf(residualNet())
+    const statistics = [...before.keys()].filter((name) => /\.(mean|var)$/.test(name))
+    expect(statistics.length).toBeGreaterThan(10)
+    const frozen = await train(
+      residualNet(),
+      settingsFor({ epochs: 1, batchNormalization: 'freeze' }),
+    )
+    for (const name of statistics)
+      expect(weightsOf(frozen.model).get(name)).toEqual(before.get(name))
+
+    const settings = settingsFor({ epochs: 1, batchNormalization: 're-estimate' })
+    const { model } = await train(residualNet(), settings)
+    // The stem sees the images alone: its mean is that of its convolution over the whole epoch.
+    const outputs = cloneModel(model)
+    const norm = outputs.graph.nodes.find(({ opType }) => opType === 'BatchNormalization')!
+    const { name, tensor } = norm.input(3)
+    outputs.graph.outputs.splice(0, 1, norm.input(0))
+    removeDeadNodes(outputs.graph)
+    const { outputs: values, width } = await predict(outputs, patterns(96, 1))
+    const channels = tensor!.size
+    const expected = Array.from({ length: channels }, (_, channel) => {
+      const plane = width / channels
+      const own = values.filter((_, index) => Math.floor((index % width) / plane) === channel)
+      return own.reduce((sum, value) => sum + value, 0) / own.length
+    })
+    const found = weightsOf(model).get(name)!
+    for (const [channel, mean] of expected.entries()) expect(found[channel]).toBeCloseTo(mean, 4)
+  })
+
+  it('multiplies the rate of chosen layers', async () => {
+    const optimizer = optimizerOptions.parse({ name: 'sgd', rate: 0.1, momentum: 0 })
+    const once = (rates: Record<string, number>) =>
+      train(
+        residualNet(),
+        settingsFor({ epochs: 1, batch: 96, optimizer, schedule: 'constant', rates }),
+      )
+    const start = weightsOf(residualNet())
+    const [plain, fast] = [
+      weightsOf((await once({})).model),
+      weightsOf((await once({ 'stem*': 10 })).model),
+    ]
+    for (const [name, values] of start) {
+      if (/\.(mean|var)$/.test(name)) continue
+      const factor = name.startsWith('stem') ? 10 : 1
+      for (const [index, value] of values.entries()) {
+        const expected = value + factor * (plain.get(name)![index]! - value)
+        expect(fast.get(name)![index]).toBeCloseTo(expected, 4)
+      }
+    }
+    await expect(once({ nothing: 2 })).rejects.toThrow(/^rates: matches no layer: 'nothing'/)
   })
 
   it.each([

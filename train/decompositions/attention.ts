@@ -4,7 +4,7 @@ import type { Builder } from '../../onnx/build.ts'
 import type { Node, Value } from '../../onnx/graph.ts'
 import { dataTypes, tensorOf } from '../../onnx/tensor.ts'
 import type { Decomposition } from '../decompose.ts'
-import { shapeOf } from '../rule.ts'
+import { fill, shapeOf } from '../rule.ts'
 
 /** A value whose shape is known before anything infers it: [batch, heads, length, size of a head]. */
 interface Heads {
@@ -78,13 +78,9 @@ function hiding(g: Builder, mask: Value): Value {
   return g.Mul(g.Sub(1, kept), masked)
 }
 
-/** Hides from each position what comes after it, the last query standing at the last key. */
-function causal(g: Builder, length: number, keys: number, offset: number): Value {
-  const bias = Float32Array.from({ length: length * keys }, (_, index) =>
-    (index % keys) - offset > Math.floor(index / keys) ? masked : 0,
-  )
-  return g.constant(tensorOf('float32', [length, keys], bias), 'causal')
-}
+/** Hides from each position what comes after it; the first query stands at the key `offset`. */
+const causal = (g: Builder, length: number, keys: number, offset: number): Value =>
+  g.Trilu(fill(g, masked, [length, keys]), tensorOf('int64', [], [offset + 1]), { upper: 1 })
 
 /** ONNX's Attention (opset 23). */
 export const attention: Decomposition = ({ g, node, inputs, where }) => {

@@ -14,16 +14,10 @@ export const instanceNormalization: Decomposition = ({ g, node, x }) => {
   return [grouped(g, x, shape[1]!, node.input(1), node.input(2), node.number('epsilon', 1e-5))]
 }
 
-/** GroupNormalization (Wu and He 2018); before opset 21 scale and bias are by group, since then by channel. */
+/** GroupNormalization (Wu and He 2018), with scale and bias by channel. */
 export const groupNormalization: Decomposition = ({ g, node, x }) => {
-  const channels = shapeOf(x)[1]!
   const groups = node.number('num_groups', 1)
-  const byChannel = (value: Value): Value =>
-    shapeOf(value)[0] === channels
-      ? value
-      : g.Reshape(g.Expand(g.Unsqueeze(value, [1]), [groups, channels / groups]), [channels])
-  const [scale, bias] = [byChannel(node.input(1)), byChannel(node.input(2))]
-  return [grouped(g, x, groups, scale, bias, node.number('epsilon', 1e-5))]
+  return [grouped(g, x, groups, node.input(1), node.input(2), node.number('epsilon', 1e-5))]
 }
 
 /** Normalizes the elements of each group of channels of each sample, by the kernel of LayerNormalization. */

@@ -45,47 +45,36 @@ export interface Cell {
   readonly start: (context: CellContext) => Step
 }
 
-/** Outputs of one direction: the states at all places and the last one. */
-interface Run {
-  readonly all: readonly Value[]
-  readonly last: State
-}
-
 const directions: Readonly<Record<string, readonly boolean[]>> = {
   forward: [false],
   reverse: [true],
   bidirectional: [false, true],
 }
 
-/** Unrolls a node of a cell; outputs behind the end of a sequence are zeros, and its state stays. */
+/** Unrolls a node of a cell. */
 export const unrolled =
   (cell: Cell): Decomposition =>
   ({ g, node, inputs, x }) => {
-    const batchFirst = node.number('layout', 0) === 1
-    const turn = (value: Value, perm: readonly number[]) =>
-      batchFirst ? g.Transpose(value, { perm }) : value
-    const sequence = turn(x, [1, 0, 2])
-    const [first, second, width] = shapeOf(x) as [number, number, number]
-    const [places, batch] = batchFirst ? [second, first] : [first, second]
+    const [places, batch, width] = shapeOf(x) as [number, number, number]
     const hidden = shapeOf(node.input(2))[2]!
-    const rows = g.Reshape(sequence, [places * batch, width])
-    const masks = masksOf(g, inputs[4], places, batch)
+    const ends = endsOf(g, inputs[4], places)
     const reversed = directions[node.string('direction', 'forward')]!
-    const none = fill(g, 0, [batch, hidden])
+    const count = reversed.length
     const initial = (index: number, direction: number): Value => {
       const given = inputs[index]
-      if (!given) return none
-      const count = reversed.length
-      return part(g, turn(given, [1, 0, 2]), count, direction, [batch, hidden])
+      if (!given) return fill(g, 0, [batch, hidden])
+      return part(g, given, count, direction, [batch, hidden])
     }
 
     const runs = reversed.map((backwards, direction) => {
+      const turn = (value: Value) => (backwards && ends ? ends.turned(value) : value)
+      const rows = g.Reshape(turn(x), [places * batch, width])
       const step = cell.start({
         g,
         node,
         hidden,
         blocks: shapeOf(node.input(1))[1]! / hidden,
-        activations: activationsOf(node, cell.activations, direction, reversed.length),
+        activations: activationsOf(node, cell.activations, direction, count),
         clip: clipOf(g, node),
         ...weightsOf(g, inputs, direction, hidden, rows, [places, batch]),
       })
@@ -93,73 +82,89 @@ export const unrolled =
         h: initial(5, direction),
         c: cell.memory ? initial(6, direction) : undefined,
       }
-      return run(g, step, start, places, backwards, masks)
+      const states = run(step, start, places, backwards && !ends)
+      const stacked = (key: keyof State) =>
+        g.Reshape(
+          joined(
+            g,
+            states.inPlace.map((state) => state[key]!),
+          ),
+          [places, batch, hidden],
+        )
+      return {
+        whole: () => (ends ? turn(g.Mul(stacked('h'), ends.reached)) : stacked('h')),
+        last: (key: keyof State) =>
+          ends
+            ? g.ReduceSum(g.Mul(stacked(key), ends.last), [0], { keepdims: 0 })
+            : states.last[key]!,
+      }
     })
 
     const used = (index: number) => node.outputs[index] !== undefined
-    const whole = () => {
-      const each = runs.map(({ all }) => g.Reshape(joined(g, all), [places, 1, batch, hidden]))
-      return turn(joined(g, each, 1), [2, 0, 1, 3])
-    }
-    const states = (values: readonly Value[]) =>
-      turn(g.Reshape(joined(g, values), [runs.length, batch, hidden]), [1, 0, 2])
+    const whole = () =>
+      joined(
+        g,
+        runs.map((each) => g.Unsqueeze(each.whole(), [1])),
+        1,
+      )
+    const last = (key: keyof State) =>
+      g.Reshape(
+        joined(
+          g,
+          runs.map((each) => each.last(key)),
+        ),
+        [count, batch, hidden],
+      )
     return [
       used(0) ? whole() : undefined,
-      used(1) ? states(runs.map(({ last }) => last.h)) : undefined,
-      cell.memory && used(2) ? states(runs.map(({ last }) => last.c!)) : undefined,
+      used(1) ? last('h') : undefined,
+      cell.memory && used(2) ? last('c') : undefined,
     ]
   }
 
-function run(
-  g: Builder,
-  step: Step,
-  start: State,
-  places: number,
-  backwards: boolean,
-  masks: readonly Value[] | undefined,
-): Run {
-  const all: Value[] = []
+/** The states by their place in the sequence, and the last one that was reached. */
+function run(step: Step, start: State, places: number, backwards: boolean) {
+  const inPlace: State[] = []
   let last = start
   for (let count = 0; count < places; count++) {
     const place = backwards ? places - 1 - count : count
-    const next = step(place, last)
-    const mask = masks?.[place]
-    all[place] = mask ? g.Mul(next.h, mask) : next.h
-    last = mask ? kept(g, last, next, mask) : next
+    last = step(place, last)
+    inPlace[place] = last
   }
-  // What a sequence of length 0 leaves is zeros in ONNX Runtime, not its initial state.
-  return {
-    all,
-    last: masks ? { h: g.Mul(last.h, masks[0]), c: last.c && g.Mul(last.c, masks[0]) } : last,
-  }
+  return { inPlace, last }
 }
 
-/** The new state where the mask is 1, the old one where it is 0. */
-function kept(g: Builder, before: State, next: State, mask: Value): State {
-  const blend = (old: Value, fresh: Value) => g.Add(old, g.Mul(g.Sub(fresh, old), mask))
-  return {
-    h: blend(before.h, next.h),
-    c: before.c && next.c ? blend(before.c, next.c) : undefined,
-  }
+/** What is done about sequences that end early. */
+interface Ends {
+  /** 1 where a sequence reaches a place, else 0, [places, batch, 1]. */
+  readonly reached: Value
+  /** 1 at the last place of a sequence, else 0, [places, batch, 1]. */
+  readonly last: Value
+  /** Turns each sequence of [places, batch, …] around and leaves what is behind its end. */
+  readonly turned: (value: Value) => Value
 }
 
-/** For every place 1 where a sequence reaches it, else 0, [batch, 1]; undefined where all sequences are whole. */
-function masksOf(
-  g: Builder,
-  lengths: Value | undefined,
-  places: number,
-  batch: number,
-): readonly Value[] | undefined {
+/**
+ * Steps behind the end of a sequence are computed like all others: nothing that counts depends on them, for the reverse
+ * direction runs forward over turned sequences. Undefined where all sequences are whole.
+ *
+ * A sequence of length 0 has no last place; zeros are what ONNX Runtime leaves there too.
+ */
+function endsOf(g: Builder, lengths: Value | undefined, places: number): Ends | undefined {
   if (!lengths) return undefined
   const known = constantOf(lengths)
   if (known && numbers(known).every((length) => length === places)) return undefined
-  const order = tensorOf(
-    'int32',
-    [places, 1],
-    Array.from({ length: places }, (_, place) => place),
-  )
-  const reached = g.Cast(g.Less(order, lengths), { to: dataTypes.float32.code })
-  return pieces(g, g.Reshape(reached, [places * batch, 1]), places, batch)
+  const order = (first: number) => {
+    const list = Array.from({ length: places }, (_, place) => first + place)
+    return tensorOf('int32', [places, 1], list)
+  }
+  const mask = (test: Value) => g.Unsqueeze(g.Cast(test, { to: dataTypes.float32.code }), [2])
+  const long = g.Cast(lengths, { to: dataTypes.int64.code })
+  return {
+    reached: mask(g.Less(order(0), lengths)),
+    last: mask(g.Equal(order(1), lengths)),
+    turned: (value) => g.ReverseSequence(value, long, { time_axis: 0, batch_axis: 1 }),
+  }
 }
 
 function weightsOf(

@@ -12,60 +12,47 @@ interface Reading {
 }
 
 /**
- * GridSample, of images and volumes: the cells around every place are gathered from a table with a row of channels a
- * cell, and summed with weights that are linear or cubic in the distance.
+ * GridSample, of images and volumes: the cells around every place are gathered, and summed with weights that are linear
+ * or cubic in the distance.
  */
 export const gridSample: Decomposition = ({ g, node, x }) => {
   const grid = node.input(1)
   const [batch, channels, ...sizes] = shapeOf(x) as [number, number, ...number[]]
-  const [, ...rest] = shapeOf(grid)
-  const places = rest.slice(0, -1)
-  const samples = batch * sizeOf(places)
-  const table = g.Reshape(g.Transpose(x, { perm: channelsLast(sizes.length) }), [
-    batch * sizeOf(sizes),
-    channels,
-  ])
+  const places = shapeOf(grid).slice(1, -1)
+  const count = sizeOf(places)
   const along = sizes.map((size, axis) => {
     // The grid's coordinates stand in reverse order: x first.
     const place = sizes.length - 1 - axis
-    const coordinate = g.Reshape(g.Slice(grid, [place], [place + 1], [-1]), [batch, -1])
+    const coordinate = g.Reshape(g.Slice(grid, [place], [place + 1], [-1]), [batch, count])
     return readings(g, node, coordinate, size)
   })
-  const image = Array.from({ length: batch }, (_, index) => index * sizeOf(sizes))
-  const start = g.constant(tensorOf('int64', [batch, 1], image))
   // Every combination of one reading an axis.
-  const combined = along.reduce<readonly Reading[]>(
-    (list, each, axis) =>
-      list.flatMap(({ cells, weights }) =>
-        each.map((reading) => ({
-          cells: g.Add(cells, g.Mul(reading.cells, [sizeOf(sizes.slice(axis + 1))])),
-          weights: product(g, weights, reading.weights),
-        })),
-      ),
-    [{ cells: start, weights: undefined }],
+  const combined = along.reduce((list, each, axis) =>
+    list.flatMap(({ cells, weights }) =>
+      each.map((reading) => ({
+        cells: g.Add(g.Mul(cells, [sizes[axis]!]), reading.cells),
+        weights: product(g, weights, reading.weights),
+      })),
+    ),
   )
-  const stack = (values: readonly Value[]) =>
-    values.length === 1
-      ? values[0]!
-      : g.node('Concat', [...values], { attributes: { axis: 0 } })[0]!
-  const count = combined.length
-  const rows = stack(combined.map(({ cells }) => g.Reshape(cells, [1, samples])))
-  const gathered = g.Gather(table, rows, { axis: 0 })
+  const joined = (values: readonly Value[]) =>
+    g.Reshape(
+      values.length === 1
+        ? values[0]!
+        : g.node('Concat', [...values], { attributes: { axis: 1 } })[0]!,
+      [batch, 1, values.length * count],
+    )
+  const cells = joined(combined.map((each) => each.cells))
+  const dims = [batch, channels, combined.length * count]
+  const image = g.Reshape(x, [batch, channels, sizeOf(sizes)])
+  const gathered = g.GatherElements(image, g.Expand(cells, dims), { axis: 2 })
   const weights = combined.flatMap((each) => each.weights ?? [])
-  const weighted =
-    weights.length === 0
-      ? gathered
-      : g.Mul(gathered, stack(weights.map((each) => g.Reshape(each, [1, samples, 1]))))
-  const sum = count === 1 ? weighted : g.ReduceSum(weighted, [0], { keepdims: 0 })
-  const last = g.Reshape(sum, [batch, sizeOf(places), channels])
-  return [g.Reshape(g.Transpose(last, { perm: [0, 2, 1] }), [batch, channels, ...places])]
+  const weighted = weights.length === 0 ? gathered : g.Mul(gathered, joined(weights))
+  const shape = [batch, channels, ...places]
+  if (combined.length === 1) return [g.Reshape(weighted, shape)]
+  const parts = g.Reshape(weighted, [batch, channels, combined.length, count])
+  return [g.Reshape(g.ReduceSum(parts, [2], { keepdims: 0 }), shape)]
 }
-
-const channelsLast = (spatial: number): number[] => [
-  0,
-  ...Array.from({ length: spatial }, (_, axis) => axis + 2),
-  1,
-]
 
 const product = (g: Builder, a: Value | undefined, b: Value | undefined): Value | undefined =>
   a && b ? g.Mul(a, b) : (a ?? b)

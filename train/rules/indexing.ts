@@ -12,7 +12,7 @@ export const gather: Rule = unary(({ g, node, x, dy }) => {
   const indices = node.input(1)
   const axis = axisOf(node.number('axis', 0), shape.length)
   const count = sizeOf(shapeOf(indices))
-  return addSlices(g, g.Reshape(dy, shape.with(axis, count)), shape, axis, indices)
+  return addSlices(g, g.Reshape(dy, shape.with(axis, count)), shape, axis, indices, count)
 })
 
 /** GatherElements: every element gets the sum of the gradients of its copies. */
@@ -34,7 +34,7 @@ export const gatherND: Rule = unary(({ g, node, x, dy }) => {
   const linear = linearIndices(g, indices, shape.slice(batchDims, batchDims + depth))
   const count = sizeOf(shapeOf(indices).slice(0, -1)) / batch
   if (batch === 1) {
-    const sum = addSlices(g, g.Reshape(dy, [count, inner]), [places, inner], 0, linear)
+    const sum = addSlices(g, g.Reshape(dy, [count, inner]), [places, inner], 0, linear, count)
     return g.Reshape(sum, shape)
   }
   const dims = [batch, count, inner]
@@ -150,20 +150,20 @@ export function linearIndices(g: Builder, indices: Value, dims: readonly number[
   return g.ReduceSum(products, [-1], { keepdims: 0 })
 }
 
-/** Adds slices along an axis to zeros of a shape, at the places that as many indices of any shape say. */
+/** Adds slices along an axis to zeros of a shape, at the places that `count` indices of any shape say. */
 function addSlices(
   g: Builder,
   slices: Value,
   shape: readonly number[],
   axis: number,
   indices: Value,
+  count: number,
 ): Value {
   const size = shape[axis]!
   const constant = constantOf(indices)
   const places = constant && numbers(constant).map((index) => axisOf(index, size))
   if (places?.length && new Set(places).size === places.length)
     return moveSlices(g, slices, shape, axis, places)
-  const count = sizeOf(shapeOf(indices))
   const dims = shape.with(axis, count)
   const line = shape.map((_, each) => (each === axis ? count : 1))
   return g.ScatterElements(fill(g, 0, shape), g.Expand(g.Reshape(indices, line), dims), slices, {

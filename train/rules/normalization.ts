@@ -1,6 +1,6 @@
 // Gradients of normalizations (Ioffe and Szegedy 2015; Ba, Kiros and Hinton 2016).
 import { Value } from '../../onnx/graph.ts'
-import { sizeOf } from '../../onnx/tensor.ts'
+import { sizeOf, tensorOf } from '../../onnx/tensor.ts'
 import { axisOf, type Rule, type RuleContext, shapeOf, sumTo } from '../rule.ts'
 
 /**
@@ -62,8 +62,9 @@ function perChannel(
   offset?: RuleContext['x'],
 ) {
   const channels = shapeOf(x)[1]!
-  const zero = g.Expand(0, [channels])
-  const one = g.Expand(1, [channels])
+  const [zero, one] = [0, 1].map((value) =>
+    tensorOf('float32', [channels], new Float32Array(channels).fill(value)),
+  )
   return g.BatchNormalization(value, factor, offset ?? zero, zero, one, { epsilon: 0 })
 }
 

@@ -19,8 +19,10 @@ export const reduction = (gradient: (context: ReductionContext) => RuleContext['
   unary(({ g, node, x, y, dy }) => {
     const shape = shapeOf(x)
     const given = constantInput(node, 1) ?? []
-    if (given.length === 0 && node.number('noop_with_empty_axes', 0)) return dy
-    const axes = given.length ? given.map((axis) => axisOf(axis, shape.length)) : [...shape.keys()]
+    // No axes at all make a reduction of each element by itself.
+    const none = node.number('noop_with_empty_axes', 0) !== 0
+    const axes =
+      given.length || none ? given.map((axis) => axisOf(axis, shape.length)) : [...shape.keys()]
     const kept = shape.map((dim, axis) => (axes.includes(axis) ? 1 : dim))
     return gradient({ g, x, y: g.Reshape(y, kept), dy: g.Reshape(dy, kept), axes })
   })
@@ -30,12 +32,14 @@ export const reducedExtremum = (
   distance: (context: Pick<RuleContext, 'g' | 'x' | 'y'>) => RuleContext['x'],
 ): Rule =>
   reduction(({ g, x, y, dy, axes }) => {
+    if (axes.length === 0) return dy
     const chosen = g.Sub(1, step(g, distance({ g, x, y })))
     return g.Mul(g.Div(dy, g.ReduceSum(chosen, axes, { keepdims: 1 })), chosen)
   })
 
 /** ReduceProd: each element gets the product of the others, which a quotient gives where none of them is 0. */
 export const product: Rule = reduction(({ g, x, dy, axes }) => {
+  if (axes.length === 0) return dy
   const zero = g.Sub(1, step(g, g.Abs(x)))
   const others = g.Sub(g.ReduceSum(zero, axes, { keepdims: 1 }), zero)
   const nonzero = g.Add(x, zero)

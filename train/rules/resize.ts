@@ -6,7 +6,7 @@ import { type Resampling, resamplings } from '../resampling.ts'
 import { fill, type Rule, shapeOf, unary } from '../rule.ts'
 
 /** So many cells of the input are computed at a time: a matrix of a large axis is mostly zeros. */
-const blockSize = 256
+const blockSize = 128
 
 /** Resize, all modes. */
 export const resize: Rule = unary(({ g, node, x, y, dy }) => {

@@ -36,26 +36,15 @@ export const transposedConvolution: Rule = {
     const [x, w] = [node.input(0), node.input(1)]
     const [xShape, wShape, yShape] = [shapeOf(x), shapeOf(w), shapeOf(y)]
     const window = transposedWindowOf(node, wShape.slice(2), xShape, yShape)
-    const { kernel, strides, dilations, begin, end, input, output } = window
+    const { kernel, strides, dilations, begin, end, input } = window
     const group = node.number('group', 1)
-    const found = g.Conv(dy, w, {
+    const dx = g.Conv(dy, w, {
       kernel_shape: kernel,
       strides,
       dilations,
       pads: [...begin, ...end],
       group,
     })
-    // Cells that output_padding or output_shape add behind may be room for further windows.
-    const spare = rest(window).some((cells, axis) => cells >= strides[axis]!)
-    const axes = output.map((_, axis) => axis + 2)
-    const dx = spare
-      ? g.Slice(
-          found,
-          axes.map(() => 0),
-          output,
-          axes,
-        )
-      : found
     const convolution = { ...window, x: dy, w, xShape: yShape, wShape, yShape: xShape, group }
     const others = [0, ...input.map((_, axis) => axis + 2)]
     return [

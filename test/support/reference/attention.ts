@@ -68,11 +68,16 @@ const attention: Evaluator = ([query, key, value, mask, pastKey, pastValue], att
   const causal = numberOf(attributes, 'is_causal', 0)
   const offset = pastKey?.dims[2] ?? 0
   const scale = numberOf(attributes, 'scale', 1 / Math.sqrt(q.dims[3]!))
+  // Masks of numbers are drawn, and hold others than 0 and 1.
+  const truths = mask?.data.every((value) => value === 0 || value === 1)
   const y = attend(q, k, v, scale, (product, position) => {
     const capped = softcap ? softcap * Math.tanh(product / softcap) : product
     const [, , s, t] = position
     if (causal && t! > s! + offset) return -Infinity
-    return capped + (mask ? broadcastAt(mask, position) : 0)
+    if (!mask) return capped
+    const bias = broadcastAt(mask, position)
+    if (truths) return bias ? capped : -Infinity
+    return capped + bias
   })
   return { ...(required(query).dims.length === 3 ? join(y) : y), more: [k, v] }
 }

@@ -18,10 +18,9 @@ const reduction =
   ([input, given], attributes) => {
     const x = required(input)
     const listed = listOf(given) ?? []
-    if (listed.length === 0 && numberOf(attributes, 'noop_with_empty_axes', 0)) return x
-    const axes = listed.length
-      ? listed.map((axis) => axisOf(axis, x.dims.length))
-      : [...x.dims.keys()]
+    const none = numberOf(attributes, 'noop_with_empty_axes', 0) !== 0
+    const axes =
+      listed.length || none ? listed.map((axis) => axisOf(axis, x.dims.length)) : [...x.dims.keys()]
     const kept = x.dims.map((dim, axis) => (axes.includes(axis) ? 1 : dim))
     const inner = positions(x.dims.map((dim, axis) => (axes.includes(axis) ? dim : 1)))
     const { data } = fill(kept, (position) =>

@@ -25,10 +25,11 @@ const withBias = [one([x(2, 3, 4), x(4)]), one([x(2, 5), x(5)])]
 /** Inputs that are combined with broadcasting; no two at a position are alike. */
 const extremes: readonly GradientCase[] = [
   [x(2, 3), x(2, 3)],
-  [x(3, 4), x(4), x(3, 1)],
+  [x(5, 6), x(6), x(5, 1)],
   [x(5)],
   [x(2, 3), 0.3],
-  [x(2, 1, 3), x(2, 1), x(), x(1, 1, 1)],
+  [x(4, 2, 5), between(-0.5, 0.5)(2, 1)],
+  [x(2, 7), between(-0.5, 0.5)()],
 ].map((inputs) => one(inputs))
 
 /** Cases by operator. */

@@ -26,7 +26,7 @@ export const attentionCases: Readonly<Record<string, readonly GradientCase[]>> =
     one([x(2, 4, 3, 2), x(2, 2, 5, 2), x(2, 2, 5, 3)]),
     one([x(1, 2, 4, 2), x(1, 2, 4, 2), x(1, 2, 4, 2)], { is_causal: 1 }),
     one([x(2, 2, 2, 2), x(2, 2, 3, 2), x(2, 2, 3, 2), x(2, 3)]),
-    one([x(2, 2, 2, 2), x(2, 2, 3, 2), x(2, 2, 3, 2), truths([2, 3], 1, 1, 0, 1, 0, 1)]),
+    one([x(2, 2, 2, 2), x(2, 2, 3, 2), x(2, 2, 3, 2), truths([2, 3], 1, 1, 0, 1, 1, 1)]),
     one([x(1, 2, 3, 2), x(1, 1, 3, 2), x(1, 1, 3, 2)], { softcap: 0.5 }),
     one([x(2, 3, 8), x(2, 5, 4), x(2, 5, 6)], { q_num_heads: 4, kv_num_heads: 2 }),
     one([x(2, 3, 4), x(2, 3, 4), x(2, 3, 4)], { q_num_heads: 2, kv_num_heads: 2, is_causal: 1 }),
@@ -35,6 +35,13 @@ export const attentionCases: Readonly<Record<string, readonly GradientCase[]>> =
       {},
       { outputs: 3 },
     ),
+    one(
+      [x(1, 2, 3, 2), x(1, 2, 3, 2), x(1, 2, 3, 2), undefined, x(1, 2, 2, 2), x(1, 2, 2, 2)],
+      { is_causal: 1 },
+      { outputs: 3 },
+    ),
+    one([x(1, 2, 3, 2), x(1, 1, 4, 2), x(1, 1, 4, 2), x(3, 4)], { softcap: 0.5 }),
+    one([x(1, 2, 3, 2), x(1, 2, 5, 2), x(1, 2, 5, 2)], { is_causal: 1 }),
   ]),
   RotaryEmbedding: onnx([
     one([x(2, 2, 3, 4), ...tables(2, 3, 2)]),

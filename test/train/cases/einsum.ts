@@ -26,7 +26,7 @@ export const einsumCases: Readonly<Record<string, readonly GradientCase[]>> = {
     equation('ijk,j->j', [2, 3, 2], [3]),
     // Ellipses, broadcast and not.
     equation('...ij,...jk->...ik', [2, 2, 3], [2, 3, 2]),
-    equation('...ij,...jk->...ik', [2, 1, 2, 3], [2, 3, 2]),
+    equation('...ij,...jk->...ik', [2, 1, 2, 3], [1, 2, 3, 2]),
     equation('...ij,jk->...ik', [2, 2, 3], [3, 2]),
     equation('...i->...', [2, 3]),
     equation('i...,i...', [2, 3], [2, 3]),
@@ -35,7 +35,8 @@ export const einsumCases: Readonly<Record<string, readonly GradientCase[]>> = {
     equation('ii', [3, 3]),
     equation('iji->j', [2, 3, 2]),
     equation('ii,ij->j', [2, 2], [2, 3]),
-    // A 1 that is broadcast.
-    equation('ij,ij->ij', [2, 1], [2, 3]),
+    // A 1 that is broadcast (where it comes first, ONNX Runtime infers a wrong shape).
+    equation('ij,ij->ij', [2, 3], [2, 1]),
+    equation('ij,jk->ik', [2, 3], [1, 2]),
   ],
 }

@@ -8,6 +8,7 @@ const reduce = (draw: (...dims: readonly number[]) => Drawn): GradientCase[] => 
   one([draw(2, 3, 4), [-1, 0]], { keepdims: 0 }),
   one([draw(2, 3, 2, 2), [2, 3]]),
   one([draw(2, 3), []]),
+  one([draw(2, 3), []], { noop_with_empty_axes: 1 }),
 ]
 
 /** Cases by operator. */

@@ -90,7 +90,7 @@ export const samplingCases: Readonly<Record<string, readonly GradientCase[]>> = 
     resized([2, 3], [2, 2], { mode: 'nearest' }),
     resized([1, 1, 4, 4], [1, 1, 1, 1], { mode: 'linear' }),
     resized([1, 1, 4, 4], [2, 0.5], { mode: 'linear', axes: [-1, 2] }),
-    resized([1, 1, 3, 4, 5], [1, 1, 2, 1.5, 0.8], { mode: 'linear' }),
+    resized([1, 1, 2, 3, 4], [1, 1, 2, 1.5, 0.6], { mode: 'linear' }),
     resized([1, 4, 5], [1, 1.5, 0.6], { mode: 'nearest' }),
     resized([4, 5], [1.5, 0.6], { mode: 'linear' }),
     sized([1, 1, 4, 5], [1, 1, 7, 8], { mode: 'cubic', cubic_coeff_a: -0.5, exclude_outside: 1 }),
@@ -120,8 +120,8 @@ export const samplingCases: Readonly<Record<string, readonly GradientCase[]>> = 
       floats(0, 0, -0.2, 0.2, 1, 1, 0.9, 0.8),
     ),
     // More cells than one block.
-    resized([1, 1, 1, 300], [1, 1, 1, 2], { mode: 'linear' }),
-    resized([1, 1, 300, 1], [1, 1, 0.01, 1], { mode: 'linear' }),
+    resized([1, 1, 1, 300], [1, 1, 1, 0.05], { mode: 'linear' }),
+    resized([1, 1, 300, 1], [1, 1, 1 / 64, 1], { mode: 'linear' }),
   ],
 }
 

@@ -77,13 +77,18 @@ export function broadcastAll(tf: Tf, ...tensors: readonly TfTensor[]): TfTensor[
   return tensors.map((tensor) => broadcast(tf, tensor, shape))
 }
 
-/** The same numbers, through which no gradient passes: for operators that have none (comparisons, say). */
-export function detached(tf: Tf, x: TfTensor): TfTensor {
-  if (x.dtype !== 'float32') return x
-  return tf.customGrad((inner) => ({
-    value: tf.clone(inner as TfTensor),
-    gradFunc: (dy: TfTensor) => tf.zerosLike(dy),
-  }))(x)
+/** Computes something through which nothing is learned, by operators that may have no gradient (comparisons, say). */
+export function unlearned(
+  tf: Tf,
+  inputs: readonly TfTensor[],
+  compute: (...inputs: TfTensor[]) => TfTensor,
+): TfTensor {
+  const shapes = inputs.map((input) => input.shape)
+  return tf.customGrad((...inner) => ({
+    // The last argument saves tensors for the gradient, which needs none.
+    value: compute(...(inner.slice(0, inputs.length) as TfTensor[])),
+    gradFunc: () => shapes.map((shape) => tf.zeros(shape)),
+  }))(...inputs)
 }
 
 /** A function through which the gradient passes as if it were the identity. */
@@ -144,6 +149,24 @@ export function resized(
   return tf.pad(kept, pads, value)
 }
 
+/** |x|; the gradient of tf.abs is -1 at 0. */
+export const absolute = (tf: Tf, x: TfTensor): TfTensor => tf.add(tf.relu(x), tf.relu(tf.neg(x)))
+
 /** The sum of a list of tensors of one shape. */
 export const sumOf = (tf: Tf, tensors: readonly TfTensor[]): TfTensor =>
   tensors.reduce((sum, tensor) => tf.add(sum, tensor))
+
+/** Pieces of a tensor along an axis; a single one would break the gradient of tf.split. */
+export const pieces = (
+  tf: Tf,
+  x: TfTensor,
+  sizes: number | readonly number[],
+  axis: number,
+): TfTensor[] => {
+  const count = typeof sizes === 'number' ? sizes : sizes.length
+  return count === 1 ? [x] : tf.split(x, typeof sizes === 'number' ? sizes : [...sizes], axis)
+}
+
+/** The parts of a tensor along its first axis; a single one would break the gradient of tf.unstack. */
+export const unstacked = (tf: Tf, x: TfTensor): TfTensor[] =>
+  x.shape[0] === 1 ? [tf.reshape(x, x.shape.slice(1))] : tf.unstack(x)

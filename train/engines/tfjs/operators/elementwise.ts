@@ -1,23 +1,26 @@
 // Operators that work element by element.
+import type { Node } from '../../../../onnx/graph.ts'
 import { dataTypeOf } from '../../../../onnx/tensor.ts'
 import {
+  absolute,
   binary,
   broadcastAll,
-  detached,
   type Operators,
+  resized,
   settled,
   straightThrough,
   unary,
+  unlearned,
 } from '../operator.ts'
 import type { Tf, TfTensor } from '../tensorflow.ts'
 import { typeFor } from '../values.ts'
 
 const comparison = (compute: (tf: Tf, a: TfTensor, b: TfTensor) => TfTensor) =>
-  binary((tf, a, b) => compute(tf, detached(tf, a), detached(tf, b)))
+  binary((tf, a, b) => unlearned(tf, [a, b], (left, right) => compute(tf, left, right)))
 
 /** A function of whole numbers or steps: nothing is learned through it. */
 const flat = (compute: (tf: Tf, x: TfTensor) => TfTensor) =>
-  unary((tf, x) => compute(tf, detached(tf, x)))
+  unary((tf, x) => unlearned(tf, [x], (inner) => compute(tf, inner)))
 
 /** The extremes' gradients know nothing of broadcasting. */
 const extreme =
@@ -49,12 +52,11 @@ const tanhGelu = (tf: Tf, x: TfTensor) => {
 
 /** Element by element. */
 export const elementwise: Operators = {
-  // The gradient of tf.abs is -1 at 0.
-  Abs: unary((tf, x) => tf.add(tf.relu(x), tf.relu(tf.neg(x)))),
+  Abs: unary(absolute),
   Acos: unary((tf, x) => tf.acos(x)),
   Acosh: unary((tf, x) => tf.acosh(x)),
   Add: binary((tf, a, b) => tf.add(a, b)),
-  And: binary((tf, a, b) => tf.logicalAnd(a, b)),
+  And: comparison((tf, a, b) => tf.logicalAnd(a, b)),
   Asin: unary((tf, x) => tf.asin(x)),
   Asinh: unary((tf, x) => tf.asinh(x)),
   Atan: unary((tf, x) => tf.atan(x)),
@@ -62,7 +64,9 @@ export const elementwise: Operators = {
   Cast: ({ tf, x, node, where }) => {
     const to = dataTypeOf(node.number('to', 1))
     const dtype = typeFor(to ?? 'string', `${where}: node '${node.name}'`)
-    return dtype === 'float32' ? tf.cast(x, dtype) : tf.cast(detached(tf, x), dtype)
+    return dtype === 'float32'
+      ? tf.cast(x, dtype)
+      : unlearned(tf, [x], (inner) => tf.cast(inner, dtype))
   },
   Ceil: flat((tf, x) => tf.ceil(x)),
   Celu: unary((tf, x, node) => {
@@ -85,9 +89,7 @@ export const elementwise: Operators = {
   Cosh: unary((tf, x) => tf.cosh(x)),
   DequantizeLinear: (context) => {
     const { tf, x, node, inputs } = context
-    const [, scale, zero] = inputs.map(
-      (input) => input && perAxis(tf, input, x, node.number('axis', 1)),
-    )
+    const [scale, zero] = inputs.slice(1).map((input) => input && spread(tf, input, x, node))
     const whole = tf.cast(x, 'float32')
     return tf.mul(zero ? tf.sub(whole, tf.cast(zero, 'float32')) : whole, scale!)
   },
@@ -122,18 +124,25 @@ export const elementwise: Operators = {
   Mean: ({ tf, inputs }) => tf.mul(total(tf, inputs), 1 / inputs.length),
   Min: extreme(minimum),
   Mish: unary((tf, x) => tf.mul(x, tf.tanh(tf.softplus(x)))),
+  // a - b · ⌊a/b⌋, or with the whole part of a/b where the sign is to be that of a
+  Mod: binary((tf, a, b, node) => {
+    const truncated = node.number('fmod', 0) === 1
+    const count = unlearned(tf, broadcastAll(tf, a, b), (left, right) => {
+      const ratio = tf.div(tf.cast(left, 'float32'), right)
+      return truncated ? tf.mul(tf.sign(ratio), tf.floor(absolute(tf, ratio))) : tf.floor(ratio)
+    })
+    return tf.sub(a, tf.mul(b, tf.cast(count, a.dtype)))
+  }),
   Mul: binary((tf, a, b) => tf.mul(a, b)),
   Neg: unary((tf, x) => tf.neg(x)),
-  Not: unary((tf, x) => tf.logicalNot(x)),
-  Or: binary((tf, a, b) => tf.logicalOr(a, b)),
+  Not: flat((tf, x) => tf.logicalNot(x)),
+  Or: comparison((tf, a, b) => tf.logicalOr(a, b)),
   PRelu: binary((tf, x, slope) => tf.sub(tf.relu(x), tf.mul(slope, tf.relu(tf.neg(x))))),
   Pow: binary((tf, a, b) => tf.pow(a, tf.cast(b, a.dtype))),
   // Rounded straight through, clipped with a gradient of 0 outside; the whole numbers are held as floats.
   QuantizeLinear: (context) => {
     const { tf, x, node, inputs } = context
-    const [, scale, zero] = inputs.map(
-      (input) => input && perAxis(tf, input, x, node.number('axis', 1)),
-    )
+    const [scale, zero] = inputs.slice(1).map((input) => input && spread(tf, input, x, node))
     const dtype =
       node.inputs[2]?.type?.dtype ?? dataTypeOf(node.number('output_dtype', 2)) ?? 'uint8'
     const bits = { int8: 8, uint8: 8, int16: 16, uint16: 16 }[dtype as string] ?? 8
@@ -149,12 +158,24 @@ export const elementwise: Operators = {
     const alpha = node.number('alpha', 1.6732631921768188)
     return tf.mul(exponential(tf, x, alpha), node.number('gamma', 1.0507010221481323))
   }),
+  // x + bias below -λ, x - bias above λ, 0 between
+  Shrink: unary((tf, x, node) => {
+    const limit = node.number('lambd', 0.5)
+    const side = unlearned(tf, [x], (inner) =>
+      tf.sub(
+        tf.cast(tf.greater(inner, limit), 'float32'),
+        tf.cast(tf.less(inner, -limit), 'float32'),
+      ),
+    )
+    const moved = tf.sub(x, tf.mul(side, node.number('bias', 0)))
+    return tf.mul(moved, tf.mul(side, side))
+  }),
   Sigmoid: unary((tf, x) => tf.sigmoid(x)),
   Sign: flat((tf, x) => tf.sign(x)),
   Sin: unary((tf, x) => tf.sin(x)),
   Sinh: unary((tf, x) => tf.sinh(x)),
   Softplus: unary((tf, x) => tf.softplus(x)),
-  Softsign: unary((tf, x) => tf.div(x, tf.add(tf.add(tf.relu(x), tf.relu(tf.neg(x))), 1))),
+  Softsign: unary((tf, x) => tf.div(x, tf.add(absolute(tf, x), 1))),
   Sqrt: unary((tf, x) => tf.sqrt(x)),
   Sub: binary((tf, a, b) => tf.sub(a, b)),
   Sum: ({ tf, inputs }) => total(tf, inputs),
@@ -162,14 +183,15 @@ export const elementwise: Operators = {
   Tan: unary((tf, x) => tf.tan(x)),
   Tanh: unary((tf, x) => tf.tanh(x)),
   ThresholdedRelu: unary((tf, x, node) => {
-    const above = tf.greater(detached(tf, x), node.number('alpha', 1))
-    return tf.mul(x, tf.cast(above, 'float32'))
+    const alpha = node.number('alpha', 1)
+    const above = unlearned(tf, [x], (inner) => tf.cast(tf.greater(inner, alpha), 'float32'))
+    return tf.mul(x, above)
   }),
   Where: ({ tf, inputs }) => {
     const [condition, a, b] = broadcastAll(tf, ...(inputs as TfTensor[]))
     return tf.where(condition!, a!, b!)
   },
-  Xor: binary((tf, a, b) => tf.logicalXor(a, b)),
+  Xor: comparison((tf, a, b) => tf.logicalXor(a, b)),
   'com.microsoft.FastGelu': ({ tf, x, inputs }) =>
     tanhGelu(tf, inputs[1] ? tf.add(x, inputs[1]) : x),
   'com.microsoft.Gelu': unary(gelu),
@@ -178,12 +200,20 @@ export const elementwise: Operators = {
   ),
 }
 
-/** A vector of one number a channel, in a shape that broadcasts along the axis; anything else as it is. */
-function perAxis(tf: Tf, vector: TfTensor, x: TfTensor, axis: number): TfTensor {
-  if (vector.rank !== 1 || vector === x || vector.size === 1) return vector
-  const front = axis < 0 ? axis + x.rank : axis
-  return tf.reshape(
-    vector,
-    x.shape.map((_, index) => (index === front ? vector.size : 1)),
-  )
+/** A scale or zero point in a shape that broadcasts: one a channel along the axis, or one a block of elements. */
+function spread(tf: Tf, scale: TfTensor, x: TfTensor, node: Node): TfTensor {
+  if (scale.size === 1) return tf.reshape(scale, [])
+  const given = node.number('axis', 1)
+  const axis = given < 0 ? given + x.rank : given
+  const block = node.number('block_size', 0)
+  if (block === 0) {
+    const shape = x.shape.map((_, index) => (index === axis ? scale.size : 1))
+    return tf.reshape(scale, shape)
+  }
+  const [before, after] = [scale.shape.slice(0, axis), scale.shape.slice(axis + 1)]
+  const count = scale.shape[axis]!
+  const cells = tf.reshape(scale, [...before, count, 1, ...after])
+  const blocks = tf.broadcastTo(cells, [...before, count, block, ...after])
+  const whole = tf.reshape(blocks, [...before, count * block, ...after])
+  return resized(tf, whole, axis, 0, x.shape[axis]! - count * block)
 }

@@ -1,33 +1,49 @@
 // Operators that pick or place elements by index.
+import type { Tensor1D } from '@tensorflow/tfjs'
 import {
   axisFromFront,
-  detached,
   type Operator,
   type Operators,
   refuse,
   settled,
+  unlearned,
 } from '../operator.ts'
 import type { Tf, TfTensor } from '../tensorflow.ts'
+import { alongLast } from './reduction.ts'
 
 const product = (dims: readonly number[]) => dims.reduce((size, dim) => size * dim, 1)
 
 /** Rows of a matrix by index; the gradient of tf.gather walks over all rows for each of them. */
-const gatherRows = (tf: Tf, matrix: TfTensor, indices: TfTensor): TfTensor =>
-  tf.customGrad((inner) => ({
-    value: tf.gather(inner as TfTensor, indices as never, 0),
-    gradFunc: (dy: TfTensor) =>
-      tf.scatterND(tf.reshape(indices, [indices.size, 1]), dy, [...matrix.shape]),
-  }))(matrix)
+const gatherRows = (tf: Tf, matrix: TfTensor, indices: TfTensor): TfTensor => {
+  const shape = [...matrix.shape]
+  return tf.customGrad((inner, save) => {
+    keepFor(save, indices)
+    return {
+      value: gatherPlain(tf, inner as TfTensor, indices),
+      gradFunc: (dy: TfTensor, [at]: TfTensor[]) => scatterPlain(tf, dy, at!, shape),
+    }
+  })(matrix)
+}
 
 /** A matrix of `count` rows, zeros but for the sums of those placed by index. */
-const scatterRows = (tf: Tf, rowsOf: TfTensor, indices: TfTensor, count: number): TfTensor =>
-  tf.customGrad((inner) => ({
-    value: tf.scatterND(tf.reshape(indices, [indices.size, 1]), inner as TfTensor, [
-      count,
-      rowsOf.shape[1]!,
-    ]),
-    gradFunc: (dy: TfTensor) => tf.gather(dy, indices as never, 0),
-  }))(rowsOf)
+const scatterRows = (tf: Tf, updates: TfTensor, indices: TfTensor, count: number): TfTensor => {
+  const shape = [count, updates.shape[1]!]
+  return tf.customGrad((inner, save) => {
+    keepFor(save, indices)
+    return {
+      value: scatterPlain(tf, inner as TfTensor, indices, shape),
+      gradFunc: (dy: TfTensor, [at]: TfTensor[]) => gatherPlain(tf, dy, at!),
+    }
+  })(updates)
+}
+
+const gatherPlain = (tf: Tf, matrix: TfTensor, indices: TfTensor): TfTensor =>
+  tf.gather(matrix, indices as Tensor1D, 0)
+const scatterPlain = (tf: Tf, updates: TfTensor, indices: TfTensor, shape: number[]): TfTensor =>
+  tf.scatterND(tf.reshape(indices, [indices.size, 1]), updates, shape)
+
+/** Keeps a tensor until the gradient is computed; the typing has the function for it as another tensor. */
+const keepFor = (save: unknown, tensor: TfTensor) => (save as (kept: TfTensor[]) => void)([tensor])
 
 /** Slices along an axis by a tensor of indices of any rank; negative ones count from the end. */
 export function rows(tf: Tf, x: TfTensor, indices: TfTensor, axis: number): TfTensor {
@@ -38,7 +54,7 @@ export function rows(tf: Tf, x: TfTensor, indices: TfTensor, axis: number): TfTe
   const rest = others.map((other) => x.shape[other]!)
   const matrix = tf.reshape(first, [size, product(rest)])
   const picked =
-    x.dtype === 'float32' ? gatherRows(tf, matrix, flat) : tf.gather(matrix, flat as never, 0)
+    x.dtype === 'float32' ? gatherRows(tf, matrix, flat) : gatherPlain(tf, matrix, flat)
   if (axis === 0) return tf.reshape(picked, [...indices.shape, ...rest])
   const found = tf.reshape(picked, [indices.size, ...rest])
   // The picked axis goes back between those before and those behind it.
@@ -90,15 +106,18 @@ const gatherElements: Operator = ({ tf, x, inputs, node }) => {
   return tf.reshape(rows(tf, tf.reshape(x, [x.size, 1]), at, 0), indices.shape)
 }
 
-const gatherND: Operator = (context) => {
-  const { tf, x, inputs, node } = context
+const gatherND: Operator = ({ tf, x, inputs, node }) => {
   const indices = inputs[1]!
-  if (node.number('batch_dims', 0) > 0) return refuse(context, 'with batch_dims')
+  const batch = node.number('batch_dims', 0)
+  const outer = product(x.shape.slice(0, batch))
   const width = indices.shape.at(-1)!
-  const rest = x.shape.slice(width)
-  const matrix = tf.reshape(x, [product(x.shape.slice(0, width)), product(rest)])
-  const picked = rows(tf, matrix, tuples(tf, x.shape, indices), 0)
-  return tf.reshape(picked, [...indices.shape.slice(0, -1), ...rest])
+  const data = x.shape.slice(batch, batch + width)
+  const rest = x.shape.slice(batch + width)
+  const matrix = tf.reshape(x, [outer * product(data), product(rest)])
+  const within = tf.reshape(tuples(tf, data, indices), [outer, indices.size / width / outer])
+  const starts = Int32Array.from({ length: outer }, (_, index) => index * product(data))
+  const at = tf.add(within, tf.tensor2d(starts, [outer, 1], 'int32'))
+  return tf.reshape(rows(tf, matrix, at, 0), [...indices.shape.slice(0, -1), ...rest])
 }
 
 /** Places updates in a matrix of rows: adds them, or puts them instead (each place once, as ONNX demands). */
@@ -115,7 +134,7 @@ function place(
   const count = matrix.shape[0]!
   const placed = scatterRows(tf, updates, at, count)
   if (reduction === 'add') return tf.add(matrix, placed)
-  const taken = scatterRows(tf, tf.onesLike(detached(tf, updates)), at, count)
+  const taken = scatterRows(tf, tf.ones(updates.shape), at, count)
   const free = tf.sub(1, tf.clipByValue(taken, 0, 1))
   return tf.add(tf.mul(matrix, free), placed)
 }
@@ -142,9 +161,9 @@ const topK: Operator = (context) => {
   const { tf, x, node } = context
   const axis = axisFromFront(node.number('axis', -1), x.rank)
   const [count = 1] = settled(context, 1)!
-  if (axis !== x.rank - 1) return refuse(context, 'along any but the last axis')
   const sign = node.number('largest', 1) === 1 ? 1 : -1
-  const { indices } = tf.topk(tf.mul(detached(tf, x), sign), count, true)
+  const find = (line: TfTensor) => tf.topk(tf.mul(line, sign), count, true).indices
+  const indices = unlearned(tf, [x], (inner) => alongLast(tf, inner, axis, find))
   const at = places(tf, x.shape, indices, axis)
   const values = tf.reshape(rows(tf, tf.reshape(x, [x.size, 1]), at, 0), indices.shape)
   return [values, indices]
@@ -155,9 +174,10 @@ const oneHot: Operator = (context) => {
   const [depth = 1] = settled(context, 1)!
   const axis = axisFromFront(node.number('axis', -1), x.rank + 1)
   const [off, on] = tf.split(inputs[2]!, 2)
-  const whole = tf.cast(detached(tf, x), 'int32')
-  const hot = tf.cast(tf.oneHot(fromFront(tf, whole, depth), depth), 'float32')
-  const order = [...Array(x.rank).keys()]
+  const hot = unlearned(tf, [x], (inner) =>
+    tf.cast(tf.oneHot(fromFront(tf, tf.cast(inner, 'int32'), depth), depth), 'float32'),
+  )
+  const order = [...x.shape.keys()]
   order.splice(axis, 0, x.rank)
   return tf.add(tf.mul(tf.transpose(hot, order), tf.sub(on!, off!)), off!)
 }

@@ -7,6 +7,7 @@ import {
   every,
   type Operator,
   type Operators,
+  pieces,
   resized,
   settled,
 } from '../operator.ts'
@@ -69,7 +70,7 @@ const split: Operator = (context) => {
     settled(context, 1) ??
     node.numbers('split') ??
     node.outputs.map((_, index) => Math.min(each, size - index * each))
-  return tf.split(x, [...sizes], axis)
+  return pieces(tf, x, sizes, axis)
 }
 
 const slice: Operator = (context) => {

@@ -47,14 +47,25 @@ const einsum: Operator = (context) => {
   const { tf, node } = context
   const inputs = context.inputs as TfTensor[]
   const equation = node.string('equation', '').replaceAll(' ', '')
-  if (equation.includes('.')) return refuse(context, 'with an ellipsis')
-  const [left = '', given] = equation.split('->')
-  const terms = left.split(',')
+  const [sources = '', target] = equation.split('->')
+  // Broadcast axes get letters of their own, the same from the last one on.
+  const ranks = sources
+    .split(',')
+    .map((term, index) => inputs[index]!.rank - term.replace('...', '').length)
+  const named = (term: string, rank: number) =>
+    term.replace('...', Array.from({ length: rank }, (_, axis) => `${rank - axis - 1}`).join(''))
+  const widest = Math.max(...ranks)
+  const terms = sources.split(',').map((term, index) => named(term, ranks[index]!))
+  const given = target === undefined ? undefined : named(target, widest)
+  const left = terms.join(',')
   if (terms.some((term) => new Set(term).size < term.length))
     return refuse(context, 'with a repeated letter in a term')
   const all = [...left.replaceAll(',', '')]
-  const once = () => all.filter((letter) => all.indexOf(letter) === all.lastIndexOf(letter)).sort()
-  const output = given === undefined ? once() : [...given]
+  const implied = () => [
+    ...named('...', sources.includes('...') ? widest : 0),
+    ...all.filter((x) => all.indexOf(x) === all.lastIndexOf(x) && !/\d/.test(x)).sort(),
+  ]
+  const output = given === undefined ? implied() : [...given]
   const summed = [...new Set(all)].filter((letter) => !output.includes(letter))
   const letters = [...output, ...summed]
   const laid = terms.map((term, index) => {

@@ -1,5 +1,11 @@
 // Recurrent layers, unrolled over the length of the sequence.
-import { type Operator, type OperatorContext, type Operators, refuse } from '../operator.ts'
+import {
+  type Operator,
+  type OperatorContext,
+  type Operators,
+  refuse,
+  unstacked,
+} from '../operator.ts'
 import type { Tf, TfTensor } from '../tensorflow.ts'
 
 /** What one direction of a layer computes with; weights are turned, so that rows of inputs multiply them. */
@@ -77,7 +83,7 @@ const layer =
     const batchFirst = node.number('layout', 0) === 1
     const turn = (x: TfTensor) => (batchFirst ? swapped(tf, x) : x)
     const [x, weights, recurrences, biases, lengths, ...given] = inputs
-    const moments = tf.unstack(turn(x!))
+    const moments = unstacked(tf, turn(x!))
     const hidden = node.number('hidden_size', recurrences!.shape.at(-1)!)
     const batch = moments[0]!.shape[0]!
     const direction = node.string('direction', 'forward')
@@ -85,7 +91,7 @@ const layer =
     const functions = functionsOf(context, defaults, reversals.length)
     const masks = lengths && masksOf(tf, lengths, moments.length)
     const results = reversals.map((reversed, index) => {
-      const part = (tensor: TfTensor | undefined) => tensor && tf.unstack(tensor)[index]!
+      const part = (tensor: TfTensor | undefined) => tensor && unstacked(tf, tensor)[index]!
       const bias = part(biases)
       const cell: Cell = {
         tf,

@@ -1,12 +1,12 @@
 // Operators that sum up along axes, and those that normalise by such sums.
 import {
+  absolute,
   axisFromFront,
-  detached,
   type Operator,
-  type OperatorContext,
   type Operators,
   settled,
   sumOf,
+  unlearned,
 } from '../operator.ts'
 import type { Tf, TfTensor } from '../tensorflow.ts'
 
@@ -25,31 +25,36 @@ const reduce =
   }
 
 const sumSquare: Reduction = (tf, x, axes, keep) => tf.sum(tf.mul(x, x), axes, keep)
-const absolute = (tf: Tf, x: TfTensor) => tf.add(tf.relu(x), tf.relu(tf.neg(x)))
 
 /** A function of the last axis, for operators whose gradient knows no other. */
-function alongLast(
-  { tf, x, node }: OperatorContext,
+export function alongLast(
+  tf: Tf,
+  x: TfTensor,
+  axis: number,
   compute: (x: TfTensor) => TfTensor,
-  fallback = -1,
 ): TfTensor {
-  const axis = axisFromFront(node.number('axis', fallback), x.rank)
   if (axis === x.rank - 1) return compute(x)
-  const order = x.shape.map((_, index) => index)
+  const order = [...x.shape.keys()]
   order[axis] = x.rank - 1
   order[x.rank - 1] = axis
   return tf.transpose(compute(tf.transpose(x, order)), order)
 }
 
+const softmax =
+  (compute: (tf: Tf, x: TfTensor) => TfTensor): Operator =>
+  ({ tf, x, node }) =>
+    alongLast(tf, x, axisFromFront(node.number('axis', -1), x.rank), (rows) => compute(tf, rows))
+
 const arg =
   (compute: (tf: Tf, x: TfTensor, axis: number) => TfTensor): Operator =>
-  (context) => {
-    const { tf, x, node } = context
+  ({ tf, x, node }) => {
     const axis = axisFromFront(node.number('axis', 0), x.rank)
     const last = node.number('select_last_index', 0) === 1
-    const found = compute(tf, last ? tf.reverse(detached(tf, x), [axis]) : detached(tf, x), axis)
-    const index = last ? tf.sub(x.shape[axis]! - 1, found).cast('int32') : found
-    return node.number('keepdims', 1) === 1 ? tf.expandDims(index, axis) : index
+    const found = unlearned(tf, [x], (inner) => {
+      const index = compute(tf, last ? tf.reverse(inner, [axis]) : inner, axis)
+      return last ? tf.cast(tf.sub(x.shape[axis]! - 1, index), 'int32') : index
+    })
+    return node.number('keepdims', 1) === 1 ? tf.expandDims(found, axis) : found
   }
 
 /** (x - mean) / √(variance + ε) over some axes, with the mean and 1 / √(variance + ε). */
@@ -177,13 +182,16 @@ export const reduction: Operators = {
   CumSum: (context) => {
     const { tf, x, node } = context
     const axis = axisFromFront(settled(context, 1)?.[0] ?? 0, x.rank)
-    return tf.cumsum(x, axis, node.number('exclusive', 0) === 1, node.number('reverse', 0) === 1)
+    const flag = (name: string) => node.number(name, 0) === 1
+    return alongLast(tf, x, axis, (rows) =>
+      tf.cumsum(rows, rows.rank - 1, flag('exclusive'), flag('reverse')),
+    )
   },
   GroupNormalization: groupNormalization,
   InstanceNormalization: instanceNormalization,
   LRN: lrn,
   LayerNormalization: layerNormalization,
-  LogSoftmax: (context) => alongLast(context, (x) => context.tf.logSoftmax(x)),
+  LogSoftmax: softmax((tf, x) => tf.logSoftmax(x)),
   LpNormalization: lpNormalization,
   RMSNormalization: rmsNormalization,
   ReduceL1: reduce((tf, x, axes, keep) => tf.sum(absolute(tf, x), axes, keep)),
@@ -207,5 +215,5 @@ export const reduction: Operators = {
     }) as TfTensor[]
     return [y, mean, inverse, sum]
   },
-  Softmax: (context) => alongLast(context, (x) => context.tf.softmax(x)),
+  Softmax: softmax((tf, x) => tf.softmax(x)),
 }

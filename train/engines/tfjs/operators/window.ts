@@ -2,6 +2,7 @@
 import type { Tensor3D, Tensor4D } from '@tensorflow/tfjs'
 import type { Node } from '../../../../onnx/graph.ts'
 import {
+  absolute,
   every,
   type Operator,
   type OperatorContext,
@@ -237,7 +238,7 @@ function transposedWindow(
         : automatic === 'VALID'
           ? all
           : all - pads[axis]! - pads[axis + rank]!)
-    const total = all - output
+    const total = Math.max(0, all - output)
     const shared = automatic === 'SAME_UPPER' ? Math.floor(total / 2) : Math.ceil(total / 2)
     begins.push(same || wanted ? shared : automatic === 'VALID' ? 0 : pads[axis]!)
     outputs.push(output)
@@ -330,7 +331,6 @@ function shares(tf: Tf, sizes: readonly number[], window: Window, countsPads: bo
   return perAxis.reduce((a, b) => tf.mul(a, b))
 }
 
-const absolute = (tf: Tf, x: TfTensor) => tf.add(tf.relu(x), tf.relu(tf.neg(x)))
 const power = (tf: Tf, x: TfTensor, p: number) =>
   p === 1 ? absolute(tf, x) : tf.pow(absolute(tf, x), p)
 const root = (tf: Tf, x: TfTensor, p: number) => (p === 1 ? x : tf.pow(x, 1 / p))
