@@ -70,6 +70,10 @@ const convolutions: readonly GradientCase[] = [
   // The pads are wider than the window.
   one([x(1, 1, 3, 3), x(2, 1, 2, 2)], { pads: [3, 2, 2, 3] }),
   one([x(1, 1, 3, 3), x(2, 1, 2, 2)], { pads: [3, 2, 2, 3], strides: [2, 2] }),
+  // Kernels of so many cells that their gradient is a convolution of its own.
+  one([x(2, 2, 80), x(3, 2, 66), x(3)], { pads: [3, 1] }),
+  one([x(1, 4, 150), x(4, 2, 65)], { strides: [3], dilations: [2], pads: [2, 1], group: 2 }),
+  one([x(2, 2, 11, 10), x(2, 1, 9, 8)], { strides: [2, 1], pads: [1, 0, 2, 3], group: 2 }),
   one([x(2, 3, 9), x(4, 3, 3), x(4)], { pads: [1, 1] }),
   one([x(2, 4, 10), x(4, 2, 4)], { strides: [3], pads: [2, 1], group: 2 }),
   one([x(1, 3, 9), x(3, 1, 3)], { dilations: [3], group: 3, pads: [3, 3] }),

@@ -3,9 +3,9 @@ import type { Builder } from '../../onnx/build.ts'
 import type { Value } from '../../onnx/graph.ts'
 import { sizeOf } from '../../onnx/tensor.ts'
 import type { Decomposition } from '../decompose.ts'
-import { axisOf, fill, shapeOf } from '../rule.ts'
+import { axisOf, fill, shapeOf, step } from '../rule.ts'
 
-/** A norm below this is taken for 0, whose quotient ONNX defines as 0. */
+/** Norms and variances are kept above this, so that no gradient is a quotient of zeros. */
 const smallest = 1e-30
 
 /** InstanceNormalization: each channel of each sample by itself (Ulyanov, Vedaldi and Lempitsky 2016). */
@@ -84,7 +84,8 @@ export const lpNormalization: Decomposition = ({ g, node, x }) => {
   const axes = [axisOf(node.number('axis', -1), shapeOf(x).length)]
   const first = node.number('p', 2) === 1
   const norm = first ? g.ReduceL1(x, axes, { keepdims: 1 }) : g.ReduceL2(x, axes, { keepdims: 1 })
-  return [g.Div(x, g.Clip(norm, smallest))]
+  // A norm of 0 would make a gradient as large as it can be: nothing passes instead.
+  return [g.Mul(x, g.Div(step(g, norm), g.Clip(norm, smallest)))]
 }
 
 /** (x - mean)/(σ + 10⁻⁹) over axes. */
@@ -92,7 +93,7 @@ export const meanVarianceNormalization: Decomposition = ({ g, node, x }) => {
   const axes = node.numbers('axes', [0, 2, 3])
   const centred = g.Sub(x, g.ReduceMean(x, axes, { keepdims: 1 }))
   const variance = g.ReduceMean(g.Mul(centred, centred), axes, { keepdims: 1 })
-  return [g.Div(centred, g.Add(g.Sqrt(variance), 1e-9))]
+  return [g.Div(centred, g.Add(g.Sqrt(g.Clip(variance, smallest)), 1e-9))]
 }
 
 /** LRN: x/(b + α/n Σx²)^β, the sum over n neighbouring channels (Krizhevsky, Sutskever and Hinton 2012). */

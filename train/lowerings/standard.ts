@@ -14,8 +14,14 @@ export const standard: Lowering = {
     convolution.strides.every((stride) => stride === 1)
       ? turnedConvolution(g, convolution, dy)
       : transposedConvolution(g, convolution, dy),
-  convolutionWeight: unfoldedProduct,
+  convolutionWeight: (g, convolution, dy) =>
+    sizeOf(convolution.kernel) > mostCopies
+      ? swappedConvolution(g, convolution, dy)
+      : unfoldedProduct(g, convolution, dy),
 }
+
+/** Kernels of more cells than this would be unfolded into too many nodes. */
+const mostCopies = 64
 
 /** dx = ConvTranspose(dy, w): the definition. */
 function transposedConvolution(g: Builder, convolution: Convolution, dy: Value): Value {
@@ -113,4 +119,38 @@ function unfoldedProduct(g: Builder, convolution: Convolution, dy: Value): Value
   const columns = g.Reshape(unfolded, [group, inputs * shifted.length, positions])
   const rows = g.Reshape(gradient, [group, outputs / group, positions])
   return g.Reshape(g.MatMul(rows, g.Transpose(columns, { perm: [0, 2, 1] })), wShape)
+}
+
+/**
+ * dw = Conv(x, dy) with samples and channels in each other's place, strides and dilations too: slower, but as many
+ * nodes for any kernel.
+ */
+function swappedConvolution(g: Builder, convolution: Convolution, dy: Value): Value {
+  const { x, xShape, wShape, yShape, kernel, strides, dilations, begin, end, group } = convolution
+  const [batch, inputs, outputs] = [xShape[0]!, wShape[1]!, wShape[0]!]
+  const spatial = kernel.map((_, axis) => axis + 3)
+  const images = g.Reshape(x, [batch, group, inputs, ...xShape.slice(2)])
+  const gradients = g.Reshape(dy, [batch, group, outputs / group, ...yShape.slice(2)])
+  const found = g.Conv(
+    g.Reshape(g.Transpose(images, { perm: [2, 1, 0, ...spatial] }), [
+      inputs,
+      group * batch,
+      ...xShape.slice(2),
+    ]),
+    g.Reshape(g.Transpose(gradients, { perm: [1, 2, 0, ...spatial] }), [
+      outputs,
+      batch,
+      ...yShape.slice(2),
+    ]),
+    { strides: dilations, dilations: strides, pads: [...begin, ...end], group },
+  )
+  // Cells behind the last window make more positions than the kernel has.
+  const axes = kernel.map((_, axis) => axis + 2)
+  const cut = g.Slice(
+    found,
+    kernel.map(() => 0),
+    kernel,
+    axes,
+  )
+  return g.Transpose(cut, { perm: [1, 0, ...axes] })
 }
