@@ -17,12 +17,12 @@ export const operators = [
   'Abs', 'Add', 'AveragePool', 'BatchNormalization', 'Cast', 'Clip', 'Concat', 'Conv', 'ConvTranspose', 'Cos', 'Cosh',
   'CumSum', 'DepthToSpace', 'DequantizeLinear', 'Div', 'Dropout', 'Einsum', 'Elu', 'Equal', 'Erf', 'Exp', 'Expand',
   'Flatten', 'Floor', 'Gather', 'GatherElements', 'GatherND', 'Gemm', 'GlobalAveragePool', 'Greater', 'GreaterOrEqual',
-  'GroupNormalization', 'HardSigmoid', 'HardSwish', 'Identity', 'LayerNormalization', 'LeakyRelu', 'Less', 'Log',
-  'LogSoftmax', 'MatMul', 'Max', 'MaxPool', 'Mean', 'Min', 'Mod', 'Mul', 'Neg', 'OneHot', 'PRelu', 'Pad', 'Pow',
-  'QuantizeLinear', 'Reciprocal', 'ReduceL1', 'ReduceL2', 'ReduceLogSumExp', 'ReduceMax', 'ReduceMean', 'ReduceMin',
-  'ReduceProd', 'ReduceSum', 'ReduceSumSquare', 'Relu', 'Reshape', 'Resize', 'ReverseSequence', 'Round',
-  'ScatterElements', 'ScatterND', 'Shape', 'Sigmoid', 'Sin', 'Sinh', 'Slice', 'Softmax', 'Softplus', 'SpaceToDepth',
-  'Sqrt', 'Squeeze', 'Sub', 'Sum', 'Tan', 'Tanh', 'Transpose', 'Trilu', 'Unsqueeze', 'Where',
+  'HardSigmoid', 'HardSwish', 'Identity', 'LayerNormalization', 'LeakyRelu', 'Less', 'Log', 'LogSoftmax', 'MatMul',
+  'Max', 'MaxPool', 'Min', 'Mod', 'Mul', 'Neg', 'OneHot', 'PRelu', 'Pad', 'Pow', 'QuantizeLinear', 'Reciprocal',
+  'ReduceL1', 'ReduceL2', 'ReduceMax', 'ReduceMean', 'ReduceMin', 'ReduceProd', 'ReduceSum', 'Relu', 'Reshape',
+  'Resize', 'ReverseSequence', 'Round', 'ScatterElements', 'ScatterND', 'Shape', 'Sigmoid', 'Sin', 'Sinh', 'Slice',
+  'Softmax', 'Softplus', 'SpaceToDepth', 'Sqrt', 'Squeeze', 'Sub', 'Sum', 'Tanh', 'Transpose', 'Trilu', 'Unsqueeze',
+  'Where',
 ] as const
 
 /** Appends one node and gives its first output; the last argument may be attributes. */

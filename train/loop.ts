@@ -30,7 +30,7 @@ export async function train(model: Model, settings: TrainSettings): Promise<Trai
   const updates = Math.floor((settings.stepsPerEpoch * options.epochs) / (options.accumulate ?? 1))
   const stepper = await Stepper.open({
     ...{ definition, seed, options: engineOptions },
-    engine: engines.onnx,
+    engine: engines[options.engine ?? 'onnx'],
     rate: (update) =>
       options.optimizer.rate * rateFactor(options.schedule, update, updates, scores),
     // Going over to several steps a run pays when many are still to come.

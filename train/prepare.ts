@@ -23,6 +23,8 @@ export interface Prepared {
   readonly outputs: readonly Value[]
   /** The nodes as selectors see them, before composite operators were written out. */
   readonly layers: readonly Layer[]
+  /** The constants of the model itself, without those that writing out composite operators brought in. */
+  readonly constants: readonly Value[]
 }
 
 /** A node as it was with the inputs that it had. */
@@ -75,10 +77,18 @@ export async function prepare(
     const { name, opType, inputs } = node
     return { name, opType, node, inputs: [...inputs] }
   })
+  const own = [...graph.initializers]
   await decompose(copy, where)
   const outputs = graph.outputs.splice(0)
   if (outputs.length === 0) throw new UserError(`${where}: has no outputs — export it again`)
-  return { model: copy, graph, inputs: graph.feeds, outputs: outputs.map(logitsOf), layers }
+  return {
+    model: copy,
+    graph,
+    inputs: graph.feeds,
+    outputs: outputs.map(logitsOf),
+    layers,
+    constants: own,
+  }
 }
 
 /** Makes inputs constant. */
@@ -124,7 +134,7 @@ export function logitsOf(output: Value): Value {
  * statistics, for settings of an operator, and for the weights of frozen layers.
  */
 export function trainableWeights(
-  { graph, layers }: Pick<Prepared, 'graph' | 'layers'>,
+  { graph, constants, layers }: Pick<Prepared, 'graph' | 'constants' | 'layers'>,
   freeze: readonly string[],
 ): Value[] {
   const frozen = new Set(select(layers, freeze, 'freeze'))
@@ -133,12 +143,12 @@ export function trainableWeights(
     if (frozen.has(layer)) for (const input of layer.inputs) fixed.add(input)
     for (const index of settings[layer.opType] ?? []) fixed.add(layer.inputs[index])
   }
-  const trainable = [...graph.initializers].filter(
+  const trainable = constants.filter(
     (value) =>
       value.tensor?.dtype === 'float32' &&
       value.users.size > 0 &&
       !fixed.has(value) &&
-      (value.tensor.size > 1 || [...value.users].some((node) => weightInput(node, value))),
+      (value.tensor.size > 1 || layers.some((layer) => weightInput(layer, value))),
   )
   return lastFirst(graph, trainable)
 }
@@ -178,9 +188,15 @@ const weighted: ReadonlySet<string> = new Set([
   'Gemm',
   'MatMul',
   'BatchNormalization',
+  'GroupNormalization',
+  'InstanceNormalization',
   'LayerNormalization',
   'PRelu',
+  'RMSNormalization',
+  'SimplifiedLayerNormalization',
+  'SkipLayerNormalization',
+  'SkipSimplifiedLayerNormalization',
 ])
 
-const weightInput = (node: Node, value: Value): boolean =>
-  weighted.has(node.opType) && node.inputs.indexOf(value) > 0
+const weightInput = ({ opType, inputs }: Layer, value: Value): boolean =>
+  weighted.has(opType) && inputs.indexOf(value) > 0

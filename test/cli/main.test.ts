@@ -263,6 +263,10 @@ describe('the other commands', () => {
     expect(condense('schema').stdout).toBe(readFileSync('schema.json', 'utf8'))
   }, 30_000)
 
+  it('ops prints docs/ops.md', () => {
+    expect(condense('ops').stdout).toBe(readFileSync('docs/ops.md', 'utf8'))
+  }, 30_000)
+
   it('doctor tells what is here and why not', () => {
     const { status, stdout } = condense('doctor')
     expect(status).toBe(0)

@@ -83,7 +83,7 @@ describe('decompose', () => {
     [
       'FusedMatMul of turned batches',
       (g) => {
-        const a = x(g, 2, 3, 3)
+        const a = x(g, 3, 3, 3)
         return g.node('FusedMatMul', [a, a], {
           domain: 'com.microsoft',
           name: 'product',

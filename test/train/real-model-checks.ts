@@ -9,7 +9,12 @@ import { forwardPass } from '../../train/forward.ts'
 import { train } from '../../train/loop.ts'
 import { loweringFor } from '../../train/lowerings/choose.ts'
 import type { TrainingBatch } from '../../train/settings.ts'
-import { type Definition, type FlatVector, wholeGraph } from '../../train/training-graph.ts'
+import {
+  type Definition,
+  type FlatVector,
+  splitGraph,
+  wholeGraph,
+} from '../../train/training-graph.ts'
 import { withWeights } from '../../train/weights.ts'
 import { drawInputs, matching, type RealModel } from './real-models.ts'
 
@@ -53,8 +58,8 @@ function batchFrom(
   }
 }
 
-/** The slope of the loss along three directions, by the gradient and as measured. */
-export async function slopesOf(real: RealModel): Promise<{ slope: number; measured: number }[]> {
+/** How the loss rises along three directions, as a share of what the gradient says. */
+export async function risesOf(real: RealModel): Promise<number[]> {
   const definition = await matching(real)
   const batch = await batchOf(real, definition, 1)
   // A teacher that says something else, so that the loss has a slope.
@@ -68,37 +73,61 @@ export async function slopesOf(real: RealModel): Promise<{ slope: number; measur
   memory.write(0, batch, taught)
   const at = graph.weights.initial
   const shape = [at.length]
-  return withSession(graph.model, { threads: 2 }, async (session) => {
-    const step = async (weights: Float32Array) => {
-      const feeds = {
-        ...memory.tensors(),
-        weights: tensorOf('float32', shape, weights),
-        accumulated: tensorOf('float32', shape, new Float32Array(at.length)),
-      }
-      const found = await session.run(feeds, ['loss', 'accumulated_next'])
-      return {
-        loss: elements(found.loss!, 'float32')[0]!,
-        gradient: elements(found.accumulated_next!, 'float32').slice(),
-      }
+  const weightsFeed = (weights: Float32Array) => ({ weights: tensorOf('float32', shape, weights) })
+  const gradient = await withSession(graph.model, { threads: 2 }, async (session) => {
+    const accumulated = tensorOf('float32', shape, new Float32Array(at.length))
+    const feeds = { ...memory.tensors(), ...weightsFeed(at), accumulated }
+    const found = await session.run(feeds, ['accumulated_next'])
+    return elements(found.accumulated_next!, 'float32').slice()
+  })
+  // The loss is added up in double precision: what is left of noise is that of the outputs themselves.
+  const { forward } = await splitGraph(definition, 'accumulate')
+  const names = (await forwardPass(definition.model, definition.forward)).outputs.map(
+    ({ name }) => name,
+  )
+  const made = forward.graph.nodes.flatMap((node) => node.outputs)
+  for (const name of names) forward.graph.outputs.push(made.find((value) => value?.name === name)!)
+  return withSession(forward, { threads: 2 }, async (session) => {
+    const lossAt = async (weights: Float32Array) => {
+      const found = await session.run({ ...memory.tensors(), ...weightsFeed(weights) }, names)
+      return mismatch(
+        names.map((name) => elements(found[name]!, 'float32')),
+        taught,
+      )
     }
-    const { gradient } = await step(at)
-    const results: { slope: number; measured: number }[] = []
+    const results: number[] = []
+    console.log(
+      'loss',
+      await lossAt(at),
+      names,
+      taught.map((t) => [t.length, t.slice(0, 4)]),
+    )
     for (const seed of [1, 2, 3]) {
       const towards = directionOf(graph.weights, gradient, seed)
-      const slope = gradient.reduce((sum, value, index) => sum + value * towards[index]!, 0)
       const found: number[] = []
-      for (const distance of [1e-3, 3e-4, 1e-4, 3e-5, 1e-5, 3e-6]) {
+      const slopes: number[] = []
+      for (const distance of [1e-3, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6, 3e-7]) {
         const moved = (sign: number) =>
           at.map((weight, index) => weight + sign * distance * towards[index]!)
-        const rise = (await step(moved(1))).loss - (await step(moved(-1))).loss
-        found.push(rise / (2 * distance))
+        const [above, below] = [moved(1), moved(-1)]
+        found.push((await lossAt(above)) - (await lossAt(below)))
+        // Along the way that was really gone: weights are rounded too.
+        slopes.push(gradient.reduce((sum, value, i) => sum + value * (above[i]! - below[i]!), 0))
       }
-      const closest = found.sort((a, b) => Math.abs(a - slope) - Math.abs(b - slope))[0]!
-      results.push({ slope, measured: closest })
+      const shares = slopes.map((slope, index) => found[index]! / slope)
+      results.push(shares.sort((a, b) => Math.abs(a - 1) - Math.abs(b - 1))[0]!)
     }
     return results
   })
 }
+
+/** Σ over outputs of Σ (y - t)² / Σ t². */
+const mismatch = (answers: readonly Float32Array[], taught: readonly Float32Array[]): number =>
+  answers.reduce((sum, answer, output) => {
+    const theirs = taught[output]!
+    const error = answer.reduce((total, value, index) => total + (value - theirs[index]!) ** 2, 0)
+    return sum + error / theirs.reduce((total, value) => total + value ** 2, 0)
+  }, 0)
 
 /**
  * A random direction uphill, in which every tensor moves in proportion to its own size: across the slope the loss
@@ -121,7 +150,7 @@ function directionOf({ slots, initial }: FlatVector, gradient: Float32Array, see
  */
 export async function selfDistillation(
   real: RealModel,
-  { steps, rate }: { readonly steps: number; readonly rate: number },
+  { steps }: { readonly steps: number },
 ): Promise<{ before: number; after: number }> {
   const definition = await matching(real)
   const { feeds, weights } = await forwardPass(definition.model, definition.forward)
@@ -140,14 +169,9 @@ export async function selfDistillation(
   const held = batchFrom(real, feeds.inputs, 100)
   const heldAnswers = await answersOf(definition, held)
   const lossOf = async (model: Definition['model']) => {
-    const found = await answersOf({ ...definition, model }, held)
-    return found.reduce((sum, answer, output) => {
-      const theirs = heldAnswers[output]!
-      const error = answer.reduce((total, value, index) => total + (value - theirs[index]!) ** 2, 0)
-      return sum + error / theirs.reduce((total, value) => total + value ** 2, 0)
-    }, 0)
+    return mismatch(await answersOf({ ...definition, model }, held), heldAnswers)
   }
-  const { batch, dims, constants } = real
+  const { batch, dims, constants, rate = 1e-4 } = real
   const { model } = await train(student, {
     options: {
       ...{ epochs: Math.ceil(steps / batches.length), batch, freeze: [] },
@@ -166,5 +190,7 @@ export async function selfDistillation(
     teacher: ({ indices }) => answers[indices[0]! / batch]!,
     ...{ seed: 1, threads: 2, provider: 'cpu', where: real.file },
   })
-  return { before: await lossOf(student), after: await lossOf(model) }
+  const result = { before: await lossOf(student), after: await lossOf(model) }
+  if (process.env.DEBUG_SLOPES) console.log(real.file, result)
+  return result
 }

@@ -1,9 +1,9 @@
 // Normalizations as formulas.
 import type { Builder } from '../../onnx/build.ts'
 import type { Value } from '../../onnx/graph.ts'
-import { sizeOf } from '../../onnx/tensor.ts'
+import { dataTypes, sizeOf } from '../../onnx/tensor.ts'
 import type { Decomposition } from '../decompose.ts'
-import { axisOf, fill, shapeOf, step } from '../rule.ts'
+import { axisOf, fill, shapeOf } from '../rule.ts'
 
 /** Norms and variances are kept above this, so that no gradient is a quotient of zeros. */
 const smallest = 1e-30
@@ -85,7 +85,8 @@ export const lpNormalization: Decomposition = ({ g, node, x }) => {
   const first = node.number('p', 2) === 1
   const norm = first ? g.ReduceL1(x, axes, { keepdims: 1 }) : g.ReduceL2(x, axes, { keepdims: 1 })
   // A norm of 0 would make a gradient as large as it can be: nothing passes instead.
-  return [g.Mul(x, g.Div(step(g, norm), g.Clip(norm, smallest)))]
+  const some = g.Cast(g.Greater(norm, 0), { to: dataTypes.float32.code })
+  return [g.Mul(x, g.Div(some, g.Clip(norm, smallest)))]
 }
 
 /** (x - mean)/(σ + 10⁻⁹) over axes. */

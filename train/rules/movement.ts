@@ -1,7 +1,7 @@
 // Gradients of operators that move, repeat or leave out elements.
 import type { Builder } from '../../onnx/build.ts'
 import type { Value } from '../../onnx/graph.ts'
-import { sizeOf, tensorOf } from '../../onnx/tensor.ts'
+import { sizeOf } from '../../onnx/tensor.ts'
 import { axisOf, constantInput, fill, type Rule, shapeOf, unary } from '../rule.ts'
 
 /** Reshape, Flatten, Squeeze, Unsqueeze: the same elements in another shape. */
@@ -140,7 +140,10 @@ function padSources(mode: string, size: number, begin: number, end: number): num
   return Array.from({ length: begin + size + end }, (_, index) => source[mode]!(index - begin))
 }
 
-/** Adds up the gradients of an axis by the element that each was copied from: a product with a 0/1 matrix. */
+/**
+ * Adds up the gradients of an axis by the element that each was copied from, run by run: a stretch of the original, a
+ * stretch backwards, or one element many times.
+ */
 function gather(
   g: Builder,
   gradient: Value,
@@ -149,10 +152,38 @@ function gather(
   sources: readonly number[],
   size: number,
 ): Value {
-  const matrix = new Float32Array(sources.length * size)
-  for (const [position, source] of sources.entries()) matrix[position * size + source] = 1
-  const last = Array.from({ length: rank }, (_, index) => index)
-  const perm = last.with(axis, rank - 1).with(rank - 1, axis)
-  const rows = g.Transpose(gradient, { perm })
-  return g.Transpose(g.MatMul(rows, tensorOf('float32', [sources.length, size], matrix)), { perm })
+  const none = new Array<number>(rank).fill(0)
+  const parts = runsOf(sources).map(({ start, count, step }) => {
+    const last = start + count
+    const piece =
+      step < 0
+        ? g.Slice(gradient, [last - 1], [start - 1 - sources.length], [axis], [-1])
+        : g.Slice(gradient, [start], [last], [axis])
+    const found = step === 0 && count > 1 ? g.ReduceSum(piece, [axis], { keepdims: 1 }) : piece
+    const first = sources[step < 0 ? last - 1 : start]!
+    const width = step === 0 ? 1 : count
+    return g.Pad(found, [...none.with(axis, first), ...none.with(axis, size - first - width)])
+  })
+  return parts.reduce((sum, part) => g.Add(sum, part))
+}
+
+interface Run {
+  readonly start: number
+  readonly count: number
+  /** From one source to the next: -1, 0 or 1. */
+  readonly step: number
+}
+
+/** The longest stretches in which the source changes by the same step. */
+function runsOf(sources: readonly number[]): Run[] {
+  const runs: Run[] = []
+  for (let start = 0; start < sources.length; ) {
+    const step = sources[start + 1] === undefined ? 1 : sources[start + 1]! - sources[start]!
+    let end = start + 1
+    if (Math.abs(step) <= 1)
+      while (end < sources.length && sources[end]! - sources[end - 1]! === step) end++
+    runs.push({ start, count: end - start, step: end - start === 1 ? 1 : step })
+    start = end
+  }
+  return runs
 }

@@ -14,7 +14,7 @@ import { alongLast } from './reduction.ts'
 const product = (dims: readonly number[]) => dims.reduce((size, dim) => size * dim, 1)
 
 /** Rows of a matrix by index; the gradient of tf.gather walks over all rows for each of them. */
-const gatherRows = (tf: Tf, matrix: TfTensor, indices: TfTensor): TfTensor => {
+export const gatherRows = (tf: Tf, matrix: TfTensor, indices: TfTensor): TfTensor => {
   const shape = [...matrix.shape]
   return tf.customGrad((inner, save) => {
     keepFor(save, indices)

@@ -18,7 +18,9 @@ const reduce =
   (context) => {
     const { tf, x, node } = context
     const given = settled(context, 1) ?? node.numbers('axes') ?? []
-    if (given.length === 0 && node.number('noop_with_empty_axes', 0) === 1) return x
+    // Each element is then reduced on its own.
+    if (given.length === 0 && node.number('noop_with_empty_axes', 0) === 1)
+      return compute(tf, tf.expandDims(x, -1), [x.rank], false)
     const axes =
       given.length > 0 ? given.map((axis) => axisFromFront(axis, x.rank)) : x.shape.map((_, i) => i)
     return compute(tf, x, axes, node.number('keepdims', 1) === 1)
