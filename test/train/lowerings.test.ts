@@ -52,7 +52,17 @@ const cases: readonly ConvolutionCase[] = [
   conv([1, 16, 6, 6], [16, 16, 3, 3], halved),
   conv([16, 16, 6, 6], [10, 16, 3, 3], same),
   conv([16, 16, 6, 6], [16, 1, 3, 3], { ...same, group: 16 }),
+  conv([3, 32, 7, 9], [32, 1, 3, 3], { ...same, group: 32 }),
+  conv([3, 32, 8, 6], [32, 1, 3, 3], { ...halved, group: 32 }),
+  conv([2, 16, 9, 7], [16, 1, 5, 5], { pads: [2, 2, 2, 2], strides: [2, 2], group: 16 }),
+  conv([2, 16, 9, 7], [16, 1, 3, 3], { strides: [2, 2], group: 16 }),
+  conv([2, 16, 9, 9], [16, 1, 3, 3], { pads: [2, 2, 2, 2], dilations: [2, 2], group: 16 }),
+  conv([2, 16, 8, 8], [32, 1, 3, 3], { ...same, group: 16 }),
   conv([16, 32, 6, 6], [32, 16, 3, 3], { ...same, group: 2 }),
+  conv([16, 32, 6, 6], [64, 16, 3, 3], { ...halved, group: 2 }),
+  conv([16, 32, 6, 6], [32, 8, 3, 3], { ...same, group: 4 }),
+  conv([16, 32, 6, 6], [32, 16, 1, 1], { strides: [3, 2], group: 2 }),
+  conv([16, 16, 9, 9], [16, 16, 3, 3], { dilations: [2, 3], strides: [2, 1], pads: [1, 2, 0, 1] }),
   conv([16, 16, 9], [16, 16, 3], { pads: [1, 1] }),
 ]
 

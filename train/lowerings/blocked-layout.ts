@@ -79,11 +79,13 @@ class Blocking {
 
   #reorder(node: Node): void {
     const plain = node.number('channels_last', 0) === 0
-    if (node.opType === 'ReorderOutput' && plain) this.#blocked.set(node.output(), node.input(0))
+    const left = node.opType === 'ReorderOutput' && plain && this.#fits(node.output())
+    if (left) this.#know(node.output(), node.input(0), left)
     if (node.opType !== 'ReorderInput' || !plain) return
     const known = this.#blocked.get(node.input(0))
+    const shape = this.#fits(node.input(0))
     if (known) this.#graph.replaceUses(node.output(), known)
-    else if (this.#fits(node.input(0))) this.#blocked.set(node.input(0), node.output())
+    else if (shape) this.#know(node.input(0), node.output(), shape)
   }
 
   #elementwise(node: Node): void {
@@ -141,12 +143,9 @@ class Blocking {
     if (over !== '0,2,3' && over !== '2,3') return
     const [batch, channels, ...image] = shape as [number, number, ...number[]]
     const g = build(this.#graph, node)
-    const product = this.#blocked.get(x)!.producer
-    const factors = product?.domain === '' && product.opType === 'Mul' && product.inputs
-    const isDot =
-      factors && factors.every((factor) => factor && this.#shapeOf(factor)?.join() === shape.join())
+    const factors = this.#productOf(x, shape)
     // The sum of a product over an image is a convolution with a kernel as large as the image.
-    const images = isDot
+    const images = factors
       ? nchwc(
           g,
           'Conv',
@@ -168,10 +167,21 @@ class Blocking {
       : mean
         ? g.ReduceMean(rows, [0], { keepdims: 0 })
         : g.ReduceSum(rows, [0], { keepdims: 0 })
-    const factor = (isDot ? 1 : sizeOf(image)) / (mean ? sizeOf(image) : 1)
+    const factor = (factors ? 1 : sizeOf(image)) / (mean ? sizeOf(image) : 1)
     const scaled = factor === 1 ? reduced : g.Mul(reduced, factor)
     const kept = node.number('keepdims', 1) ? [whole ? 1 : batch, channels, 1, 1] : undefined
     this.#graph.replaceUses(node.output(), kept ? g.Reshape(scaled, kept) : scaled)
+  }
+
+  /** The factors of a product that nobody but one reduction reads. */
+  #productOf(x: Value, shape: Shape): readonly [Value, Value] | undefined {
+    const blocked = this.#blocked.get(x)!
+    const product = blocked.producer
+    if (product?.domain !== '' || product.opType !== 'Mul') return undefined
+    if (x.users.size > 1 || blocked.users.size > 1) return undefined
+    const factors = [product.input(0), product.input(1)] as const
+    const whole = factors.every((factor) => this.#shapeOf(factor)?.join() === shape.join())
+    return whole ? factors : undefined
   }
 
   /** One number a channel is the same blocked and plain. */

@@ -1,0 +1,89 @@
+// The options of training, from the recipe to the model.
+import { describe, expect, it } from '@jest/globals'
+import { UserError } from '../../base/errors.ts'
+import type { Splits } from '../../data/dataset.ts'
+import { buildArchitecture } from '../../models/index.ts'
+import type { Model } from '../../onnx/graph.ts'
+import { serializeModel } from '../../onnx/save.ts'
+import { predict } from '../../runtime/predict.ts'
+import { train } from '../../stages/train.ts'
+import { classes, contextOf, data, shape } from './support.ts'
+
+const net = (): Model =>
+  buildArchitecture({ architecture: 'resnet', depth: 8, width: 4 }, { shape, classes, seed: 1 })
+
+async function trained(options: object = {}, splits: Splits = data) {
+  const model = net()
+  const { context, messages } = contextOf(model)
+  const result = await train.run(
+    { model, facts: {} },
+    train.options.parse({ stage: 'train', epochs: 2, batch: 32, ...options }),
+    { ...context, data: splits },
+  )
+  return {
+    ...result,
+    messages,
+    bytes: Buffer.from(serializeModel(result.model)).toString('base64'),
+  }
+}
+
+/** How often each class is the answer for the test samples. */
+async function answers(model: Model): Promise<number[]> {
+  const { outputs } = await predict(model, data.test)
+  const counts = new Array<number>(classes).fill(0)
+  for (let row = 0; row < data.test.size; row++) {
+    const scores = outputs.subarray(row * classes, (row + 1) * classes)
+    counts[scores.indexOf(Math.max(...scores))]!++
+  }
+  return counts
+}
+
+describe('training', () => {
+  it.each([
+    { rates: { 'op:Gemm': 0.1 } },
+    { accumulate: 2 },
+    { average: 0.9 },
+    { batchNormalization: 'freeze' },
+    { batchNormalization: 're-estimate' },
+    { classWeights: [1, 2, 1, 0.5] },
+    { clip: 0.1 },
+    { freeze: ['stem*'] },
+    { schedule: 'one-cycle' },
+    { schedule: { name: 'plateau', patience: 1, threshold: 0.5 }, epochs: 4 },
+    { optimizer: { name: 'lamb' } },
+    { optimizer: { name: 'rmsprop', centred: true, momentum: 0.5 } },
+    { augment: { mixup: 0.4 } },
+  ])('heeds %j', async (options) => {
+    const epochs = 'epochs' in options ? { epochs: options.epochs } : {}
+    const [plain, other] = [await trained(epochs), await trained(options)]
+    expect(other.bytes).not.toBe(plain.bytes)
+    expect((await trained(options)).bytes).toBe(other.bytes)
+  })
+
+  it('makes rare classes count with balanced weights', async () => {
+    // Half of all samples are of the first class; what is noise is the first then, unless classes count alike.
+    const labels = data.train.labels.map((label, index) => (index % 16 < 12 ? 0 : label))
+    const uneven = { ...data, train: { ...data.train, labels } }
+    const [plain, balanced] = [
+      await trained({ epochs: 3 }, uneven),
+      await trained({ epochs: 3, classWeights: 'balanced' }, uneven),
+    ]
+    expect((await answers(balanced.model))[0]).toBeLessThan((await answers(plain.model))[0]!)
+  })
+
+  it('ends early where no epoch is better', async () => {
+    const { facts, messages } = await trained({ epochs: 40, stopAfter: 2 })
+    expect(facts.epochs!.length).toBeLessThan(40)
+    expect(messages.at(-1)).toMatch(/^stopped after epoch \d+: no better one since \d+$/)
+  })
+
+  it.each([
+    [{ classWeights: [1, 2] }, /^classWeights: needs one number a class: 2 for 4 classes/],
+    [{ rates: { 'stemm*': 2 } }, /^rates: matches no layer: 'stemm\*'/],
+    [{ freeze: ['*'] }, /has no float32 weights to train/],
+  ])('refuses %j', async (options, message) => {
+    const training = trained(options)
+    await expect(training).rejects.toThrow(UserError)
+    await expect(training).rejects.toThrow(message)
+  })
+})
