@@ -7,8 +7,13 @@ import { help } from './help.ts'
 import { load } from './load.ts'
 import type { Question } from './question.ts'
 import { trainStep } from './train.ts'
+import { trainGrowth } from './train-growth.ts'
 
-const questions: Readonly<Record<string, Question>> = { help, load, train: trainStep }
+const questions: Readonly<Record<string, Question>> = {
+  ...{ help, load },
+  train: trainStep,
+  'train-growth': trainGrowth,
+}
 
 /** Answers the named questions, or all, on the standard output. */
 async function main(names: readonly string[]): Promise<void> {
@@ -23,7 +28,7 @@ async function main(names: readonly string[]): Promise<void> {
   for (const name of asked) {
     const { summary, answer } = questions[name]!
     console.log(`\n${name}: ${summary}`)
-    for (const { what, unit, values } of await answer()) {
+    for await (const { what, unit, values } of await answer()) {
       const { p50, p90 } = quantilesOf(values)
       const numbers = `p50 ${p50.toPrecision(3)}  p90 ${p90.toPrecision(3)} ${unit}`
       console.log(`  ${what.padEnd(32)} ${numbers}  (n = ${values.length})`)

@@ -3,7 +3,7 @@
 /** One line of an answer. */
 export interface Answer {
   readonly what: string
-  readonly unit: 'ms' | 'times the file'
+  readonly unit: 'ms' | 'samples/s' | 'MB' | 'times' | 'of 1' | 'times the file'
   /** At least one measured value. */
   readonly values: readonly number[]
 }
@@ -12,7 +12,7 @@ export interface Answer {
 export interface Question {
   /** One line for the list. */
   readonly summary: string
-  answer(): Promise<readonly Answer[]>
+  answer(): Promise<readonly Answer[]> | AsyncIterable<Answer>
 }
 
 /** The time that something takes, in ms. */

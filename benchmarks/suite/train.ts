@@ -1,138 +1,58 @@
-// How long a training step takes, on random data: the time from one batch to the next.
+// How long a training step takes and how much memory, beside PyTorch and TensorFlow.js where they are to be had.
 import { availableParallelism } from 'node:os'
-import { random } from '../../base/random.ts'
-import { type Builder, newModel } from '../../onnx/build.ts'
-import type { Model, Value } from '../../onnx/graph.ts'
-import { sizeOf, tensorOf } from '../../onnx/tensor.ts'
-import { train } from '../../train/loop.ts'
-import type { TrainingBatch } from '../../train/settings.ts'
 import type { Answer, Question } from './question.ts'
+import { type TrainCaseName, trainCases } from './train-models.ts'
+import { engineTrainer, type Measured, measureRounds, torchTrainer } from './train-process.ts'
 
-const batch = 64
-const steps = 60
-/** Steps at the start that are not kept. */
-const warmUp = 10
+const rounds = 7
 
-/** Steps of an MLP (670k parameters) and of a residual net (depth 8, width 32), batch 64, AdamW. */
+/** Modes of PyTorch worth comparing with: only convolutions care for the order of channels. */
+const torchModes = {
+  mlp: ['eager'],
+  transformer: ['eager'],
+  cnn: ['eager', 'channels_last'],
+  resnet20: ['eager', 'channels_last', 'compile'],
+} as const satisfies Record<TrainCaseName, readonly Parameters<typeof torchTrainer>[0][]>
+
+/** Steps of four networks: time, samples a second, peak memory, and the ratio of times to each peer's. */
 export const trainStep: Question = {
-  summary: `a training step of an MLP and of a residual net, batch ${batch}`,
-  async answer() {
-    const answers: Answer[] = []
-    for (const threads of new Set([1, availableParallelism()]))
-      for (const [name, shape, model] of [
-        ['mlp 784-512-512-10', [784], mlp()],
-        ['resnet 8x32, 1x28x28', [1, 28, 28], residualNet()],
-      ] as const)
-        answers.push({
-          what: `${name}, threads ${threads}`,
-          unit: 'ms',
-          values: await stepTimes(model, shape, threads),
-        })
-    return answers
+  summary: 'a training step, beside peers; ratios are of times, below 1 we are faster',
+  async *answer() {
+    for (const name of Object.keys(trainCases) as TrainCaseName[]) yield* await answersFor(name)
   },
 }
 
-async function stepTimes(model: Model, shape: readonly number[], threads: number) {
-  const { normal, integer } = random(1, 'suite')
-  const inputs = Float32Array.from({ length: batch * sizeOf(shape) }, () => normal())
-  const labels = Int32Array.from({ length: batch }, () => integer(10))
-  const data: TrainingBatch = {
-    inputs,
-    labels,
-    size: batch,
-    indices: Uint32Array.from(labels.keys()),
-  }
-  const starts: bigint[] = []
-  function* batches() {
-    for (let step = 0; step < steps; step++) {
-      starts.push(process.hrtime.bigint())
-      yield data
-    }
-  }
-  await train(model, {
-    options: {
-      epochs: 1,
-      batch,
-      optimizer: {
-        name: 'adamw',
-        rate: 1e-4,
-        betas: [0.9, 0.999],
-        epsilon: 1e-8,
-        weightDecay: 0.01,
-      },
-      schedule: 'constant',
-      freeze: [],
-    },
-    losses: [{ loss: 'cross-entropy', weight: 1, labelSmoothing: 0 }],
-    classes: 10,
-    batches,
-    stepsPerEpoch: steps,
-    validation: { size: 1, shape, labels: labels.subarray(0, 1), read: () => undefined },
-    seed: 1,
-    threads,
-    provider: 'cpu',
-  })
-  return starts
-    .slice(1)
-    .map((start, step) => Number(start - starts[step]!) / 1e6)
-    .slice(warmUp)
+async function answersFor(name: TrainCaseName): Promise<Answer[]> {
+  const { batch } = trainCases[name]
+  const peers = [...torchModes[name].map(torchTrainer), engineTrainer('tfjs')]
+  const trainers = peers.filter((peer) => typeof peer !== 'string')
+  const missing = new Set(peers.filter((peer) => typeof peer === 'string'))
+  for (const reason of missing) console.log(`  ${name}: without PyTorch: ${reason}`)
+  const threads = availableParallelism()
+  const size = { name, batch, depth: 0, threads }
+  const [ours, ...theirs] = await measureRounds([engineTrainer('onnx'), ...trainers], size, rounds)
+  if (!ours) throw new Error(`internal: the training step of '${name}' failed`)
+  return [
+    ...figures(`${name} ${batch}`, ours, batch),
+    ...trainers.flatMap(({ name: peer }, index) => {
+      const measured = theirs[index]
+      if (!measured) {
+        console.log(`  ${name}: without ${peer}, which failed`)
+        return []
+      }
+      const ratios = ours.map(({ ms }, round) => ms / measured[round]!.ms)
+      const memory = ours.map(({ peakBytes }, round) => peakBytes / measured[round]!.peakBytes)
+      return [
+        ...figures(`${name} ${batch}, ${peer}`, measured, batch),
+        { what: `${name}, ratio to ${peer}`, unit: 'times', values: ratios } as const,
+        { what: `${name}, memory to ${peer}`, unit: 'times', values: memory.slice(-1) } as const,
+      ]
+    }),
+  ]
 }
 
-const weights = (g: Builder, name: string, dims: readonly number[], fanIn: number): Value => {
-  const { normal } = random(1, name)
-  const deviation = Math.sqrt(2 / fanIn)
-  const values = Float32Array.from({ length: sizeOf(dims) }, () => normal() * deviation)
-  return g.constant(tensorOf('float32', dims, values), name)
-}
-
-const linear = (g: Builder, x: Value, name: string, from: number, to: number): Value =>
-  g.Gemm(x, weights(g, `${name}.w`, [from, to], from), weights(g, `${name}.b`, [to], from))
-
-function mlp(): Model {
-  const { model, g } = newModel('mlp')
-  const x = g.input('x', { dtype: 'float32', shape: ['N', 784] })
-  const hidden = g.Relu(linear(g, g.Relu(linear(g, x, 'a', 784, 512)), 'b', 512, 512))
-  g.output('y', linear(g, hidden, 'c', 512, 10), { dtype: 'float32', shape: ['N', 10] })
-  return model
-}
-
-function residualNet(): Model {
-  const { model, g } = newModel('residual net')
-  const x = g.input('x', { dtype: 'float32', shape: ['N', 1, 28, 28] })
-  const convolve = (
-    y: Value,
-    name: string,
-    from: number,
-    to: number,
-    kernel: number,
-    stride = 1,
-  ) => {
-    const pad = (kernel - 1) / 2
-    const filter = weights(g, `${name}.w`, [to, from, kernel, kernel], from * kernel * kernel)
-    const convolved = g.Conv(y, filter, {
-      kernel_shape: [kernel, kernel],
-      strides: [stride, stride],
-      pads: [pad, pad, pad, pad],
-    })
-    const vector = (what: string, value: number) =>
-      g.constant(tensorOf('float32', [to], new Float32Array(to).fill(value)), `${name}.${what}`)
-    return g.BatchNormalization(
-      convolved,
-      vector('scale', 1),
-      vector('bias', 0),
-      vector('mean', 0),
-      vector('var', 1),
-    )
-  }
-  let y = g.Relu(convolve(x, 'stem', 1, 32, 3))
-  for (const [index, to] of [32, 64, 128].entries()) {
-    const from = index === 0 ? 32 : to / 2
-    const stride = index === 0 ? 1 : 2
-    const inner = g.Relu(convolve(y, `block${index}.a`, from, to, 3, stride))
-    const shortcut = index === 0 ? y : convolve(y, `block${index}.shortcut`, from, to, 1, stride)
-    y = g.Relu(g.Add(convolve(inner, `block${index}.b`, to, to, 3), shortcut))
-  }
-  const pooled = g.Flatten(g.GlobalAveragePool(y))
-  g.output('y', linear(g, pooled, 'head', 128, 10), { dtype: 'float32', shape: ['N', 10] })
-  return model
-}
+const figures = (what: string, measured: readonly Measured[], batch: number): Answer[] => [
+  { what, unit: 'ms', values: measured.map(({ ms }) => ms) },
+  { what, unit: 'samples/s', values: measured.map(({ ms }) => (batch / ms) * 1000) },
+  { what, unit: 'MB', values: measured.slice(-1).map(({ peakBytes }) => peakBytes / 1e6) },
+]

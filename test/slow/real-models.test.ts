@@ -16,7 +16,7 @@ describe('of every real model', () => {
   itWithShared.each(realModels)(
     '$file learns its own answers back',
     async (real) => {
-      const { before, after } = await selfDistillation(real, { steps: 240 })
+      const { before, after } = await selfDistillation(real)
       expect(after).toBeLessThan(0.5 * before)
     },
     1_800_000,

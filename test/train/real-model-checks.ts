@@ -18,26 +18,28 @@ import {
 import { withWeights } from '../../train/weights.ts'
 import { drawInputs, matching, type RealModel } from './real-models.ts'
 
-/** What the original model says of a batch, by output, as the loss compares it. */
-async function answersOf({ model, forward }: Definition, batch: TrainingBatch) {
+/** Opens a model to be asked for its answers to batches, by output, as the loss compares them. */
+async function answering<Result>(
+  { model, forward }: Definition,
+  use: (answer: (batch: TrainingBatch) => Promise<Float32Array[]>) => Promise<Result>,
+): Promise<Result> {
   const pass = await forwardPass(model, forward)
+  const { inputs } = pass.graph
   const names = pass.outputs.map((output, index) => {
     pass.g.output(`answer${index}`, output)
     return `answer${index}`
   })
   const memory = new FeedMemory({ ...pass.feeds, teacher: new Map() }, 1)
-  memory.write(0, batch, undefined)
   // The loss, and with it the teacher's answers, is not asked for.
   removeDeadNodes(pass.graph)
-  pass.graph.inputs.splice(
-    0,
-    pass.graph.inputs.length,
-    ...pass.graph.inputs.filter(({ name }) => !name.startsWith('teacher')),
+  inputs.splice(0, inputs.length, ...inputs.filter(({ name }) => !name.startsWith('teacher')))
+  return withSession(pass.model, { threads: 2 }, (session) =>
+    use(async (batch) => {
+      memory.write(0, batch, undefined)
+      const found = await session.run(memory.tensors(), names)
+      return names.map((name) => elements(found[name]!, 'float32'))
+    }),
   )
-  return withSession(pass.model, { threads: 2 }, async (session) => {
-    const found = await session.run(memory.tensors(), names)
-    return names.map((name) => elements(found[name]!, 'float32'))
-  })
 }
 
 /** A random batch of a model. */
@@ -54,7 +56,7 @@ function batchFrom(
   return {
     inputs: drawInputs(inputs, real, seed).map(({ bytes }) => bytes),
     size: real.batch,
-    indices: Uint32Array.from({ length: real.batch }, (_, index) => seed * real.batch + index),
+    indices: Uint32Array.from({ length: real.batch }, (_, index) => index),
   }
 }
 
@@ -64,7 +66,7 @@ export async function risesOf(real: RealModel): Promise<number[]> {
   const batch = await batchOf(real, definition, 1)
   // A teacher that says something else, so that the loss has a slope.
   const source = random(2, real.file)
-  const taught = (await answersOf(definition, batch)).map((answer) => {
+  const taught = (await answering(definition, (answer) => answer(batch))).map((answer) => {
     const scale = Math.sqrt(answer.reduce((sum, value) => sum + value ** 2, 0) / answer.length)
     return answer.map((value) => value + scale * source.normal())
   })
@@ -96,12 +98,6 @@ export async function risesOf(real: RealModel): Promise<number[]> {
       )
     }
     const results: number[] = []
-    console.log(
-      'loss',
-      await lossAt(at),
-      names,
-      taught.map((t) => [t.length, t.slice(0, 4)]),
-    )
     for (const seed of [1, 2, 3]) {
       const towards = directionOf(graph.weights, gradient, seed)
       const found: number[] = []
@@ -145,13 +141,13 @@ function directionOf({ slots, initial }: FlatVector, gradient: Float32Array, see
 }
 
 /**
- * Disturbs all weights by 5 % of their tensor's size and lets the model learn from its own original answers on a few
- * random batches; gives the loss on a batch that was not trained on, before and after.
+ * Disturbs all weights by 5 % of their tensor's size and lets the model learn from its own original answers to random
+ * batches, each seen once; gives the mismatch on batches that were not trained on, before and after.
  */
 export async function selfDistillation(
   real: RealModel,
-  { steps }: { readonly steps: number },
 ): Promise<{ before: number; after: number }> {
+  const { steps = 300 } = real
   const definition = await matching(real)
   const { feeds, weights } = await forwardPass(definition.model, definition.forward)
   const { slots } = layOut(weights)
@@ -163,34 +159,31 @@ export async function selfDistillation(
     for (let index = 0; index < size; index++) own[index]! += 0.05 * scale * source.normal()
   }
   const student = withWeights(definition.model, [{ slots, content: disturbed }])
-  const batches = Array.from({ length: 8 }, (_, seed) => batchFrom(real, feeds.inputs, seed))
-  const answers: Float32Array[][] = []
-  for (const batch of batches) answers.push(await answersOf(definition, batch))
-  const held = batchFrom(real, feeds.inputs, 100)
-  const heldAnswers = await answersOf(definition, held)
-  const lossOf = async (model: Definition['model']) => {
-    return mismatch(await answersOf({ ...definition, model }, held), heldAnswers)
-  }
-  const { batch, dims, constants, rate = 1e-4 } = real
-  const { model } = await train(student, {
-    options: {
-      ...{ epochs: Math.ceil(steps / batches.length), batch, freeze: [] },
-      batchNormalization: 'freeze',
-      schedule: { name: 'cosine', warmup: 0.05, final: 0 },
-      optimizer: { name: 'adam', rate, betas: [0.9, 0.999], epsilon: 1e-8, weightDecay: 0 },
-      clip: 1,
-    },
-    losses: definition.forward.losses,
-    ...{ dims, constants },
-    *batches(_epoch, first) {
-      yield* batches.slice(first)
-    },
-    stepsPerEpoch: batches.length,
-    validate: async () => 0,
-    teacher: ({ indices }) => answers[indices[0]! / batch]!,
-    ...{ seed: 1, threads: 2, provider: 'cpu', where: real.file },
+  return answering(definition, async (teacher) => {
+    const mismatchOf = (model: Definition['model']) =>
+      answering({ ...definition, model }, async (answer) => {
+        let sum = 0
+        for (const seed of [1, 2, 3, 4]) {
+          const batch = batchFrom(real, feeds.inputs, -seed)
+          sum += mismatch(await answer(batch), await teacher(batch)) / 4
+        }
+        return sum
+      })
+    const { batch, dims, constants, rate = 1e-4 } = real
+    const { model } = await train(student, {
+      options: {
+        ...{ epochs: 1, batch, freeze: [], batchNormalization: 'freeze', clip: 1 },
+        schedule: { name: 'cosine', warmup: 0.05, final: 0 },
+        optimizer: { name: 'adam', rate, betas: [0.9, 0.999], epsilon: 1e-8, weightDecay: 0 },
+      },
+      losses: definition.forward.losses,
+      ...{ dims, constants, teacher },
+      *batches(_epoch, first) {
+        for (let step = first; step < steps; step++) yield batchFrom(real, feeds.inputs, step)
+      },
+      ...{ stepsPerEpoch: steps, sharesCores: true, validate: async () => 0 },
+      ...{ seed: 1, threads: 2, provider: 'cpu', where: real.file },
+    })
+    return { before: await mismatchOf(student), after: await mismatchOf(model) }
   })
-  const result = { before: await lossOf(student), after: await lossOf(model) }
-  if (process.env.DEBUG_SLOPES) console.log(real.file, result)
-  return result
 }

@@ -1,6 +1,5 @@
 // The real models that training is tried on: how they are fed, and how finely their gradient can be measured.
 import { random } from '../../base/random.ts'
-import type { Value } from '../../onnx/graph.ts'
 import { loadModel } from '../../onnx/load.ts'
 import { sizeOf, type Tensor, tensorOf } from '../../onnx/tensor.ts'
 import type { Feed } from '../../train/forward.ts'
@@ -15,10 +14,12 @@ export interface RealModel {
   readonly range: readonly [low: number, high: number]
   readonly dims?: Readonly<Record<string, number>>
   readonly constants?: Readonly<Record<string, Tensor>>
-  /** Compares what enters a closing Sigmoid: far from where it bends, its outputs are nothing but zeros. */
-  readonly beforeSigmoid?: true
+  /** The value that is compared instead of the output: what enters a closing Sigmoid or Softmax that is flat here. */
+  readonly logits?: string
   /** Learning rate of its self-distillation, 1e-4 unless told. */
   readonly rate?: number
+  /** Steps of its self-distillation, 300 unless told. */
+  readonly steps?: number
   /** Takes long: only in the slow tests. */
   readonly slow?: true
 }
@@ -29,11 +30,14 @@ const scalar = (value: bigint) => tensorOf('int64', [], BigInt64Array.of(value))
 export const realModels: readonly RealModel[] = [
   { file: 'conv-distiller-resnet20-dense-cifar10.onnx', batch: 16, range: [-1, 1] },
   { file: 'conv-tiny-resnet8-cifar10.onnx', batch: 16, range: [0, 255] },
-  { file: 'mnist-8-ortweb.onnx', batch: 8, range: [0, 255] },
+  { file: 'mnist-8-ortweb.onnx', batch: 8, range: [0, 255], rate: 3e-4 },
   { file: 'mnist-burn-a.onnx', batch: 8, range: [-0.4, 2.8] },
-  { file: 'conv-tiny-vww96-mobilenet025.onnx', batch: 8, range: [0, 1] },
+  { file: 'conv-tiny-vww96-mobilenet025.onnx', batch: 8, range: [0, 1], rate: 2e-4 },
   { file: 'vit-ibp-3-3-8-cifar10.onnx', batch: 8, range: [-2, 2] },
-  { file: 'magika-v3_3.onnx', batch: 2, range: [0, 255], slow: true },
+  {
+    ...{ file: 'magika-v3_3.onnx', batch: 2, range: [0, 256], rate: 4e-4, steps: 600, slow: true },
+    logits: 'jax2tf_get_logits_/pjit_get_logits_/MagikaV2/Dense_1/AddV2:0',
+  },
   { file: 'basic-pitch.onnx', batch: 1, range: [-0.5, 0.5], slow: true },
   {
     ...{ file: 'silero-vad-op18-ifless.onnx', batch: 2, range: [-0.5, 0.5] },
@@ -43,26 +47,20 @@ export const realModels: readonly RealModel[] = [
   { file: 'yolox-nano.onnx', batch: 1, range: [0, 255], slow: true },
   { file: 'ultraface-rfb-320.onnx', batch: 1, range: [-1, 1], slow: true },
   { file: 'vittrack.onnx', batch: 1, range: [-1, 1], slow: true },
-  { file: 'byte-sb-bidi-lstm.onnx', batch: 2, range: [32, 127], dims: { length: 12 }, rate: 1e-3 },
+  { file: 'byte-sb-bidi-lstm.onnx', batch: 8, range: [32, 127], dims: { length: 12 } },
   {
     ...{ file: 'ppocr-det-ch-v3.onnx', batch: 1, range: [-1, 1] },
-    ...{ dims: { 'x:2': 64, 'x:3': 64 }, beforeSigmoid: true, slow: true },
+    ...{ dims: { 'x:2': 64, 'x:3': 64 }, logits: 'p2o.Add.77', slow: true },
   },
 ]
-
-/** What enters the Sigmoid at the end of a chain of nodes. */
-function entering({ producer }: Value): Value {
-  const input = producer!.input(0)
-  return producer!.opType === 'Sigmoid' ? input : entering(input)
-}
 
 /** A training of a model that is to match a teacher in all outputs; BatchNormalization as at inference. */
 export async function matching(real: RealModel): Promise<Definition> {
   const { file, batch, dims, constants } = real
   const model = await loadModel(sharedModel(file))
-  const { outputs } = model.graph
-  for (const [index, output] of outputs.entries())
-    if (real.beforeSigmoid) outputs[index] = entering(output)
+  const { outputs, nodes } = model.graph
+  const logits = nodes.flatMap((node) => node.outputs).find((value) => value?.name === real.logits)
+  if (real.logits) outputs.splice(0, outputs.length, logits!)
   return {
     model,
     forward: {

@@ -1,0 +1,128 @@
+// Training steps in processes of their own, ours and those of peers, so that memory is told apart; and their times
+// side by side, in rounds, for the machine may be faster or slower from one minute to the next.
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import type { TrainCaseName } from './train-models.ts'
+
+/** Something that takes training steps. */
+export interface Trainer {
+  readonly name: string
+  /** What follows the program on its command line. */
+  readonly program: string
+  readonly arguments: (step: StepSize) => readonly string[]
+}
+
+/** Which steps are taken. */
+export interface StepSize {
+  readonly name: TrainCaseName
+  readonly batch: number
+  /** 0 for the usual depth. */
+  readonly depth: number
+  readonly threads: number
+}
+
+/** What one measurement says. */
+export interface Measured {
+  /** Mean time of a step. */
+  readonly ms: number
+  /** The largest memory that the process has had. */
+  readonly peakBytes: number
+}
+
+/** One of our engines. */
+export const engineTrainer = (engine: 'onnx' | 'tfjs'): Trainer => ({
+  name: engine === 'onnx' ? 'ours' : 'tfjs',
+  program: process.execPath,
+  arguments: ({ name, threads, batch, depth }) => [
+    fileURLToPath(new URL('train-cell.js', import.meta.url)),
+    ...[engine, name, `${threads}`, `${batch}`, `${depth}`],
+  ],
+})
+
+/** PyTorch in one of its modes, or why it is not to be had. */
+export function torchTrainer(mode: 'eager' | 'channels_last' | 'compile'): Trainer | string {
+  // From dist/ the script is in the repository's own folder.
+  const script = ['torch-step.py', '../../../benchmarks/suite/torch-step.py']
+    .map((path) => fileURLToPath(new URL(path, import.meta.url)))
+    .find((path) => existsSync(path))
+  if (!script) return 'torch-step.py is not here'
+  const program = process.env.CONDENSE_PYTHON ?? 'python3'
+  const { status } = spawnSync(program, ['-c', 'import torch'], { stdio: 'ignore' })
+  if (status !== 0) return `'${program}' has no torch — set CONDENSE_PYTHON to a Python that has it`
+  return {
+    name: `PyTorch ${mode.replace('_', ' ')}`,
+    program,
+    arguments: ({ name, threads, batch, depth }) => [
+      ...[script, name, `${threads}`, mode, `${batch}`, `${depth}`],
+    ],
+  }
+}
+
+/** A trainer's process, asked for a number of steps at a time. */
+class TrainProcess {
+  readonly #child: ChildProcess
+  readonly #lines: AsyncIterator<string>
+
+  constructor({ program, arguments: list }: Trainer, step: StepSize) {
+    this.#child = spawn(program, list(step), { stdio: ['pipe', 'pipe', 'ignore'] })
+    this.#lines = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]()
+    // A process that could not be started or has ended shows in that it answers no more.
+    this.#child.on('error', () => undefined)
+    this.#child.stdin!.on('error', () => undefined)
+  }
+
+  /** True once it can take steps, false where it could not be made ready. */
+  async ready(): Promise<boolean> {
+    return !(await this.#lines.next()).done
+  }
+
+  async take(steps: number): Promise<Measured | undefined> {
+    this.#child.stdin!.write(`${steps}\n`)
+    const { value, done } = await this.#lines.next()
+    return done ? undefined : (JSON.parse(value) as Measured)
+  }
+
+  close(): void {
+    this.#child.stdin!.end()
+    this.#child.kill()
+  }
+}
+
+/** How long a trainer is measured in a round, in ms. */
+const roundMs = 600
+
+/**
+ * Measures trainers in rounds, one after the other within each.
+ *
+ * Gives a list of rounds for each trainer, in order; undefined where a trainer failed.
+ */
+export async function measureRounds(
+  trainers: readonly Trainer[],
+  step: StepSize,
+  rounds: number,
+): Promise<(readonly Measured[] | undefined)[]> {
+  const processes: (TrainProcess | undefined)[] = []
+  try {
+    for (const trainer of trainers) {
+      const started = new TrainProcess(trainer, step)
+      processes.push(started)
+      if (!(await started.ready())) processes[processes.length - 1] = undefined
+    }
+    const counts: number[] = []
+    for (const each of processes) {
+      const first = await each?.take(5)
+      counts.push(Math.min(1000, Math.max(2, Math.ceil(roundMs / (first?.ms ?? roundMs)))))
+    }
+    const measured = processes.map((): Measured[] => [])
+    for (let round = 0; round < rounds; round++)
+      for (const [index, each] of processes.entries()) {
+        const result = await each?.take(counts[index]!)
+        if (result) measured[index]!.push(result)
+      }
+    return measured.map((list) => (list.length === rounds ? list : undefined))
+  } finally {
+    for (const each of processes) each?.close()
+  }
+}
