@@ -66,6 +66,17 @@ export function reachedFrom(
   return new Set([...values].filter((value) => read.has(value)))
 }
 
+/** The nodes at which the way from some values ends because no gradient passes them. */
+export function endsOf(graph: Graph, values: ReadonlySet<Value>): Node[] {
+  const reached = new Set<Value | undefined>(values)
+  return graph.nodes.filter((node) => {
+    if (!node.inputs.some((input) => reached.has(input))) return false
+    if (operatorOf(node) in passive) return true
+    for (const output of node.outputs) reached.add(output)
+    return false
+  })
+}
+
 /** The nodes through which the scalar depends on the sources, in the graph's order. */
 function nodesBetween(graph: Graph, sources: ReadonlySet<Value>, scalar: Value): Node[] {
   const reached = new Set<Value | undefined>(sources)

@@ -2,10 +2,11 @@
 import { UserError } from '../base/errors.ts'
 import { select } from '../base/selectors.ts'
 import { type Builder, build } from '../onnx/build.ts'
-import type { Model, Value } from '../onnx/graph.ts'
+import { type Graph, type Model, operatorOf, type Value } from '../onnx/graph.ts'
 import type { DataType } from '../onnx/tensor.ts'
 import { inferShapes } from '../runtime/shapes.ts'
-import { reachedFrom } from './backward.ts'
+import { endsOf, reachedFrom } from './backward.ts'
+import { passive } from './gradients.ts'
 import { lossContext } from './loss-context.ts'
 import { writeLoss } from './losses.ts'
 import type { LossOptions } from './options.ts'
@@ -77,10 +78,7 @@ export async function forwardPass(model: Model, options: ForwardOptions): Promis
   const dropout = options.dropout ? feedDropout(g, graph) : []
   const reached = reachedFrom(graph, loss, new Set(candidates))
   const weights = candidates.filter((value) => reached.has(value))
-  if (weights.length === 0)
-    throw new UserError(
-      `${where}: has no float32 weights to train — use a float model, or freeze less`,
-    )
+  if (weights.length === 0) throw nothingToTrain(graph, candidates, where)
   const { targets, teacher } = compared.inputs()
   return {
     ...prepared,
@@ -92,6 +90,18 @@ export async function forwardPass(model: Model, options: ForwardOptions): Promis
       dropout: dropout.map(({ input, ratio }) => ({ ...feedOf(input), ratio })),
     },
   }
+}
+
+function nothingToTrain(graph: Graph, candidates: readonly Value[], where: string): UserError {
+  const [end] = endsOf(graph, new Set(candidates))
+  if (candidates.length === 0 || !end)
+    return new UserError(
+      `${where}: has no float32 weights to train — use a float model, or freeze less`,
+    )
+  const name = operatorOf(end)
+  return new UserError(
+    `${where}: no gradient reaches the weights: op '${name}' (node '${end.name}') has none, ${passive[name]} — export the model without it`,
+  )
 }
 
 const feedOf = (value: Value): Feed => ({

@@ -1,8 +1,16 @@
 // How long a training step takes and how much memory, beside PyTorch and TensorFlow.js where they are to be had.
 import { availableParallelism } from 'node:os'
+import { messageOf } from '../../base/errors.ts'
+import { loadTensorFlow } from '../../train/engines/tfjs/tensorflow.ts'
 import type { Answer, Question } from './question.ts'
 import { type TrainCaseName, trainCases } from './train-models.ts'
-import { engineTrainer, type Measured, measureRounds, torchTrainer } from './train-process.ts'
+import {
+  engineTrainer,
+  type Measured,
+  measureRounds,
+  type Trainer,
+  torchTrainer,
+} from './train-process.ts'
 
 const rounds = 7
 
@@ -24,10 +32,10 @@ export const trainStep: Question = {
 
 async function answersFor(name: TrainCaseName): Promise<Answer[]> {
   const { batch } = trainCases[name]
-  const peers = [...torchModes[name].map(torchTrainer), engineTrainer('tfjs')]
+  const peers = [...torchModes[name].map(torchTrainer), await tfjsTrainer()]
   const trainers = peers.filter((peer) => typeof peer !== 'string')
   const missing = new Set(peers.filter((peer) => typeof peer === 'string'))
-  for (const reason of missing) console.log(`  ${name}: without PyTorch: ${reason}`)
+  for (const reason of missing) console.log(`  ${name}: without a peer: ${reason}`)
   const threads = availableParallelism()
   const size = { name, batch, depth: 0, threads }
   const [ours, ...theirs] = await measureRounds([engineTrainer('onnx'), ...trainers], size, rounds)
@@ -56,3 +64,13 @@ const figures = (what: string, measured: readonly Measured[], batch: number): An
   { what, unit: 'samples/s', values: measured.map(({ ms }) => (batch / ms) * 1000) },
   { what, unit: 'MB', values: measured.slice(-1).map(({ peakBytes }) => peakBytes / 1e6) },
 ]
+
+/** TensorFlow's native library under our own graphs; in plain JavaScript it takes minutes a step. */
+async function tfjsTrainer(): Promise<Trainer | string> {
+  try {
+    await loadTensorFlow('tensorflow')
+    return engineTrainer('tfjs')
+  } catch (thrown) {
+    return messageOf(thrown)
+  }
+}
