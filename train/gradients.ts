@@ -70,9 +70,9 @@ export const gradients: Readonly<Record<string, Rule>> = {
   ConvTranspose: transposedConvolution,
   Cos: unary(({ g, x, dy }) => g.Neg(g.Mul(dy, g.Sin(x)))),
   Cosh: unary(({ g, x, dy }) => g.Mul(dy, g.Sinh(x))),
-  DequantizeLinear: dequantizeLinear,
   CumSum: cumSum,
   DepthToSpace: depthToSpace,
+  DequantizeLinear: dequantizeLinear,
   Div: binary(({ g, b, y, dy }) => {
     const da = g.Div(dy, b)
     return [da, g.Neg(g.Mul(da, y))]
@@ -133,12 +133,6 @@ export const gradients: Readonly<Record<string, Rule>> = {
   Mod: binary(({ g, a, b, y, dy }) => [dy, g.Neg(g.Mul(dy, g.Div(g.Sub(a, y), b)))]),
   Mul: binary(({ g, a, b, dy }) => [g.Mul(dy, b), g.Mul(dy, a)]),
   Neg: unary(({ g, dy }) => g.Neg(dy)),
-  // y = x for x > 0, slope·x otherwise.
-  PRelu: binary(({ g, a: x, b: slope, dy }) => {
-    const positive = step(g, x)
-    const negative = g.Sub(1, positive)
-    return [g.Mul(dy, g.Add(positive, g.Mul(negative, slope))), g.Mul(dy, g.Mul(x, negative))]
-  }),
   Pad: pad,
   // d(aᵇ)/da = b·aᵇ⁻¹, d(aᵇ)/db = aᵇ·ln a
   Pow: binary(({ g, a, b: exponent, y, dy }) => {
@@ -149,6 +143,12 @@ export const gradients: Readonly<Record<string, Rule>> = {
       g.Mul(dy, g.Mul(b, g.Pow(a, g.Sub(b, 1)))),
       same ? g.Mul(dy, g.Mul(y, g.Log(a))) : undefined,
     ]
+  }),
+  // y = x for x > 0, slope·x otherwise.
+  PRelu: binary(({ g, a: x, b: slope, dy }) => {
+    const positive = step(g, x)
+    const negative = g.Sub(1, positive)
+    return [g.Mul(dy, g.Add(positive, g.Mul(negative, slope))), g.Mul(dy, g.Mul(x, negative))]
   }),
   QuantizeLinear: quantizeLinear,
   Reciprocal: unary(({ g, y, dy }) => g.Neg(g.Mul(dy, g.Mul(y, y)))),
@@ -174,14 +174,14 @@ export const gradients: Readonly<Record<string, Rule>> = {
     const negative = g.Mul(g.Sub(1, positive), g.Add(y, gamma * alpha))
     return g.Mul(dy, g.Add(g.Mul(positive, gamma), negative))
   }),
-  Shrink: unary(({ g, node, x, dy }) => {
-    const lambda = node.number('lambd', 0.5)
-    return g.Mul(dy, g.Add(step(g, g.Sub(x, lambda)), step(g, g.Sub(-lambda, x))))
-  }),
   Resize: resize,
   ReverseSequence: reverseSequence,
   ScatterElements: scatterElements,
   ScatterND: scatterND,
+  Shrink: unary(({ g, node, x, dy }) => {
+    const lambda = node.number('lambd', 0.5)
+    return g.Mul(dy, g.Add(step(g, g.Sub(x, lambda)), step(g, g.Sub(-lambda, x))))
+  }),
   Sigmoid: unary(({ g, y, dy }) => g.Mul(dy, g.Mul(y, g.Sub(1, y)))),
   Sin: unary(({ g, x, dy }) => g.Mul(dy, g.Cos(x))),
   Sinh: unary(({ g, x, dy }) => g.Mul(dy, g.Cosh(x))),

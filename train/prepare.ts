@@ -57,6 +57,9 @@ export async function prepare(
   { batch, sample = [], dims = {}, constants = {}, where = 'model' }: PrepareOptions,
 ): Promise<Prepared> {
   const copy = cloneModel(model)
+  // An input that is left out by an empty name at the end means nothing, but some of ONNX Runtime's fusions crash on it.
+  for (const node of copy.graph.nodes)
+    node.truncateInputs(node.inputs.findLastIndex((input) => input !== undefined) + 1)
   if (opsetOf(copy) < newestOpset) upgradeOpset(copy, newestOpset, where)
   fixInputs(copy.graph, constants, where)
   fixDims(copy, { batch, dims: { ...freeDims(copy.graph, sample), ...dims } }, where)
