@@ -45,39 +45,52 @@ async function probe(log: (message: string) => void): Promise<Lowering> {
   return standard
 }
 
-/** Compares forward pass and both gradients, of stride 1 and 2, with the standard lowering. */
+/** Compares what is left of convolutions, full and depthwise, of stride 1 and 2, with the standard lowering. */
 async function agrees(lowering: Lowering, block: number): Promise<boolean> {
-  for (const stride of [1, 2]) {
-    const [expected, found] = [standard, lowering].map((one) => probeModel(one, block, stride))
-    if (!(await same(expected!, found!))) return false
-  }
+  for (const stride of [1, 2])
+    for (const depthwise of [false, true]) {
+      const [expected, found] = [standard, lowering].map((one) =>
+        probeModel(one, block, stride, depthwise),
+      )
+      if (!(await same(expected!, found!))) return false
+    }
   return true
 }
 
-function probeModel(lowering: Lowering, block: number, stride: number): Model {
+/** A convolution, both its gradients, and what is kept in blocks behind it: a norm, a residual sum, Relu, reductions. */
+function probeModel(lowering: Lowering, block: number, stride: number, depthwise: boolean): Model {
   const { model } = newModel('probe')
   model.opsets.set('com.microsoft.nchwc', 1)
   const g = build(model.graph)
   const side = 6
   const out = side / stride
+  const channels = 2 * block
   const shapes = {
-    x: [block, block, side, side],
-    w: [2 * block, block, 3, 3],
-    dy: [block, 2 * block, out, out],
+    x: [block, depthwise ? channels : block, side, side],
+    w: [channels, depthwise ? 1 : block, 3, 3],
+    dy: [block, channels, out, out],
+    scale: [channels],
   }
   const input = (name: keyof typeof shapes) =>
     g.input(name, { dtype: 'float32', shape: shapes[name] })
-  const [x, w, dy] = [input('x'), input('w'), input('dy')]
+  const [x, w, dy, scale] = [input('x'), input('w'), input('dy'), input('scale')]
   const pair = (value: number) => [value, value]
+  const group = depthwise ? channels : 1
   const convolution: Convolution = {
-    ...{ x, w, xShape: shapes.x, wShape: shapes.w, yShape: shapes.dy, group: 1 },
+    ...{ x, w, xShape: shapes.x, wShape: shapes.w, yShape: shapes.dy, group },
     ...{ kernel: pair(3), strides: pair(stride), dilations: pair(1) },
     ...{ begin: pair(1), end: pair(1), input: pair(side), output: pair(out) },
   }
-  const attributes = { kernel_shape: pair(3), strides: pair(stride), pads: [1, 1, 1, 1] }
-  g.output('y', lowering.convolution(g, convolution) ?? g.Conv(x, w, attributes))
+  const attributes = { kernel_shape: pair(3), strides: pair(stride), pads: [1, 1, 1, 1], group }
+  const y = lowering.convolution(g, convolution) ?? g.Conv(x, w, attributes)
+  const normal = g.BatchNormalization(y, scale, scale, scale, g.Mul(scale, scale))
+  const sum = g.Relu(g.Add(normal, y))
+  g.output('y', sum)
+  g.output('mean', g.ReduceMean(sum, [0, 2, 3], { keepdims: 0 }))
+  g.output('product', g.ReduceSum(g.Mul(sum, y), [0, 2, 3], { keepdims: 0 }))
   g.output('dx', lowering.convolutionInput(g, convolution, dy))
   g.output('dw', lowering.convolutionWeight(g, convolution, dy))
+  lowering.finish?.(model.graph)
   return model
 }
 
