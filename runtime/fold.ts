@@ -29,16 +29,16 @@ const largestGrowth = 10
  * Replaces the values that depend on constants alone by initializers of the same name; true if there were any.
  *
  * Shape and Size count as constants where the type of their input is fully known, so types must hold for the model as
- * it is (see `inferShapes`). Subgraphs, graph outputs, DequantizeLinear and results that would blow up the file stay.
+ * it is (see `inferShapes`). Nodes that fail a test, subgraphs, graph outputs, DequantizeLinear and results that would blow up the file stay.
  */
-export async function foldConstants(model: Model, where = 'model'): Promise<boolean> {
+export async function foldConstants(
+  model: Model,
+  where = 'model',
+  test: (node: Node) => boolean = () => true,
+): Promise<boolean> {
   const { graph } = model
   const changed = foldShapes(graph)
-  const candidates = await withoutLarge(
-    model,
-    constantNodes(graph, () => true),
-    where,
-  )
+  const candidates = await withoutLarge(model, constantNodes(graph, test), where)
   const folded = new Set(candidates)
   const wanted = [...folded].flatMap((node) =>
     node.outputs.filter((output) => output && [...output.users].some((user) => !folded.has(user))),

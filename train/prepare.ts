@@ -64,23 +64,30 @@ export async function prepare(
   fixInputs(copy.graph, constants, where)
   fixDims(copy, { batch, dims: { ...freeDims(copy.graph, sample), ...dims } }, where)
   liftConstants(copy)
+  const { graph } = copy
+  const folded = new Set<Value>()
+  const fold = async () => {
+    const before = new Set(graph.initializers)
+    const changed = await foldConstants(copy, where, foldable(graph, folded))
+    for (const value of graph.initializers) if (!before.has(value)) folded.add(value)
+    return changed
+  }
   do {
     // Known conditions go before ONNX Runtime sees them: its own inlining crashes on some models.
     do {
-      await foldConstants(copy, where)
+      await fold()
     } while (inlineConditionals(copy))
     liftConstants(copy)
     // Shapes that are known turn Shape nodes, and what is computed from them, into constants; a condition among
     // those brings in a branch whose shapes are to be found.
     await inferShapes(copy, { where })
-  } while ((await foldConstants(copy, where)) && inlineConditionals(copy))
-  removeDeadNodes(copy.graph)
-  const { graph } = copy
+  } while ((await fold()) && inlineConditionals(copy))
+  removeDeadNodes(graph)
   const layers = graph.nodes.map((node) => {
     const { name, opType, inputs } = node
     return { name, opType, node, inputs: [...inputs] }
   })
-  const own = [...graph.initializers]
+  const own = [...graph.initializers].filter((value) => !folded.has(value))
   await decompose(copy, where)
   const outputs = graph.outputs.splice(0)
   if (outputs.length === 0) throw new UserError(`${where}: has no outputs — export it again`)
@@ -92,6 +99,26 @@ export async function prepare(
     layers,
     constants: own,
   }
+}
+
+/**
+ * What may be folded: everything that is not computed from a weight, and what becomes a setting of an operator.
+ *
+ * A weight stays the initializer that it is, however the model transposes, repeats or scales it, and gets the gradient
+ * of all its uses; what is made from shapes for this batch must not be taken for one.
+ */
+function foldable(graph: Graph, folded: ReadonlySet<Value>): (node: Node) => boolean {
+  const isWeight = (value: Value | undefined) =>
+    value?.tensor?.dtype === 'float32' && value.tensor.size > 1 && !folded.has(value)
+  const makers = graph.nodes.flatMap(({ opType, inputs }) =>
+    (settings[opType] ?? []).flatMap((index) => inputs[index]?.producer ?? []),
+  )
+  // The list grows while it is walked.
+  for (const { inputs } of makers)
+    for (const input of inputs)
+      if (input?.producer && !makers.includes(input.producer)) makers.push(input.producer)
+  const forSettings = new Set(makers)
+  return (node) => forSettings.has(node) || !node.inputs.some(isWeight)
 }
 
 /** Makes inputs constant. */

@@ -23,7 +23,7 @@ export function withWeights(
       const owner = owners.get(name)
       if (!owner) throw new Error(`internal: no value '${name}' to bring weights back to`)
       const { value, graph } = owner
-      // What was computed from constants (a transposed weight, say) was trained as one and is one from now on.
+      // A constant inside the branch of an If may be made by a node.
       if (value.producer) graph.remove(value.producer)
       graph.initializers.add(value)
       value.tensor = tensorOf('float32', dims, content.slice(offset, offset + size))

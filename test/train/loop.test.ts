@@ -235,16 +235,39 @@ describe('train', () => {
     expect(epochs[2]!.loss).toBeLessThan(0.8 * epochs[0]!.loss)
   })
 
-  it('trains a weight that the model computes from constants, and stores it as one', async () => {
-    const { model, g } = newModel('computed')
+  it('trains a weight by all its uses, whatever the model makes of it first', async () => {
+    const { model, g } = newModel('tied')
     const x = g.input('x', { dtype: 'float32', shape: ['N', ...shape] })
-    const weight = tensorOf('float32', [classes, 128], new Float32Array(classes * 128))
-    const [turned] = g.node('Transpose', [weight], { name: 'turned' })
-    g.output('y', g.MatMul(g.Flatten(x), turned))
-    const settings = settingsFor({ epochs: 2 })
+    const values = Float32Array.from({ length: 128 * 8 }, (_, index) => Math.sin(index) / 9)
+    const weight = g.constant(tensorOf('float32', [8, 128], values), 'tied')
+    const code = g.MatMul(g.Flatten(x), g.Transpose(weight, { perm: [1, 0] }))
+    const back = g.MatMul(g.Tanh(code), weight)
+    g.output('y', g.Slice(back, [0], [classes], [1]))
+    const settings = settingsFor({ epochs: 4 })
     const trained = (await train(model, settings)).model
-    expect(trained.graph.nodes.map(({ opType }) => opType)).toEqual(['Flatten', 'MatMul'])
-    expect(await accuracyOf(trained, validation)).toBeGreaterThan(0.8)
+    expect(outline(trained)).toEqual(outline(model))
+    expect(await accuracyOf(trained, validation)).toBeGreaterThan(
+      0.2 + (await accuracyOf(model, validation)),
+    )
+  })
+
+  it('takes nothing for a weight that is made for the batch', async () => {
+    // A token that is repeated for every sample, and zeros of the size of the batch.
+    const { model, g } = newModel('token')
+    const x = g.input('x', { dtype: 'float32', shape: ['N', ...shape] })
+    const token = g.constant(tensorOf('float32', [1, 3], [0.5, -0.5, 0.25]), 'token')
+    const batch = g.Slice(g.Shape(x), [0], [1], [0])
+    const repeated = g.Expand(token, g.Concat(batch, [3], { axis: 0 }))
+    const [zeros] = g.node('ConstantOfShape', [g.Concat(batch, [2], { axis: 0 })])
+    const features = g.Concat(g.Flatten(x), repeated, zeros!, { axis: 1 })
+    const weight = Float32Array.from({ length: 133 * classes }, (_, index) => Math.sin(index) / 9)
+    g.output('y', g.MatMul(features, tensorOf('float32', [133, classes], weight)))
+    const trained = (await train(model, settingsFor({ epochs: 2 }))).model
+    expect(outline(trained)).toEqual(outline(model))
+    expect(weightsOf(trained).get('token')).not.toEqual(weightsOf(model).get('token'))
+    // Another batch than that of the training.
+    const { outputs } = await predict(trained, patterns(5, 3), { batch: 5 })
+    expect(outputs.length).toBe(5 * classes)
   })
 
   it('leaves frozen layers, their statistics included, as they are', async () => {

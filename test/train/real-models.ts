@@ -10,6 +10,8 @@ import { sharedModel } from '../support/shared.ts'
 export interface RealModel {
   readonly file: string
   readonly batch: number
+  /** How many numbers its trainable weights have. */
+  readonly weights: number
   /** Elements of every input are drawn between these. */
   readonly range: readonly [low: number, high: number]
   readonly dims?: Readonly<Record<string, number>>
@@ -28,28 +30,53 @@ const scalar = (value: bigint) => tensorOf('int64', [], BigInt64Array.of(value))
 
 /** The models that the gradients are checked on. */
 export const realModels: readonly RealModel[] = [
-  { file: 'conv-distiller-resnet20-dense-cifar10.onnx', batch: 16, range: [-1, 1] },
-  { file: 'conv-tiny-resnet8-cifar10.onnx', batch: 16, range: [0, 255] },
-  { file: 'mnist-8-ortweb.onnx', batch: 8, range: [0, 255], rate: 3e-4 },
-  { file: 'mnist-burn-a.onnx', batch: 8, range: [-0.4, 2.8] },
-  { file: 'conv-tiny-vww96-mobilenet025.onnx', batch: 8, range: [0, 1], rate: 2e-4 },
-  { file: 'vit-ibp-3-3-8-cifar10.onnx', batch: 8, range: [-2, 2] },
   {
-    ...{ file: 'magika-v3_3.onnx', batch: 2, range: [0, 256], rate: 4e-4, steps: 600, slow: true },
+    file: 'conv-distiller-resnet20-dense-cifar10.onnx',
+    weights: 272474,
+    batch: 16,
+    range: [-1, 1],
+  },
+  { file: 'conv-tiny-resnet8-cifar10.onnx', weights: 78186, batch: 16, range: [0, 255] },
+  { file: 'mnist-8-ortweb.onnx', weights: 5994, batch: 8, range: [0, 255], rate: 3e-4 },
+  { file: 'mnist-burn-a.onnx', weights: 376870, batch: 8, range: [-0.4, 2.8] },
+  {
+    file: 'conv-tiny-vww96-mobilenet025.onnx',
+    weights: 216322,
+    batch: 8,
+    range: [0, 1],
+    rate: 2e-4,
+  },
+  { file: 'vit-ibp-3-3-8-cifar10.onnx', weights: 67594, batch: 8, range: [-2, 2] },
+  {
+    ...{
+      file: 'magika-v3_3.onnx',
+      weights: 784214,
+      batch: 2,
+      range: [0, 256],
+      rate: 4e-4,
+      steps: 600,
+      slow: true,
+    },
     logits: 'jax2tf_get_logits_/pjit_get_logits_/MagikaV2/Dense_1/AddV2:0',
   },
-  { file: 'basic-pitch.onnx', batch: 1, range: [-0.5, 0.5], slow: true },
+  { file: 'basic-pitch.onnx', weights: 35734, batch: 1, range: [-0.5, 0.5], slow: true },
   {
-    ...{ file: 'silero-vad-op18-ifless.onnx', batch: 2, range: [-0.5, 0.5] },
+    ...{ file: 'silero-vad-op18-ifless.onnx', weights: 309633, batch: 2, range: [-0.5, 0.5] },
     ...{ dims: { sequence: 576 }, constants: { sr: scalar(16000n) } },
   },
-  { file: 'super-resolution-10.onnx', batch: 1, range: [0, 1], slow: true },
-  { file: 'yolox-nano.onnx', batch: 1, range: [0, 255], slow: true },
-  { file: 'ultraface-rfb-320.onnx', batch: 1, range: [-1, 1], slow: true },
-  { file: 'vittrack.onnx', batch: 1, range: [-1, 1], slow: true },
-  { file: 'byte-sb-bidi-lstm.onnx', batch: 8, range: [32, 127], dims: { length: 12 } },
+  { file: 'super-resolution-10.onnx', weights: 59657, batch: 1, range: [0, 1], slow: true },
+  { file: 'yolox-nano.onnx', weights: 904463, batch: 1, range: [0, 255], slow: true },
+  { file: 'ultraface-rfb-320.onnx', weights: 302812, batch: 1, range: [-1, 1], slow: true },
+  { file: 'vittrack.onnx', weights: 187813, batch: 1, range: [-1, 1], slow: true },
   {
-    ...{ file: 'ppocr-det-ch-v3.onnx', batch: 1, range: [-1, 1] },
+    file: 'byte-sb-bidi-lstm.onnx',
+    weights: 339202,
+    batch: 8,
+    range: [32, 127],
+    dims: { length: 12 },
+  },
+  {
+    ...{ file: 'ppocr-det-ch-v3.onnx', weights: 580160, batch: 1, range: [-1, 1] },
     ...{ dims: { 'x:2': 64, 'x:3': 64 }, logits: 'p2o.Add.77', slow: true },
   },
 ]
