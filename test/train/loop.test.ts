@@ -423,6 +423,13 @@ describe('train', () => {
     for (const [channel, mean] of expected.entries()) expect(found[channel]).toBeCloseTo(mean, 4)
   })
 
+  it('refuses a provider for the engine that has none', async () => {
+    const training = train(dropoutNet(), settingsFor({ engine: 'tfjs' }, { provider: 'wasm' }))
+    await expect(training).rejects.toThrow(
+      "training: engine 'tfjs' runs on the CPU alone: provider 'wasm' — leave the provider out",
+    )
+  })
+
   it('multiplies the rate of chosen layers', async () => {
     const optimizer = optimizerOptions.parse({ name: 'sgd', rate: 0.1, momentum: 0 })
     const once = (rates: Record<string, number>) =>
