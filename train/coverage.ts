@@ -18,7 +18,7 @@ export const written: Readonly<Record<string, string>> = {
   Col2Im: 'ConvTranspose with a constant kernel',
   Compress: 'Gather with a constant condition',
   GRU: 'its equations, step by step over the fixed length of the sequence',
-  Gelu: 'x·Φ(x) by Erf, or by Tanh',
+  Gelu: 'a formula with Tanh, where it is approximate',
   GlobalLpPool: 'a sum of powers over the spatial axes',
   GlobalMaxPool: 'MaxPool with one window',
   GridSample: 'gathered neighbours, weighted by their distances',

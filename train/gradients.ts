@@ -94,6 +94,13 @@ export const gradients: Readonly<Record<string, Rule>> = {
   Gather: gather,
   GatherElements: gatherElements,
   GatherND: gatherND,
+  // y = x·Φ(x), with Φ the normal distribution (Hendrycks and Gimpel 2016); with t = x/√2, dy/dx = Φ + t/√π·e^(-t²).
+  Gelu: unary(({ g, x, dy }) => {
+    const t = g.Mul(x, Math.SQRT1_2)
+    const share = g.HardSigmoid(g.Erf(t), { alpha: 0.5, beta: 0.5 })
+    const slope = g.Mul(g.Mul(t, g.Exp(g.Neg(g.Mul(t, t)))), 1 / Math.sqrt(Math.PI))
+    return g.Mul(dy, g.Add(share, slope))
+  }),
   Gemm: gemm,
   GlobalAveragePool: unary(({ g, x, dy }) => {
     const shape = shapeOf(x)

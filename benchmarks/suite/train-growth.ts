@@ -6,7 +6,6 @@ import { parseHTML } from 'linkedom'
 import { linearRegression, linearRegressionLine, rSquared } from 'simple-statistics'
 import { writeAtomically } from '../../base/files.ts'
 import { palette } from '../report/plots/palette.ts'
-import { quantilesOf } from '../statistics.ts'
 import type { Answer, Question } from './question.ts'
 import { type TrainCaseName, trainCases } from './train-models.ts'
 import { engineTrainer, measureRounds } from './train-process.ts'
@@ -40,14 +39,20 @@ async function sweep(
   sizes: readonly number[],
   step: (size: number, name: TrainCaseName) => { readonly batch: number; readonly depth: number },
 ): Promise<Point[]> {
+  const threads = availableParallelism()
   const points: Point[] = []
-  for (const name of cases)
-    for (const x of sizes) {
-      const size = { name, threads: availableParallelism(), ...step(x, name) }
-      const [measured] = await measureRounds([engineTrainer('onnx')], size, rounds)
-      if (!measured) throw new Error(`internal: the training step of '${name}' failed`)
-      points.push({ name, x, ms: quantilesOf(measured.map(({ ms }) => ms)).p50 })
+  for (const name of cases) {
+    const contestants = sizes.map((size) => ({
+      trainer: engineTrainer('onnx'),
+      step: { name, threads, ...step(size, name) },
+    }))
+    const measured = await measureRounds(contestants, rounds)
+    for (const [index, list] of measured.entries()) {
+      if (!list) throw new Error(`internal: the training step of '${name}' failed`)
+      // The best round is the one that other work on the machine disturbed least.
+      points.push({ name, x: sizes[index]!, ms: Math.min(...list.map(({ ms }) => ms)) })
     }
+  }
   return points
 }
 
@@ -90,7 +95,7 @@ function plot(points: readonly Point[], label: string): string {
       domain: [0, Math.max(...points.map(({ x }) => x))],
     },
     y: {
-      label: 'ms a step',
+      label: `ms a step, best of ${rounds} rounds`,
       labelArrow: 'none',
       grid: true,
       domain: [0, Math.max(...points.map(({ ms }) => ms))],

@@ -93,36 +93,39 @@ class TrainProcess {
 /** How long a trainer is measured in a round, in ms. */
 const roundMs = 600
 
+/** What is measured beside others. */
+export interface Contestant {
+  readonly trainer: Trainer
+  readonly step: StepSize
+}
+
 /**
- * Measures trainers in rounds, one after the other within each.
+ * Measures in rounds, one after the other within each.
  *
- * Gives a list of rounds for each trainer, in order; undefined where a trainer failed.
+ * Gives a list of rounds for each contestant, in order; undefined where one failed.
  */
 export async function measureRounds(
-  trainers: readonly Trainer[],
-  step: StepSize,
+  contestants: readonly Contestant[],
   rounds: number,
 ): Promise<(readonly Measured[] | undefined)[]> {
-  const processes: (TrainProcess | undefined)[] = []
+  const processes: TrainProcess[] = []
   try {
-    for (const trainer of trainers) {
+    const counts: number[] = []
+    for (const { trainer, step } of contestants) {
       const started = new TrainProcess(trainer, step)
       processes.push(started)
-      if (!(await started.ready())) processes[processes.length - 1] = undefined
+      const first = (await started.ready()) ? await started.take(5) : undefined
+      counts.push(first ? Math.min(1000, Math.max(2, Math.ceil(roundMs / first.ms))) : 0)
     }
-    const counts: number[] = []
-    for (const each of processes) {
-      const first = await each?.take(5)
-      counts.push(Math.min(1000, Math.max(2, Math.ceil(roundMs / (first?.ms ?? roundMs)))))
-    }
-    const measured = processes.map((): Measured[] => [])
+    const measured = contestants.map((): Measured[] => [])
     for (let round = 0; round < rounds; round++)
       for (const [index, each] of processes.entries()) {
-        const result = await each?.take(counts[index]!)
+        const count = counts[index]!
+        const result = count > 0 ? await each.take(count) : undefined
         if (result) measured[index]!.push(result)
       }
     return measured.map((list) => (list.length === rounds ? list : undefined))
   } finally {
-    for (const each of processes) each?.close()
+    for (const each of processes) each.close()
   }
 }

@@ -37,8 +37,9 @@ async function answersFor(name: TrainCaseName): Promise<Answer[]> {
   const missing = new Set(peers.filter((peer) => typeof peer === 'string'))
   for (const reason of missing) console.log(`  ${name}: without a peer: ${reason}`)
   const threads = availableParallelism()
-  const size = { name, batch, depth: 0, threads }
-  const [ours, ...theirs] = await measureRounds([engineTrainer('onnx'), ...trainers], size, rounds)
+  const step = { name, batch, depth: 0, threads }
+  const contestants = [engineTrainer('onnx'), ...trainers].map((trainer) => ({ trainer, step }))
+  const [ours, ...theirs] = await measureRounds(contestants, rounds)
   if (!ours) throw new Error(`internal: the training step of '${name}' failed`)
   return [
     ...figures(`${name} ${batch}`, ours, batch),

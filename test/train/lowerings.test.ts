@@ -49,6 +49,8 @@ const cases: readonly ConvolutionCase[] = [
   conv([16, 8, 6, 6], [16, 8, 3, 3], same),
   conv([16, 3, 6, 6], [16, 3, 3, 3], same),
   conv([5, 16, 6, 6], [16, 16, 3, 3], same),
+  conv([20, 16, 6, 6], [16, 16, 3, 3], same),
+  conv([9, 3, 6, 6], [16, 3, 3, 3], halved),
   conv([1, 16, 6, 6], [16, 16, 3, 3], halved),
   conv([16, 16, 6, 6], [10, 16, 3, 3], same),
   conv([16, 16, 6, 6], [16, 1, 3, 3], { ...same, group: 16 }),

@@ -84,7 +84,7 @@ class Blocking {
     if (node.opType !== 'ReorderInput' || !plain) return
     const known = this.#blocked.get(node.input(0))
     const shape = this.#fits(node.input(0))
-    if (known) this.#graph.replaceUses(node.output(), known)
+    if (known) replaceUses(this.#graph, node.output(), known)
     else if (shape) this.#know(node.input(0), node.output(), shape)
   }
 
@@ -170,7 +170,7 @@ class Blocking {
     const factor = (factors ? 1 : sizeOf(image)) / (mean ? sizeOf(image) : 1)
     const scaled = factor === 1 ? reduced : g.Mul(reduced, factor)
     const kept = node.number('keepdims', 1) ? [whole ? 1 : batch, channels, 1, 1] : undefined
-    this.#graph.replaceUses(node.output(), kept ? g.Reshape(scaled, kept) : scaled)
+    replaceUses(this.#graph, node.output(), kept ? g.Reshape(scaled, kept) : scaled)
   }
 
   /** The factors of a product that nobody but one reduction reads. */
@@ -189,7 +189,7 @@ class Blocking {
     const blocked = this.#blocked.get(node.input(0))
     if (!blocked || !this.#fits(node.input(0))) return
     const g = build(this.#graph, node)
-    this.#graph.replaceUses(node.output(), nchwc(g, 'GlobalAveragePool', [blocked]))
+    replaceUses(this.#graph, node.output(), nchwc(g, 'GlobalAveragePool', [blocked]))
   }
 
   /** x · factor + offset with one number a channel: a convolution of every channel with one number. */
@@ -230,17 +230,16 @@ class Blocking {
     const after = this.#graph.nodes[this.#graph.nodes.indexOf(node) + 1]
     const users = [...blocked.users]
     const plain = leave(build(this.#graph, after), blocked, shape[1]!)
+    giveName(this.#graph, blocked, plain)
     for (const user of users)
       for (const [index, input] of user.inputs.entries())
         if (input === blocked) user.setInput(index, plain)
-    for (const [index, output] of this.#graph.outputs.entries())
-      if (output === blocked) this.#graph.outputs[index] = plain
     this.#know(plain, blocked, shape)
   }
 
   #replace(g: Builder, node: Node, blocked: Value, shape: Shape): void {
     const plain = leave(g, blocked, shape[1]!)
-    this.#graph.replaceUses(node.output(), plain)
+    replaceUses(this.#graph, node.output(), plain)
     this.#know(plain, blocked, shape)
   }
 
@@ -286,6 +285,22 @@ class Blocking {
   }
 }
 
+/** Lets a value take the place of another everywhere; outputs of the graph keep their names. */
+function replaceUses(graph: Graph, value: Value, replacement: Value): void {
+  giveName(graph, value, replacement)
+  graph.replaceUses(value, replacement)
+}
+
+/** Makes a value an output in place of another, if that is one, under the same name. */
+function giveName(graph: Graph, value: Value, replacement: Value): void {
+  const index = graph.outputs.indexOf(value)
+  if (index < 0) return
+  const { name } = value
+  value.name = graph.uniqueName(name)
+  replacement.name = name
+  graph.outputs[index] = replacement
+}
+
 const settled = (shape: ValueType['shape']): Shape | undefined =>
   shape?.every((dim) => typeof dim === 'number') ? (shape as Shape) : undefined
 
@@ -317,7 +332,7 @@ function fuse(graph: Graph, node: Node): void {
   if (!convolution || node.domain !== '') return
   if (node.opType === 'Relu') {
     convolution.attributes.set('activation', { type: 'string', value: 'Relu' })
-    graph.replaceUses(node.output(), convolution.output())
+    replaceUses(graph, node.output(), convolution.output())
   }
   if (node.opType === 'Add' && !convolution.inputs[3] && node.input(0) !== node.input(1)) {
     const other = node.inputs.find((input) => input !== convolution.output())!
@@ -327,6 +342,6 @@ function fuse(graph: Graph, node: Node): void {
       [...convolution.attributes].map(([name, { value }]) => [name, value]),
     ) as Record<string, number | readonly number[]>
     const sum = nchwc(g, 'Conv', [x, w, bias, other], attributes)
-    graph.replaceUses(node.output(), sum)
+    replaceUses(graph, node.output(), sum)
   }
 }

@@ -9,6 +9,7 @@ import { keepBlocked } from './blocked-layout.ts'
 import type { Convolution, Lowering } from './lowering.ts'
 import { enter, leave, nchwc } from './nchwc.ts'
 import { standard } from './standard.ts'
+import { fuseTransposes } from './transposed-products.ts'
 
 /** The lowering for a block size; what blocks do not fit goes the standard way. */
 export function cpuNchwc(block: number): Lowering {
@@ -23,7 +24,10 @@ export function cpuNchwc(block: number): Lowering {
       blocked.inputGradient(g, convolution, dy) ?? standard.convolutionInput(g, convolution, dy),
     convolutionWeight: (g, convolution, dy) =>
       blocked.weightGradient(g, convolution, dy) ?? standard.convolutionWeight(g, convolution, dy),
-    finish: (graph) => keepBlocked(graph, block),
+    finish(graph) {
+      fuseTransposes(graph)
+      keepBlocked(graph, block)
+    },
   }
 }
 
@@ -208,7 +212,8 @@ class Blocked {
     const { kernel, wShape, xShape, group } = convolution
     if (kernel.length !== 2 || !this.#whole(wShape[0]!)) return undefined
     if (isDepthwise(convolution)) return this.#correlated(g, convolution, dy)
-    if (group > 1 || !this.#whole(xShape[0]!)) return undefined
+    // A batch that is less than half a block would be padded to more than twice its size.
+    if (group > 1 || xShape[0]! < this.#block / 2) return undefined
     return this.#sampled(g, convolution, dy)
   }
 
@@ -246,14 +251,16 @@ class Blocked {
   #sampled(g: Builder, convolution: Convolution, dy: Value): Value {
     const { x, xShape, wShape, kernel, strides, dilations, begin, output } = convolution
     const b = this.#block
-    const [batch, channels, height, width] = xShape as [number, number, number, number]
+    const [, channels, height, width] = xShape as [number, number, number, number]
     const outputs = wShape[0]!
-    const groups = batch / b
+    const groups = Math.ceil(xShape[0]! / b)
+    const batch = groups * b
     const [below, right] = behind(convolution) as [number, number]
     const columns = begin[1]! + width + right
     const lanes = this.#samplesInnermost(g, x, xShape, begin[1]!, right)
     // [N, O/b, Ho·Wo, b] as images of O/b·Ho·Wo blocks of channels and a block of samples as pixels.
-    const gradient = g.Reshape(enter(g, dy), [groups, b, 1, outputs * sizeOf(output)])
+    const blocks = this.#wholeBatch(g, enter(g, dy), xShape[0]!)
+    const gradient = g.Reshape(blocks, [groups, b, 1, outputs * sizeOf(output)])
     const result = nchwc(
       g,
       'Conv',
@@ -272,7 +279,8 @@ class Blocked {
     const rows = foundTaps(convolution)[0]!
     const taps = columns - (output[1]! - 1) * strides[1]!
     const each = g.Reshape(result, [groups, outputs * rows * taps * channels])
-    const sum = g.ReduceSum(each, [0], { keepdims: 0 })
+    // A product with ones adds up three times as fast as ReduceSum.
+    const sum = g.MatMul(filled([1, groups], 1), each)
     const found = g.Reshape(sum, [outputs / b, rows, taps, channels, b])
     const reach = (kernel[1]! - 1) * dilations[1]! + 1
     const whole = rows === kernel[0]! && taps === kernel[1]!
@@ -304,28 +312,36 @@ class Blocked {
     right: number,
   ): Value {
     const b = this.#block
-    const [batch, channels, height, width] = shape as [number, number, number, number]
+    const [, channels, height, width] = shape as [number, number, number, number]
+    const groups = Math.ceil(shape[0]! / b)
     const columns = left + width + right
     if (this.#whole(channels)) {
       // A depthwise convolution with ones copies, pads by the way, and works in several threads.
-      const ones = tensorOf('float32', [channels, 1, 1, 1], new Float32Array(channels).fill(1))
+      const ones = filled([channels, 1, 1, 1], 1)
       const attributes = { kernel_shape: [1, 1], group: channels, pads: [0, left, 0, right] }
-      const blocks = enter(g, x)
+      const blocks = this.#wholeBatch(g, enter(g, x), shape[0]!)
       const padded = left + right > 0 ? nchwc(g, 'Conv', [blocks, ones], attributes) : blocks
       // A single block of channels has them last as it is.
       const last = channels === b ? padded : leave(g, padded, channels, true)
-      return enter(g, g.Reshape(last, [batch / b, b, 1, height * columns * channels]))
+      return enter(g, g.Reshape(last, [groups, b, 1, height * columns * channels]))
     }
-    const lanes = enter(g, g.Reshape(x, [batch / b, b, 1, channels * height * width]))
+    const samples = this.#wholeBatch(g, x, shape[0]!)
+    const lanes = enter(g, g.Reshape(samples, [groups, b, 1, channels * height * width]))
     const last =
       channels === 1
         ? lanes
-        : g.Transpose(g.Reshape(lanes, [batch / b, channels, height * width, b]), {
+        : g.Transpose(g.Reshape(lanes, [groups, channels, height * width, b]), {
             perm: [0, 2, 1, 3],
           })
     if (left + right === 0) return last
-    const lines = g.Reshape(last, [(batch / b) * height, width * channels * b])
+    const lines = g.Reshape(last, [groups * height, width * channels * b])
     return g.Pad(lines, [0, left * channels * b, 0, right * channels * b])
+  }
+
+  /** Samples of zeros behind those of a batch, plain or in blocks, until they fill whole blocks. */
+  #wholeBatch(g: Builder, x: Value, batch: number): Value {
+    const lacking = (this.#block - (batch % this.#block)) % this.#block
+    return lacking === 0 ? x : g.Pad(x, [0, 0, 0, 0, lacking, 0, 0, 0])
   }
 
   #whole(count: number): boolean {
@@ -350,6 +366,9 @@ function foundTaps(convolution: Convolution): number[] {
     return Math.floor((begin[axis]! + size + zeros[axis]! - reach) / dilations[axis]!) + 1
   })
 }
+
+const filled = (dims: readonly number[], value: number) =>
+  tensorOf('float32', dims, new Float32Array(sizeOf(dims)).fill(value))
 
 /** Says the shape of a new value, for those who look for values that can stay blocked. */
 function shaped(value: Value, shape: readonly number[]): Value {
