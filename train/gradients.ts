@@ -98,7 +98,8 @@ export const gradients: Readonly<Record<string, Rule>> = {
   Gelu: unary(({ g, x, dy }) => {
     const t = g.Mul(x, Math.SQRT1_2)
     const share = g.HardSigmoid(g.Erf(t), { alpha: 0.5, beta: 0.5 })
-    const slope = g.Mul(g.Mul(t, g.Exp(g.Neg(g.Mul(t, t)))), 1 / Math.sqrt(Math.PI))
+    // The factor 1/√π is in the exponent.
+    const slope = g.Mul(t, g.Exp(g.Sub(-Math.log(Math.PI) / 2, g.Mul(t, t))))
     return g.Mul(dy, g.Add(share, slope))
   }),
   Gemm: gemm,

@@ -25,9 +25,9 @@ type Run = () => Promise<void>
 type Changes = Pick<TrainingGraph, 'vectors' | 'inPlace'>
 
 /** Steps shorter than this are taken several a run, in ms. */
-const shortStep = 3
+const shortStep = 15
 /** How long such a run should take, in ms. */
-const runLength = 30
+const runLength = 60
 /** Memory for what several steps are fed at most, in bytes. */
 const mostFed = 64 * 2 ** 20
 /** Steps at the start that are not timed, and those that are. */
