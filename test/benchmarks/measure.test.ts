@@ -27,7 +27,7 @@ const measure = (request: Partial<BenchmarkRequest>) =>
     variants: [],
     data,
     providers: ['cpu'],
-    latency: { batches: [1, 8], threads: [1], rounds: 3, runs: 4, seconds: 0.05 },
+    latency: { batches: [1, 8], threads: [1], rounds: 3, runs: 4, seconds: 2 },
     workFolder,
     seed: 1,
     ...request,
