@@ -12,8 +12,7 @@ import { classes, contextOf, data, shape } from './support.ts'
 const net = (): Model =>
   buildArchitecture({ architecture: 'resnet', depth: 8, width: 4 }, { shape, classes, seed: 1 })
 
-async function trained(options: object = {}, splits: Splits = data) {
-  const model = net()
+async function trained(options: object = {}, splits: Splits = data, model = net()) {
   const { context, messages } = contextOf(model)
   const result = await train.run(
     { model, facts: {} },
@@ -59,6 +58,26 @@ describe('training', () => {
     expect(other.bytes).not.toBe(plain.bytes)
     expect((await trained(options)).bytes).toBe(other.bytes)
   })
+
+  it('comes to the same with the other engine', async () => {
+    const options = { epochs: 2, batch: 64, clip: 1, average: 0.9 }
+    // Small, for convolutions in plain JavaScript are slow.
+    const mlp = buildArchitecture(
+      { architecture: 'mlp', hidden: [16] },
+      { shape, classes, seed: 1 },
+    )
+    const [ours, theirs] = [
+      await trained(options, data, mlp),
+      await trained({ ...options, engine: 'tfjs' }, data, mlp),
+    ]
+    expect(theirs.messages.join()).toMatch(/TensorFlow/)
+    expect(ours.messages.join()).not.toMatch(/TensorFlow/)
+    for (const [index, { loss, score }] of ours.facts.epochs!.entries()) {
+      const other = theirs.facts.epochs![index]!
+      expect(Math.abs(other.loss - loss)).toBeLessThan(1e-3 * loss)
+      expect(Math.abs(other.score - score)).toBeLessThanOrEqual(1 / data.validation.size)
+    }
+  }, 60_000)
 
   it('makes rare classes count with balanced weights', async () => {
     // Half of all samples are of the first class; what is noise is the first then, unless classes count alike.
