@@ -59,7 +59,14 @@ export const realModels: readonly RealModel[] = [
     },
     logits: 'jax2tf_get_logits_/pjit_get_logits_/MagikaV2/Dense_1/AddV2:0',
   },
-  { file: 'basic-pitch.onnx', weights: 35734, batch: 1, range: [-0.5, 0.5], slow: true },
+  {
+    file: 'basic-pitch.onnx',
+    weights: 35734,
+    batch: 1,
+    range: [-0.5, 0.5],
+    steps: 600,
+    slow: true,
+  },
   {
     ...{ file: 'silero-vad-op18-ifless.onnx', weights: 309633, batch: 2, range: [-0.5, 0.5] },
     ...{ dims: { sequence: 576 }, constants: { sr: scalar(16000n) } },
