@@ -33,7 +33,7 @@ export async function loadTensorFlow(wanted?: TfBackend): Promise<LoadedTf> {
         `engine 'tfjs': the native library cannot be loaded: ${native} — install ${nativePackage}, or leave the backend open`,
       )
   }
-  const tf = silenced(await import('@tensorflow/tfjs'))
+  const tf = silenced(await quietly(() => import('@tensorflow/tfjs')))
   await use(tf, 'cpu')
   return { tf, backend: 'cpu' }
 }
@@ -49,13 +49,24 @@ function silenced(tf: Tf): Tf {
   return tf
 }
 
+/** While its parts are loaded they warn of each other, before anything can be told to them. */
+async function quietly<Module>(load: () => Promise<Module>): Promise<Module> {
+  const { warn } = console
+  console.warn = () => undefined
+  try {
+    return await load()
+  } finally {
+    console.warn = warn
+  }
+}
+
 /** The native package, or in one line why there is none. */
 async function loadNative(): Promise<Tf | string> {
   const level = process.env.TF_CPP_MIN_LOG_LEVEL
   // The library reads it while it is loaded, and greets otherwise.
   process.env.TF_CPP_MIN_LOG_LEVEL = '3'
   try {
-    const tf = silenced((await import(nativePackage)) as Tf)
+    const tf = silenced(await quietly(() => import(nativePackage) as Promise<Tf>))
     await use(tf, 'tensorflow')
     // It loads in versions of Node in which its operators fail.
     tf.tidy(() => tf.square(tf.scalar(2)).dataSync())
