@@ -64,7 +64,7 @@ export const realModels: readonly RealModel[] = [
     weights: 35734,
     batch: 1,
     range: [-0.5, 0.5],
-    steps: 600,
+    rate: 3e-5,
     slow: true,
   },
   {
