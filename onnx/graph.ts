@@ -304,5 +304,10 @@ export function* allNodes(graph: Graph): Generator<Node> {
   }
 }
 
+/** Names version 1 of every domain of the graph's nodes that the model does not name yet. */
+export function declareDomains({ graph, opsets }: Model): void {
+  for (const { domain } of graph.nodes) if (!opsets.has(domain)) opsets.set(domain, 1)
+}
+
 /** The opset of the standard domain. */
 export const opsetOf = (model: Model): number => model.opsets.get('') ?? 1

@@ -1,6 +1,6 @@
 // Composite operators written out in simpler ones, so that they need no gradient rule of their own.
 import { type Builder, build } from '../onnx/build.ts'
-import { type Model, type Node, operatorOf, type Value } from '../onnx/graph.ts'
+import { declareDomains, type Model, type Node, operatorOf, type Value } from '../onnx/graph.ts'
 import { inferShapes } from '../runtime/shapes.ts'
 import { decompositions } from './decompositions.ts'
 
@@ -34,7 +34,8 @@ export async function decompose(model: Model, where = 'model'): Promise<void> {
   while (decomposeOnce(model, where)) await inferShapes(model, { where })
 }
 
-function decomposeOnce({ graph, opsets }: Model, where: string): boolean {
+function decomposeOnce(model: Model, where: string): boolean {
+  const { graph } = model
   let changed = false
   for (const node of [...graph.nodes]) {
     const decomposition = decompositions[operatorOf(node)]
@@ -52,6 +53,6 @@ function decomposeOnce({ graph, opsets }: Model, where: string): boolean {
     graph.remove(node)
     changed = true
   }
-  for (const { domain } of graph.nodes) if (!opsets.has(domain)) opsets.set(domain, 1)
+  declareDomains(model)
   return changed
 }

@@ -13,16 +13,14 @@ export class FeedMemory {
 
   constructor(feeds: Feeds, slots: number) {
     this.#feeds = feeds
-    const { inputs, targets, teacher, dropout } = feeds
-    this.#all = [...inputs, ...(targets ? [targets] : []), ...teacher.values(), ...dropout]
+    this.#all = allOf(feeds)
     for (const { name, dtype, dims } of this.#all)
       this.#bytes.set(name, new Uint8Array(slots * byteLengthOf(dtype, dims)))
   }
 
   /** The bytes of one slot. */
-  static bytesOf({ inputs, targets, teacher, dropout }: Feeds): number {
-    const all = [...inputs, ...(targets ? [targets] : []), ...teacher.values(), ...dropout]
-    return all.reduce((sum, { dtype, dims }) => sum + byteLengthOf(dtype, dims), 0)
+  static bytesOf(feeds: Feeds): number {
+    return allOf(feeds).reduce((sum, { dtype, dims }) => sum + byteLengthOf(dtype, dims), 0)
   }
 
   /** Copies a batch and what the teacher says of it into a slot. */
@@ -84,3 +82,10 @@ export class FeedMemory {
     return new Float32Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, sizeOf(feed.dims))
   }
 }
+
+const allOf = ({ inputs, targets, teacher, dropout }: Feeds): Feed[] => [
+  ...inputs,
+  ...(targets ? [targets] : []),
+  ...teacher.values(),
+  ...dropout,
+]

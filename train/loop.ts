@@ -7,7 +7,7 @@ import { engines } from './engines/index.ts'
 import { estimateStatistics } from './estimate-statistics.ts'
 import { rateFactor } from './schedules.ts'
 import type { EpochRecord, Trained, TrainSettings } from './settings.ts'
-import { Stepper, type Vectors } from './stepper.ts'
+import { copyOf, Stepper, type Vectors } from './stepper.ts'
 import type { Definition } from './training-graph.ts'
 import { withWeights } from './weights.ts'
 
@@ -271,6 +271,3 @@ class Training {
     this.#settings.log?.(`resumed after epoch ${this.#records.length}${within}`)
   }
 }
-
-const copyOf = (vectors: Vectors): Vectors =>
-  Object.fromEntries(Object.entries(vectors).map(([name, vector]) => [name, vector.slice()]))

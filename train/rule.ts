@@ -1,7 +1,6 @@
 // What a gradient rule is, and the few helpers that keep rules short.
 import type { Builder } from '../onnx/build.ts'
-import type { Node, Value } from '../onnx/graph.ts'
-import { constantOf } from '../onnx/graph.ts'
+import { constantOf, type Node, Value } from '../onnx/graph.ts'
 import { numbers, sizeOf } from '../onnx/tensor.ts'
 import type { Lowering } from './lowerings/lowering.ts'
 
@@ -75,6 +74,15 @@ export function constantInput(node: Node, index: number): readonly number[] | un
   const tensor = constantOf(value)
   if (!tensor) throw new Error(`internal: input ${index} of '${node.name}' is not constant`)
   return numbers(tensor)
+}
+
+/** An optional output of a node, asked for if nobody has. */
+export function optionalOutput(g: Builder, node: Node, index: number, name: string): Value {
+  const present = node.outputs[index]
+  if (present) return present
+  const value = new Value(g.graph.uniqueName(`${node.name}_${name}`))
+  node.setOutput(index, value)
+  return value
 }
 
 /** An axis counted from the front. */

@@ -236,5 +236,6 @@ interface Several {
 
 const flat = (vector: Float32Array): Tensor => tensorOf('float32', [vector.length], vector)
 
-const copyOf = (vectors: Vectors): Record<string, Float32Array> =>
+/** Vectors of the same content. */
+export const copyOf = (vectors: Vectors): Record<string, Float32Array> =>
   Object.fromEntries(Object.entries(vectors).map(([name, vector]) => [name, vector.slice()]))

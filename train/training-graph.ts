@@ -1,7 +1,7 @@
 // The graphs of a training: forward pass, loss, backward pass, and a tail that updates the weights or adds gradients up.
 // Our own engine runs them as one ONNX model; an engine that differentiates by itself gets two.
 import { type Builder, build, newModel } from '../onnx/build.ts'
-import type { Graph, Model, Value } from '../onnx/graph.ts'
+import { declareDomains, type Graph, type Model, type Value } from '../onnx/graph.ts'
 import { mergeCommonSubexpressions } from '../onnx/passes/common-subexpressions.ts'
 import { removeDeadNodes, removeUnusedInitializers } from '../onnx/passes/dead-nodes.ts'
 import { tensorOf } from '../onnx/tensor.ts'
@@ -60,13 +60,13 @@ export async function wholeGraph(
   const written = pass.statistics.map((entry) => writeOutBatchNormalization(graph, entry))
   const weights = vectorOf(pass.weights)
   const flat = inputOf(g, 'weights', weights)
+  const statistics = vectorOf(runningOf(written))
   const parts = { flat, gradient: pack(g, gradients), batch: packStatistics(g, written) }
-  const vectors = writeTail(g, pass, written, parts, update, tail)
+  const vectors = writeTail(g, pass, { ...parts, weights, statistics, written }, update, tail)
   lowerConvolutions(pass, lowering)
   finish(pass, flat)
   lowering.finish?.(graph)
   declareDomains(pass.model)
-  const statistics = vectorOf(runningOf(written))
   const inPlace = safeInPlace(graph, Object.keys(vectors))
   return { model: pass.model, feeds, weights, statistics, vectors, inPlace }
 }
@@ -99,7 +99,7 @@ export async function splitGraph(
     gradient: input('gradient', weights),
     batch: batch && input('batch_statistics', statistics),
   }
-  const vectors = writeTail(made.g, pass, written, parts, update, tail)
+  const vectors = writeTail(made.g, pass, { ...parts, weights, statistics, written }, update, tail)
   const inPlace = safeInPlace(made.g.graph, Object.keys(vectors))
   return { forward: pass.model, tail: made.model, feeds, weights, statistics, vectors, inPlace }
 }
@@ -114,8 +114,9 @@ export async function updateGraph({
   const weights = vectorOf(pass.weights)
   const made = newModel('update')
   const flat = inputOf(made.g, 'weights', weights)
-  const parts = { flat, gradient: inputOf(made.g, 'gradient', weights), batch: undefined }
-  const vectors = writeTail(made.g, pass, [], parts, update, 'update')
+  const gradient = inputOf(made.g, 'gradient', weights)
+  const parts = { flat, gradient, weights, batch: undefined, statistics: vectorOf([]), written: [] }
+  const vectors = writeTail(made.g, pass, parts, update, 'update')
   return { model: made.model, vectors, inPlace: safeInPlace(made.g.graph, Object.keys(vectors)) }
 }
 
@@ -125,21 +126,21 @@ interface TailParts {
   readonly gradient: Value
   /** The batch's statistics as a flat vector. */
   readonly batch: Value | undefined
+  readonly weights: FlatVector
+  readonly statistics: FlatVector
+  readonly written: readonly Statistics[]
 }
 
 /** Writes a tail; gives the vectors that it changes. */
 function writeTail(
   g: Builder,
   pass: Forward,
-  statistics: readonly Statistics[],
-  { flat, gradient, batch }: TailParts,
+  { flat, gradient, batch, weights, statistics, written }: TailParts,
   update: UpdateOptions,
   tail: Tail,
 ): Record<string, Float32Array> {
-  const weights = vectorOf(pass.weights)
-  const running = vectorOf(runningOf(statistics))
-  if (batch) writeStatistics(g, statistics, running, batch)
-  const kept = batch ? { statistics: running.initial } : {}
+  if (batch) writeStatistics(g, written, statistics, batch)
+  const kept = batch ? { statistics: statistics.initial } : {}
   if (tail === 'accumulate') {
     g.output('accumulated_next', g.Add(inputOf(g, 'accumulated', weights), gradient))
     return { accumulated: new Float32Array(weights.initial.length), ...kept }
@@ -168,11 +169,6 @@ function finish({ g, graph, loss, weights }: Forward, flat: Value): void {
   removeDeadNodes(graph)
   mergeCommonSubexpressions(graph)
   removeUnusedInitializers(graph)
-}
-
-/** Operator sets of the domains that a lowering brought in. */
-function declareDomains({ graph, opsets }: Model): void {
-  for (const { domain } of graph.nodes) if (!opsets.has(domain)) opsets.set(domain, 1)
 }
 
 /** Rewrites the forward convolutions whose weights change from step to step, where the lowering knows better. */

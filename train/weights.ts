@@ -1,6 +1,6 @@
 // Bringing trained weights back into a model of any form.
 import { cloneModel } from '../onnx/clone.ts'
-import type { Graph, Model, Value } from '../onnx/graph.ts'
+import { allNodes, type Graph, type Model, type Value } from '../onnx/graph.ts'
 import { liftConstants } from '../onnx/passes/constants.ts'
 import { removeDeadNodes, removeUnusedInitializers } from '../onnx/passes/dead-nodes.ts'
 import { tensorOf } from '../onnx/tensor.ts'
@@ -36,7 +36,7 @@ export function withWeights(
 /** A graph and all graphs inside it: weights in the branch of an If that is always taken are weights like others. */
 const graphsOf = (graph: Graph): Graph[] => [
   graph,
-  ...graph.nodes.flatMap((node) => node.subgraphs).flatMap(graphsOf),
+  ...[...allNodes(graph)].flatMap((node) => node.subgraphs),
 ]
 
 const valuesOf = (graph: Graph): Value[] => [

@@ -8,34 +8,10 @@ import { constantInput } from '../rule.ts'
 import { enter, leave, nchwc, nchwcDomain } from './nchwc.ts'
 
 /** Operators that work element by element on inputs of one shape and on lone numbers. */
+// biome-ignore format: a list
 const elementwise: ReadonlySet<string> = new Set([
-  ...[
-    'Abs',
-    'Add',
-    'Clip',
-    'Div',
-    'Elu',
-    'Erf',
-    'Exp',
-    'Gelu',
-    'HardSigmoid',
-    'HardSwish',
-    'Identity',
-  ],
-  ...[
-    'LeakyRelu',
-    'Log',
-    'Max',
-    'Min',
-    'Mul',
-    'Neg',
-    'Pow',
-    'Reciprocal',
-    'Relu',
-    'Selu',
-    'Sigmoid',
-  ],
-  ...['Softplus', 'Softsign', 'Sqrt', 'Sub', 'Sum', 'Tanh'],
+  'Abs', 'Add', 'Clip', 'Div', 'Elu', 'Erf', 'Exp', 'Gelu', 'HardSigmoid', 'HardSwish', 'Identity', 'LeakyRelu', 'Log',
+  'Max', 'Min', 'Mul', 'Neg', 'Pow', 'Reciprocal', 'Relu', 'Selu', 'Sigmoid', 'Softplus', 'Softsign', 'Sqrt', 'Sub', 'Sum', 'Tanh',
 ])
 
 /**

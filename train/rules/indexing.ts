@@ -1,9 +1,9 @@
 // Gradients of operators that read or write elements at given places. Adding up at places is ScatterElements, which
 // does so one after the other; ScatterND(add) races in ONNX Runtime with more than one thread.
 import type { Builder } from '../../onnx/build.ts'
-import { constantOf, type Node, Value } from '../../onnx/graph.ts'
+import { constantOf, type Node, type Value } from '../../onnx/graph.ts'
 import { numbers, sizeOf, tensorOf } from '../../onnx/tensor.ts'
-import { axisOf, fill, type Rule, shapeOf, unary } from '../rule.ts'
+import { axisOf, fill, optionalOutput, type Rule, shapeOf, unary } from '../rule.ts'
 import { putBack } from './movement.ts'
 
 /** Gather: every slice gets the sum of the gradients of its copies (an embedding's rows, say). */
@@ -111,7 +111,7 @@ export const scatterND: Rule = {
 
 /** TopK: the gradient goes back to where the values stood. */
 export const topK: Rule = unary(({ g, node, x, dy }) =>
-  g.ScatterElements(fill(g, 0, shapeOf(x)), secondOutput(g, node), dy, {
+  g.ScatterElements(fill(g, 0, shapeOf(x)), optionalOutput(g, node, 1, 'indices'), dy, {
     axis: node.number('axis', -1),
   }),
 )
@@ -121,15 +121,6 @@ export const maxUnpool: Rule = unary(({ g, node, x, dy }) => {
   const indices = g.Reshape(node.input(1), [-1])
   return g.Reshape(g.Gather(g.Reshape(dy, [-1]), indices, { axis: 0 }), shapeOf(x))
 })
-
-/** The second output of a node, asked for if nobody has. */
-export function secondOutput(g: Builder, node: Node): Value {
-  const present = node.outputs[1]
-  if (present) return present
-  const output = new Value(g.graph.uniqueName(`${node.name}_indices`))
-  node.setOutput(1, output)
-  return output
-}
 
 /** Row-major positions in a shape, of tuples of indices in the last axis of a tensor; negative ones count from the back. */
 export function linearIndices(g: Builder, indices: Value, dims: readonly number[]): Value {

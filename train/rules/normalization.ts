@@ -1,7 +1,7 @@
 // Gradients of normalizations (Ioffe and Szegedy 2015; Ba, Kiros and Hinton 2016).
-import { Value } from '../../onnx/graph.ts'
+import type { Value } from '../../onnx/graph.ts'
 import { sizeOf, tensorOf } from '../../onnx/tensor.ts'
-import { axisOf, type Rule, type RuleContext, shapeOf, sumTo } from '../rule.ts'
+import { axisOf, optionalOutput, type Rule, type RuleContext, shapeOf, sumTo } from '../rule.ts'
 
 /**
  * y = γ(x - μ)/√(σ² + ε) + β per channel.
@@ -87,7 +87,10 @@ export const layerNormalization: Rule = {
     const shape = shapeOf(x)
     const first = axisOf(node.number('axis', -1), shape.length)
     const axes = [...shape.keys()].slice(first)
-    const [mean, inverse] = [askedFor(context, 1, 'mean'), askedFor(context, 2, 'inverse')]
+    const [mean, inverse] = [
+      optionalOutput(g, node, 1, 'mean'),
+      optionalOutput(g, node, 2, 'inverse'),
+    ]
     const normal = g.Mul(g.Sub(x, mean), inverse)
     const scaled = g.Mul(dy, scale)
     const average = (value: Value) => g.ReduceMean(value, axes, { keepdims: 1 })
@@ -105,13 +108,4 @@ export const layerNormalization: Rule = {
       bias && sumTo(g, dy, shape, shapeOf(bias)),
     ]
   },
-}
-
-/** An optional output of a node, added if it is left out. */
-function askedFor({ g, node }: RuleContext, index: number, name: string): Value {
-  const present = node.outputs[index]
-  if (present) return present
-  const value = new Value(g.graph.uniqueName(`${node.name}_${name}`))
-  node.setOutput(index, value)
-  return value
 }

@@ -1,10 +1,10 @@
 // Gradients of operators with a sliding window: convolution and pooling.
-import { type Node, Value } from '../../onnx/graph.ts'
+import type { Node, Value } from '../../onnx/graph.ts'
 import { sizeOf, tensorOf } from '../../onnx/tensor.ts'
 import { rest, taps, transposedWindowOf, type Window, windowOf } from '../convolution.ts'
 import type { Convolution } from '../lowerings/lowering.ts'
 import { standard } from '../lowerings/standard.ts'
-import { type Rule, type RuleContext, shapeOf, unary } from '../rule.ts'
+import { optionalOutput, type Rule, type RuleContext, shapeOf, unary } from '../rule.ts'
 
 /** Conv: both products are the lowering's business. */
 export const convolution: Rule = {
@@ -132,12 +132,8 @@ export const maxPool: Rule = unary((context) => {
   return g.Reshape(sum, xShape)
 })
 
-/** The second output of MaxPool, asked for if nobody has: row-major positions in the whole of x. */
+/** The positions that MaxPool gives as its second output: row-major in the whole of x, where nobody asked otherwise. */
 function indicesOf({ g, node }: RuleContext): Value {
-  const present = node.outputs[1]
-  if (present) return present
-  node.attributes.delete('storage_order')
-  const indices = new Value(g.graph.uniqueName(`${node.name}_indices`))
-  node.setOutput(1, indices)
-  return indices
+  if (!node.outputs[1]) node.attributes.delete('storage_order')
+  return optionalOutput(g, node, 1, 'indices')
 }
