@@ -1,7 +1,10 @@
 // The public API of Condense: a table of contents, only re-exports.
 export { Interrupted, UserError } from './base/errors.ts'
 export type { Gate, ProviderResult, Report, Variant } from './benchmarks/report/report.ts'
-export { architectures, buildArchitecture } from './models/index.ts'
+export type { DataModule, ModuleRow, ModuleRows } from './data/module.ts'
+export type { Cell, FileCell, TensorCell } from './data/table.ts'
+export { type ArchitectureInput, architectures, buildArchitecture } from './models/index.ts'
+export { type InputShape, type ModelShape, oneInput } from './models/layers.ts'
 export type { ModelSource } from './models/source.ts'
 export type { Graph, Model, Node, Value } from './onnx/graph.ts'
 export { loadModel, parseModel } from './onnx/load.ts'
@@ -19,3 +22,5 @@ export { runStage, type StageRequest, type StageResult } from './pipeline/single
 export type { DataInput } from './pipeline/surroundings.ts'
 export type { ProviderName } from './runtime/providers.ts'
 export { openSession, type Session, withSession } from './runtime/session.ts'
+export { type TaskName, tasks } from './tasks/index.ts'
+export type { Accuracy, Predictions, Retention, Task, Truth } from './tasks/task.ts'

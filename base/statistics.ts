@@ -49,7 +49,9 @@ export function logSoftmax(logits: ArrayLike<number>): Float64Array {
   let sum = 0
   for (let i = 0; i < logits.length; i++) sum += Math.exp(logits[i]! - largest)
   const shift = largest + Math.log(sum)
-  return Float64Array.from(logits, (logit) => logit - shift)
+  const logarithms = new Float64Array(logits.length)
+  for (let i = 0; i < logits.length; i++) logarithms[i] = logits[i]! - shift
+  return logarithms
 }
 
 /** The probabilities of one row of logits, in float64. */
@@ -77,22 +79,28 @@ export function klDivergence(
   return Math.max(0, sum)
 }
 
-/**
- * The expected calibration error, 0..1 (Guo et al. 2017, eq. 3): how far confidence and accuracy lie apart.
- *
- * `confidences` are the probabilities of the predicted class, 0..1; `correct` is 1 (or true) where that class
- * was right. The bins are equally wide, each including its upper bound.
- */
-export function expectedCalibrationError(
-  confidences: ArrayLike<number>,
-  correct: ArrayLike<number | boolean>,
-  bins = 15,
-): number {
+/** How far confidence and accuracy lie apart, gathered sample by sample. */
+export interface Calibration {
+  /** Adds a decision: the probability of what was chosen, 0..1, and whether that was right. */
+  add(confidence: number, correct: number | boolean): void
+  /**
+   * The expected calibration error, 0..1 (Guo et al. 2017, eq. 3): not a number where a confidence is none.
+   */
+  error(): number
+}
+
+/** Starts to gather confidences in bins that are equally wide, each including its upper bound. */
+export function calibration(bins = 15): Calibration {
   // The gap of a bin, weighted by its share of the samples, is |Σ correct − Σ confidence| / N.
   const gaps = new Float64Array(bins)
-  for (let i = 0; i < confidences.length; i++) {
-    const bin = Math.min(bins - 1, Math.max(0, Math.ceil(confidences[i]! * bins) - 1))
-    gaps[bin]! += Number(correct[i]!) - confidences[i]!
+  let count = 0
+  return {
+    add(confidence, correct) {
+      const bin = Math.min(bins - 1, Math.max(0, Math.ceil(confidence * bins) - 1))
+      // What is not a number has no bin of its own, and makes the error none.
+      gaps[Number.isNaN(bin) ? 0 : bin]! += Number(correct) - confidence
+      count++
+    },
+    error: () => gaps.reduce((sum, gap) => sum + Math.abs(gap), 0) / Math.max(1, count),
   }
-  return gaps.reduce((sum, gap) => sum + Math.abs(gap), 0) / Math.max(1, confidences.length)
 }

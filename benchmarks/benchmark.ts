@@ -1,24 +1,27 @@
 // Measures a teacher and its variants: size, accuracy, retention, and on every provider latency, memory and whether it
 // computes what the CPU does. Every number of a running model comes from a process of its own.
 import { setMaxListeners } from 'node:events'
-import { rmSync } from 'node:fs'
+import { readdirSync, rmSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { throwIfAborted, UserError } from '../base/errors.ts'
 import { makeFolder } from '../base/files.ts'
+import { hashOf } from '../base/hash.ts'
 import { random } from '../base/random.ts'
 import type { Dataset } from '../data/dataset.ts'
 import { loadModel } from '../onnx/load.ts'
 import type { ProviderName } from '../runtime/providers.ts'
+import { checkWidth } from '../tasks/check.ts'
 import { type TaskName, tasks } from '../tasks/index.ts'
 import type { Task } from '../tasks/task.ts'
 import { type Cells, closeCells, failureOf, inParallel, isOpen, openCells } from './cells.ts'
 import { defaultLatency, type LatencyOptions } from './latency.ts'
+import { type OpenPredictions, openPredictions } from './predictions-file.ts'
 import { measureProvider, type ProviderContext } from './provider.ts'
 import type { Variant } from './report/report.ts'
-import { writeSamples } from './samples.ts'
 import { measureSize } from './size.ts'
 import type { Findings, Subject } from './subject.ts'
+import { inFile } from './test-data.ts'
 import { variantOf } from './variant.ts'
 
 /** What is measured, with what, and how. */
@@ -86,38 +89,40 @@ async function measureAll(request: BenchmarkRequest): ReturnType<typeof benchmar
     findings.push(await inspect(subject, task))
   }
   makeFolder(workFolder)
-  const samples = writeSamples(data, join(workFolder, 'test-samples.f32'))
-  const concurrency = availableParallelism()
-  const context: ProviderContext = {
-    task,
-    data,
-    samples,
-    seed,
-    concurrency,
-    silenceMs: request.silenceMs ?? 120_000,
-    signal,
-    latency: { ...defaultLatency, ...request.latency },
-    order: random(seed, 'benchmark', 'samples').permutation(data.size),
-    agreementSamples: request.agreementSamples ?? 256,
-    log: request.log ?? (() => undefined),
-    progress,
-  }
+  const open: OpenPredictions[] = []
   try {
+    const context: ProviderContext = {
+      task,
+      data,
+      recipe: inFile(data.recipe, join(workFolder, 'test.records')),
+      workFolder,
+      seed,
+      concurrency: availableParallelism(),
+      silenceMs: request.silenceMs ?? 120_000,
+      signal,
+      latency: { ...defaultLatency, ...request.latency },
+      order: random(seed, 'benchmark', 'samples').permutation(data.size),
+      agreementSamples: request.agreementSamples ?? 256,
+      log: request.log ?? (() => undefined),
+      progress,
+    }
     const cells = await openCells(subjects, { ...context, provider: 'cpu', threads: 1 })
     try {
-      await evaluate(findings, cells, context)
+      await evaluate(findings, cells, open, context)
       if (providers.includes('cpu')) await measureProvider(findings, 'cpu', context, cells)
     } finally {
       await closeCells(cells)
     }
     for (const provider of providers)
       if (provider !== 'cpu') await measureProvider(findings, provider, context)
+    throwIfAborted(signal)
+    const [teacher, ...variants] = findings.map((found) => variantOf(found, findings[0]!, context))
+    return { teacher: teacher!, variants }
   } finally {
-    rmSync(samples.path, { force: true })
+    for (const predictions of open) predictions.close()
+    for (const name of readdirSync(workFolder))
+      if (/\.(records|predictions)$/.test(name)) rmSync(join(workFolder, name), { force: true })
   }
-  throwIfAborted(signal)
-  const [teacher, ...variants] = findings.map((found) => variantOf(found, findings[0]!, context))
-  return { teacher: teacher!, variants }
 }
 
 /** What the file itself tells. */
@@ -135,27 +140,33 @@ async function inspect(subject: Subject, task: Task): Promise<Findings> {
   }
 }
 
-/** Runs every model over the whole test split on the CPU. */
+/** Runs every model over the whole test split on the CPU; the predictions are added to `open`. */
 async function evaluate(
   findings: readonly Findings[],
   cells: Cells,
-  { task, data, concurrency, progress, log, signal }: ProviderContext,
+  open: OpenPredictions[],
+  { task, data, concurrency, progress, log, signal, workFolder }: ProviderContext,
 ): Promise<void> {
   await inParallel(findings, concurrency, async (found) => {
     const { id, file } = found.subject
     throwIfAborted(signal)
     progress(`${id}: accuracy`, 3)
+    const path = join(workFolder, `${hashOf(id).slice(0, 16)}.predictions`)
     try {
       const cell = cells.get(id)
       if (!isOpen(cell)) throw cell
-      const predictions = found.normalise(await cell.process.ask('predict', {}))
-      task.check(predictions.width, data, file)
-      found.predictions = predictions
+      const written = await cell.process.ask('predictAll', { path, outputs: task.outputs })
+      checkWidth(task, written.width, data, file)
+      const predictions = openPredictions(written)
+      open.push(predictions)
+      found.predictions = found.normalise(predictions)
       found.macs = (await cell.process.ask('macs', {})) ?? null
     } catch (thrown) {
       const { message, user } =
         thrown instanceof UserError ? { message: thrown.message, user: true } : failureOf(thrown)
-      if (user && found === findings[0]) throw new UserError(message, { cause: thrown })
+      // A file that cannot be written, as on a full disk, is no fault of the model.
+      const isOurs = message.startsWith(`${path}: `)
+      if (user && (isOurs || found === findings[0])) throw new UserError(message, { cause: thrown })
       // Outputs are the point; without a count of operations there is still a result.
       if (!found.predictions) found.failed = message
       log(`${id}: ${message}`)

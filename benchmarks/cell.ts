@@ -2,21 +2,24 @@
 // time. It ends with its parent.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { messageOf, UserError } from '../base/errors.ts'
+import { pick, type Samples } from '../base/samples.ts'
+import { storedDataset } from '../data/stored-dataset.ts'
 import { countMacs } from '../onnx/cost.ts'
 import { loadModel } from '../onnx/load.ts'
-import { checkShape, predictWith } from '../runtime/predict.ts'
+import { bindInputs } from '../runtime/bind.ts'
+import { predictEach, predictWith } from '../runtime/predict.ts'
 import { openSession, type Session } from '../runtime/session.ts'
 import { inferShapes } from '../runtime/shapes.ts'
 import { placementOf } from './placement.ts'
+import { writePredictions } from './predictions-file.ts'
 import type { AnswerMessage, CommandMessage, CommandName, ReplyOf, RequestOf } from './protocol.ts'
-import { type OpenSamples, openSamples, pick } from './samples.ts'
 import { type Stopwatch, settle, stopwatch, timeRuns, warmUp } from './timing.ts'
 
 /** What `open` opened. */
 interface Opened {
   readonly request: RequestOf<'open'>
   readonly session: Session
-  readonly samples: OpenSamples
+  readonly samples: Samples
   readonly fixedBatch: number | undefined
 }
 
@@ -35,10 +38,10 @@ const handlers: {
     const { path, where, provider, threads } = request
     // Idle threads stop spinning within milliseconds, and processes are measured in turn.
     const session = await openSession(path, { provider, threads, where, spinning: threads > 1 })
-    const samples = openSamples(request.samples)
+    const samples = storedDataset(request.data)
     // One run with a real sample: checks that model and data fit, and makes the peak that of inference.
     await predictWith(session, pick(samples, Uint32Array.of(0)), { where })
-    const fixedBatch = checkShape(session.inputs[0]!, samples.shape, where)
+    const { fixedBatch } = bindInputs(session.inputs, samples, where)
     opened = { request, session, samples, fixedBatch }
     return { fixedBatch, peakMemoryBytes: peakMemoryBytes() }
   },
@@ -56,12 +59,23 @@ const handlers: {
     return await placementOf(request.path, request.provider, pick(samples, Uint32Array.of(0)))
   },
 
-  async predict({ indices }) {
+  async predict({ indices, outputs }) {
     const { request, session, samples } = current()
-    return await predictWith(session, indices ? pick(samples, indices) : samples, {
-      where: request.where,
-      progress: tellThatAlive,
-    })
+    const { where } = request
+    const chosen = pick(samples, indices)
+    const found = await predictWith(session, chosen, { where, outputs, progress: tellThatAlive })
+    return { outputs: found.outputs, width: found.width, widths: found.widths }
+  },
+
+  async predictAll({ path, outputs }) {
+    const { request, session, samples } = current()
+    const { where } = request
+    const writer = writePredictions(path)
+    const options = { where, outputs, progress: tellThatAlive }
+    await predictEach(session, samples, options, (values, _start, _count, widths) =>
+      writer.add(values, widths),
+    )
+    return writer.finish(samples.size)
   },
 
   async warm({ batch, indices, budgetMs }) {

@@ -1,8 +1,8 @@
 // The measuring processes of one provider and number of threads: one for each model, all alive at once.
 import { throwIfAborted } from '../base/errors.ts'
+import type { DatasetRecipe } from '../data/dataset.ts'
 import type { ProviderName } from '../runtime/providers.ts'
 import { CellFailure, type CellProcess, startCell } from './cell-process.ts'
-import type { SamplesFile } from './samples.ts'
 import type { Subject } from './subject.ts'
 
 /** A process whose model is open. */
@@ -21,7 +21,8 @@ export type Cells = ReadonlyMap<string, Cell | CellFailure>
 export interface CellOptions {
   readonly provider: ProviderName
   readonly threads: number
-  readonly samples: SamplesFile
+  /** The test samples; their records are in a file. */
+  readonly recipe: DatasetRecipe
   /** Cells that work at the same time while nothing is timed. */
   readonly concurrency: number
   /** A process that owes an answer and says nothing for so long is killed. */
@@ -34,7 +35,7 @@ export async function openCells(
   models: readonly Pick<Subject, 'id' | 'path' | 'file'>[],
   options: CellOptions,
 ): Promise<Cells> {
-  const { provider, threads, samples, silenceMs, signal } = options
+  const { provider, threads, recipe, silenceMs, signal } = options
   const open = async ({
     id,
     path,
@@ -43,7 +44,10 @@ export async function openCells(
     throwIfAborted(signal)
     const process = startCell({ silenceMs, signal })
     try {
-      const reply = await process.ask('open', { path, where: file, provider, threads, samples })
+      const reply = await process.ask('open', {
+        ...{ path, where: file, provider, threads },
+        data: recipe,
+      })
       return [id, { process, ...reply }]
     } catch (thrown) {
       await process.close()

@@ -2,7 +2,8 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { predictWith, type Samples } from '../runtime/predict.ts'
+import type { Samples } from '../base/samples.ts'
+import { predictWith } from '../runtime/predict.ts'
 import { type ProviderName, providers } from '../runtime/providers.ts'
 import { withSession } from '../runtime/session.ts'
 

@@ -1,8 +1,10 @@
 // What the benchmark asks of a measuring process, and what that answers.
+
+import type { DatasetRecipe } from '../data/dataset.ts'
 import type { ProviderName } from '../runtime/providers.ts'
-import type { Predictions } from '../tasks/task.ts'
+import type { Task } from '../tasks/task.ts'
 import type { Placement } from './placement.ts'
-import type { SamplesFile } from './samples.ts'
+import type { PredictionsFile } from './predictions-file.ts'
 
 /** Commands with what they ask for and what is answered; `open` comes first. */
 export interface Commands {
@@ -14,7 +16,8 @@ export interface Commands {
       readonly where: string
       readonly provider: ProviderName
       readonly threads: number
-      readonly samples: SamplesFile
+      /** The test samples; their records are in a file. */
+      readonly data: DatasetRecipe
     }
     reply: {
       /** The batch size that the model demands, undefined where it takes any. */
@@ -30,8 +33,20 @@ export interface Commands {
     request: Record<string, never>
     reply: Placement | undefined
   }
-  /** The model's outputs for samples of these numbers, for all where they are not given. */
-  predict: { request: { readonly indices?: Uint32Array }; reply: Predictions }
+  /** The model's outputs for samples of these numbers, row-major. */
+  predict: {
+    request: { readonly indices: Uint32Array; readonly outputs: Task['outputs'] }
+    reply: {
+      readonly outputs: Float32Array
+      readonly width: number
+      readonly widths: readonly number[]
+    }
+  }
+  /** The model's outputs for all samples, written to a file. */
+  predictAll: {
+    request: { readonly path: string; readonly outputs: Task['outputs'] }
+    reply: PredictionsFile
+  }
   /**
    * Runs batches of these samples until the time of a run is stable, for `budgetMs` at most, and then waits until the
    * idle process is quiet.

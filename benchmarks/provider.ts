@@ -4,7 +4,8 @@ import { availableParallelism } from 'node:os'
 import { throwIfAborted } from '../base/errors.ts'
 import type { Dataset } from '../data/dataset.ts'
 import { type ProviderName, providers } from '../runtime/providers.ts'
-import type { Task } from '../tasks/task.ts'
+import { predictionsOf } from '../tasks/predictions.ts'
+import type { Task, Truth } from '../tasks/task.ts'
 import type { CellProcess } from './cell-process.ts'
 import {
   type Cell,
@@ -28,6 +29,8 @@ export interface ProviderContext extends Omit<CellOptions, 'provider' | 'threads
   /** The order in which latency takes the samples. */
   readonly order: Uint32Array
   readonly agreementSamples: number
+  /** A folder for files while the benchmark runs. */
+  readonly workFolder: string
   readonly log: (message: string) => void
   /** Told what comes next and how many of the provider's four units for each model it takes. */
   readonly progress: (what: string, units: number) => void
@@ -145,13 +148,42 @@ async function agreement(
   { process }: Cell,
   { task, data, agreementSamples }: ProviderContext,
 ) {
-  const count = Math.min(agreementSamples, data.size)
-  const indices = Uint32Array.from({ length: count }, (_, i) => Math.floor((i * data.size) / count))
-  const own = task.decide(normalise(await process.ask('predict', { indices })))
-  const cpu = task.decide(predictions!)
-  const same = own.filter((decision, i) => decision >= 0 && decision === cpu[indices[i]!]).length
-  return { agreementWithCpu: same / count, agreementSamples: count }
+  const indices = evenlySpread(data, agreementSamples)
+  const count = indices.length
+  const { outputs, width, widths } = await process.ask('predict', {
+    indices,
+    outputs: task.outputs,
+  })
+  const own = normalise({ ...predictionsOf(outputs, width), widths })
+  const cpu = {
+    size: count,
+    width,
+    widths,
+    row: (index: number) => predictions!.row(indices[index]!),
+  }
+  return {
+    agreementWithCpu: task.agreement(cpu, own, truthOf(data, indices)),
+    agreementSamples: count,
+  }
 }
+
+/** So many samples at most, evenly spread, in whole groups of those that belong together. */
+function evenlySpread({ size, group }: Dataset, most: number): Uint32Array {
+  const groups = Math.floor(size / group)
+  const count = Math.max(1, Math.min(Math.floor(most / group), groups))
+  return Uint32Array.from(
+    { length: count * group },
+    (_, i) => Math.floor((Math.floor(i / group) * groups) / count) * group + (i % group),
+  )
+}
+
+/** What is true of some of the samples, renumbered from 0. */
+const truthOf = (data: Dataset, indices: Uint32Array): Truth => ({
+  ...data,
+  size: indices.length,
+  labels: Int32Array.from(indices, (index) => data.labels[index]!),
+  target: (index, into, offset) => data.target(indices[index]!, into, offset),
+})
 
 /** Measures the latency of all models at every batch size, the headline first. */
 async function measureLatency(

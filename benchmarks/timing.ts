@@ -1,39 +1,50 @@
 // Timing a session inside a measuring process: on real samples, after warm-up, each run by itself.
 import { setImmediate, setTimeout } from 'node:timers/promises'
-import { Tensor, tensorOf } from '../onnx/tensor.ts'
+import type { Samples } from '../base/samples.ts'
+import { Tensor } from '../onnx/tensor.ts'
+import { feederFor } from '../runtime/feed.ts'
 import type { Session } from '../runtime/session.ts'
-import type { OpenSamples } from './samples.ts'
 import { quantilesOf } from './statistics.ts'
 
 /** A session with its memory bound, ready to be timed at one batch size. */
 export interface Stopwatch {
-  /** Puts the next samples into the input, which is not timed, and runs the model: the time in ms. */
+  /** Puts the next samples into the inputs, which is not timed, and runs the model: the time in ms. */
   measure(): Promise<number>
 }
 
 /** At most so many bytes of samples are kept in memory to be run in turn. */
 const poolBytes = 2 ** 25
 
-/** Prepares to time runs of `batch` samples, which are taken in turn from the samples of these numbers. */
+/**
+ * Prepares to time runs of `batch` samples, which are taken in turn from the samples of these numbers; of samples that
+ * are fed in chunks, the first chunk.
+ */
 export async function stopwatch(
   session: Session,
-  samples: OpenSamples,
+  samples: Samples,
   { batch, indices }: { readonly batch: number; readonly indices: Uint32Array },
 ): Promise<Stopwatch> {
-  const [input] = session.inputs
-  if (!input) throw new Error('internal: a model without an input is timed')
-  const dims = [batch, ...samples.shape]
-  const values = dims.reduce((product, dim) => product * dim, 1)
-  const perBatch = values / batch
-  const count = Math.max(1, Math.min(Math.ceil(indices.length / batch), poolBytes / 4 / values))
-  const pool = Array.from({ length: Math.floor(count) }, (_, which) => {
-    const data = new Float32Array(values)
-    for (let i = 0; i < batch; i++)
-      samples.read(indices[(which * batch + i) % indices.length]!, data, i * perBatch)
-    return data
-  })
-  const data = Float32Array.from(pool[0]!)
-  const feeds = { [input.name]: tensorOf('float32', dims, data) }
+  const feeder = feederFor(session, samples, { batch, where: 'model', exactly: true })
+  const begin = feeder.begin()
+  const take = (which: number) => {
+    feeder.load(
+      Array.from({ length: batch }, (_, i) => indices[(which * batch + i) % indices.length]!),
+    )
+    return { ...feeder.feeds(0), ...begin }
+  }
+  const first = take(0)
+  const bytes = Object.values(first).reduce((sum, { byteLength }) => sum + byteLength, 0)
+  const count = Math.max(1, Math.min(Math.ceil(indices.length / batch), poolBytes / bytes))
+  const pool = Array.from({ length: Math.floor(count) }, (_, which) =>
+    Object.values(take(which)).map((tensor) => Uint8Array.from(tensor.bytes)),
+  )
+  const feeds = Object.fromEntries(
+    Object.entries(first).map(([name, { dtype, dims }], input) => [
+      name,
+      new Tensor(dtype, dims, Uint8Array.from(pool[0]![input]!)),
+    ]),
+  )
+  const inputs = Object.values(feeds)
   const fetches = Object.fromEntries(
     Object.entries(await session.run(feeds)).map(([name, { dtype, dims, byteLength }]) => [
       name,
@@ -44,7 +55,8 @@ export async function stopwatch(
   let turn = 0
   return {
     async measure() {
-      data.set(pool[turn++ % pool.length]!)
+      const next = pool[turn++ % pool.length]!
+      for (const [input, { bytes }] of inputs.entries()) bytes.set(next[input]!)
       const start = process.hrtime.bigint()
       await run()
       return Number(process.hrtime.bigint() - start) / 1e6

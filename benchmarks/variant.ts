@@ -2,6 +2,7 @@
 import type { Evaluation } from '../tasks/task.ts'
 import { latencyRatio } from './latency.ts'
 import type { ProviderContext } from './provider.ts'
+import { reportedAccuracy, reportedRetention } from './report/metrics.ts'
 import type { ProviderResult, Variant } from './report/report.ts'
 import type { Findings } from './subject.ts'
 
@@ -13,21 +14,32 @@ export function variantOf(
 ): Variant {
   const { task, data } = context
   const { path: _, ...subject } = found.subject
-  const evaluation = found.predictions && task.evaluate(found.predictions, data)
+  const evaluation = evaluationOf(found, teacher, context)
   const failed = found.failed ?? (evaluation && noise(evaluation, found, teacher, context))
   return {
     ...subject,
     ...(failed !== undefined && { failed }),
     ...found.size,
     macs: found.macs,
-    accuracy: evaluation?.accuracy ?? null,
+    accuracy: evaluation ? reportedAccuracy(evaluation) : null,
     retention:
-      found.predictions && teacher.predictions
-        ? task.retain(teacher.predictions, found.predictions, data)
+      evaluation && found.predictions && teacher.predictions
+        ? reportedRetention(task.retain(teacher.predictions, found.predictions, data), evaluation)
         : null,
     calibrationError: evaluation?.calibrationError ?? null,
     providers: providerResults(found, teacher, context.seed),
   }
+}
+
+function evaluationOf(
+  found: Findings,
+  teacher: Findings,
+  { task, data }: Pick<ProviderContext, 'task' | 'data'>,
+): Evaluation | undefined {
+  const { predictions } = found
+  // Where the teacher is the truth, nothing can be said without it.
+  const truth = teacher.predictions ?? (task.target === 'none' ? undefined : predictions)
+  return predictions && truth && task.evaluate(predictions, data, truth)
 }
 
 /** A file that runs but says nothing is no result: its outputs are not numbers, or no better than guesses. */
@@ -35,15 +47,16 @@ function noise(
   { accuracy, undecided }: Evaluation,
   found: Findings,
   teacher: Findings,
-  { task, data }: Pick<ProviderContext, 'task' | 'data'>,
+  context: Pick<ProviderContext, 'task' | 'data'>,
 ): string | undefined {
+  const { task, data } = context
   if (undecided === data.size) return 'its outputs are not finite numbers'
   const chance = task.chance(data)
-  if (found === teacher || !teacher.predictions || accuracy.top1Interval[0] > chance)
-    return undefined
-  if (task.evaluate(teacher.predictions, data).accuracy.top1Interval[0] <= chance) return undefined
-  const right = (accuracy.top1 * 100).toFixed(1)
-  return `its outputs are no better than guesses: ${right} % right, guessing gives ${(chance * 100).toFixed(1)} %`
+  if (found === teacher || accuracy.interval[0] > chance) return undefined
+  const reference = evaluationOf(teacher, teacher, context)
+  if (!reference || reference.accuracy.interval[0] <= chance) return undefined
+  const { metric, value } = accuracy
+  return `its outputs are no better than guesses: ${metric} ${value.toFixed(3)}, guessing gives ${chance.toFixed(3)}`
 }
 
 function providerResults(

@@ -10,16 +10,21 @@ import { inferShapes } from '../runtime/shapes.ts'
  * Copies a model with all constants as initializers and the shapes of all values stated for a batch of one.
  *
  * That is what `channelGroups`, `cutChannels` and `countMacs` need. A model that ONNX Runtime cannot open is a
- * {@link UserError}; `where` is what the message calls it.
+ * {@link UserError}; `where` is what the message calls it. `dims` are sizes for other free dimensions (see `fixDims`);
+ * they hold for the stated shapes alone.
  */
-export async function prepareChannels(model: Model, where = 'model'): Promise<Model> {
+export async function prepareChannels(
+  model: Model,
+  where = 'model',
+  dims: Readonly<Record<string, number>> = {},
+): Promise<Model> {
   const copy = cloneModel(model)
   liftConstants(copy)
   // Where no dimension is free, shapes that nodes compute are constants, too.
   await inferShapes(copy, { where })
   await foldConstants(copy, where)
   removeDeadNodes(copy.graph)
-  await inferShapes(copy, { batch: 1, where })
+  await inferShapes(copy, { batch: 1, dims, where })
   return copy
 }
 

@@ -6,7 +6,15 @@ import { makeWritable, writeAtomically } from '../base/files.ts'
 import { bench } from '../pipeline/bench.ts'
 import type { Arguments, CommandContext } from './commands.ts'
 import { exitCodes } from './exit.ts'
-import { dataOption, numberOption, providersOption, textOption, textsOption } from './options.ts'
+import {
+  dataOption,
+  numberOption,
+  providersOption,
+  settingDeclarations,
+  settingOption,
+  textOption,
+  textsOption,
+} from './options.ts'
 import { openTerminal } from './terminal.ts'
 
 /** Declares the options of `condense bench`. */
@@ -23,6 +31,7 @@ export const build = (yargs: Argv): Argv =>
       demandOption: true,
       describe: 'Data: digits, mnist, …, or YAML',
     })
+    .options(settingDeclarations)
     .option('teacher', { type: 'string', describe: 'The teacher; the first model unless given' })
     .option('providers', { type: 'string', default: 'cpu', describe: 'As cpu,wasm,webgpu' })
     .option('seconds', { type: 'string', describe: 'Time for each model and provider, s' })
@@ -54,6 +63,7 @@ export async function execute(args: Arguments, { signal }: CommandContext): Prom
       teacher,
       models: named === undefined ? others : [first, ...others],
       data: dataOption(args),
+      ...settingOption(args),
       providers: providersOption(args, 'providers'),
       ...(seconds !== undefined && { latency: { seconds } }),
       ...(folder && { folder }),

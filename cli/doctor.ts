@@ -1,10 +1,9 @@
 // `condense doctor`: what this machine can do, and why not.
 import type { Argv } from 'yargs'
-import { messageOf } from '../base/errors.ts'
 import { describeHost } from '../benchmarks/host.ts'
 import { formatBytes } from '../benchmarks/report/format.ts'
-import { checkData } from '../data/open.ts'
-import { dataOptions, sources } from '../data/sources.ts'
+import { downloads } from '../data/downloads.ts'
+import { findSource, type SourceName, sources } from '../data/sources.ts'
 import { defaultCacheFolder, listEntries } from '../pipeline/cache.ts'
 import { packageVersion } from '../pipeline/version.ts'
 import { providerNamed, providerNames } from '../runtime/providers.ts'
@@ -53,21 +52,12 @@ const providerFacts = async (): Promise<Facts['providers']> => {
 
 async function dataFacts(): Promise<Facts['data']> {
   const facts: { name: string; found: string }[] = []
-  for (const name of Object.keys(sources)) {
-    const options = dataOptions.parse({ source: name })
-    facts.push({ name, found: await found(options) })
+  for (const name of Object.keys(sources) as SourceName[]) {
+    const folder = await findSource(name, { cacheFolder: defaultCacheFolder() })
+    const absent = name in downloads ? 'no: is downloaded when it is needed' : 'no'
+    facts.push({ name, found: folder === undefined ? absent : `yes: in ${folder}` })
   }
   return facts
-}
-
-async function found(options: Parameters<typeof checkData>[0]): Promise<string> {
-  try {
-    const facts = await checkData(options, { cacheFolder: defaultCacheFolder() })
-    const { folder, trainSize, testSize, shape } = facts
-    return `yes: ${trainSize} + ${testSize} samples [${shape.join(',')}] in ${folder}`
-  } catch (thrown) {
-    return `no: ${messageOf(thrown)}`
-  }
 }
 
 function cacheFacts(): Facts['cache'] {

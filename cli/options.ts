@@ -6,8 +6,9 @@ import { sources } from '../data/sources.ts'
 import type { ModelSource } from '../models/source.ts'
 import { modelSource } from '../models/source.ts'
 import { validated } from '../pipeline/problems.ts'
-import type { DataInput } from '../pipeline/surroundings.ts'
+import type { DataInput, Surroundings } from '../pipeline/surroundings.ts'
 import { type ProviderName, providerNamed } from '../runtime/providers.ts'
+import { type TaskName, tasks } from '../tasks/index.ts'
 import type { Arguments } from './commands.ts'
 
 /** An option's text; given twice, the last one counts. */
@@ -50,6 +51,37 @@ export function dataOption(args: Arguments): DataInput | undefined {
     `--data: unknown data set: '${text}' — ${suggest(text, Object.keys(sources))}; for files of your own give '{ format: idx, path: folder }'`,
   )
 }
+
+/** `--task`, `--preprocess` and `--inputs`, as a recipe has them; they are validated with the data. */
+export function settingOption(
+  args: Arguments,
+): Pick<Surroundings, 'task' | 'preprocess' | 'inputs'> {
+  const task = textOption(args, 'task')
+  if (task !== undefined && !Object.hasOwn(tasks, task))
+    throw new UserError(`--task: unknown task: '${task}' — ${suggest(task, Object.keys(tasks))}`)
+  const section = (name: 'preprocess' | 'inputs') => {
+    const text = textOption(args, name)
+    return text === undefined ? undefined : yamlOption(name, text)
+  }
+  return {
+    task: task as TaskName | undefined,
+    preprocess: section('preprocess') as Surroundings['preprocess'],
+    inputs: section('inputs') as Surroundings['inputs'],
+  }
+}
+
+/** Declares the options that {@link settingOption} reads. */
+export const settingDeclarations = {
+  task: { type: 'string', describe: `What the model is for: ${Object.keys(tasks).join(', ')}` },
+  preprocess: {
+    type: 'string',
+    describe: "How samples become numbers, as '{ mean: 0.5, std: 0.5 }'",
+  },
+  inputs: {
+    type: 'string',
+    describe: "Where inputs come from, as '{ input_ids: { column: text } }'",
+  },
+} as const
 
 /** A model on the command line: a path, or an architecture as YAML (`{ architecture: lenet }`). */
 export function modelOption(text: string): ModelSource {

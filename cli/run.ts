@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { Argv } from 'yargs'
 import { UserError } from '../base/errors.ts'
 import { formatBytes, formatMs, formatPercent, formatRatio } from '../benchmarks/report/format.ts'
+import { formatMetric, mainFigure, mainMetric, metricTitle } from '../benchmarks/report/metrics.ts'
 import type { Report, Variant } from '../benchmarks/report/report.ts'
 import type { RunEvent } from '../pipeline/events.ts'
 import { hasPassed } from '../pipeline/gates.ts'
@@ -34,6 +35,10 @@ export const build = (yargs: Argv): Argv =>
       describe:
         'Override an option of the recipe: stages.2.calibration.method=entropy; null takes it away',
     })
+    .option('profile', {
+      type: 'string',
+      describe: "Apply the recipe's profile of this name first, as quick",
+    })
     .option('dry-run', {
       type: 'boolean',
       default: false,
@@ -51,6 +56,7 @@ export const build = (yargs: Argv): Argv =>
       describe: 'Events as JSON lines, then the report',
     })
     .example('$0 run recipes/digits.yaml', 'Run a recipe')
+    .example('$0 run recipes/fsdd.yaml --profile quick', 'Run it smaller, in a minute or two')
     .example('$0 run recipes/digits.yaml --dry-run', 'See what it would do')
 
 /** Runs the recipe; 3 where a gate or a variant failed. */
@@ -64,6 +70,7 @@ export async function execute(args: Arguments, { signal }: CommandContext): Prom
   const terminal = openTerminal({ json })
   let folder = ''
   const options: RunOptions = {
+    profile: textOption(args, 'profile'),
     set: textsOption(args, 'set'),
     threads: numberOption(args, 'threads', { integer: true, minimum: 1 }),
     outFolder: textOption(args, 'out'),
@@ -119,12 +126,28 @@ function reportText({ teacher, variants, gates }: Report, folder: string): strin
     why === undefined ? [] : [`${paint('✗', 'red')} ${id}: failed: ${why}`],
   )
   return [
-    table(['variant', 'accuracy', 'retention', 'size', '', 'CPU, batch 1', ''], rows),
+    table(
+      [
+        'variant',
+        metricTitle(mainMetric({ teacher, variants })).toLowerCase(),
+        'retention',
+        'size',
+        '',
+        'CPU, batch 1',
+        '',
+      ],
+      rows,
+    ),
     ...lost,
     ...judged,
     `report: ${join(folder, 'report.html')}`,
     '',
   ].join('\n')
+}
+
+function formatMain(accuracy: NonNullable<Variant['accuracy']>): string {
+  const { metric, value } = mainFigure(accuracy)
+  return formatMetric(metric, value)
 }
 
 function rowOf(variant: Variant, teacher: Variant): string[] {
@@ -133,7 +156,7 @@ function rowOf(variant: Variant, teacher: Variant): string[] {
   const isTeacher = variant === teacher
   return [
     id,
-    accuracy ? formatPercent(accuracy.top1) : 'failed',
+    accuracy ? formatMain(accuracy) : 'failed',
     isTeacher || !retention ? '' : formatPercent(retention.accuracy),
     formatBytes(sizeBytes),
     isTeacher ? '' : formatRatio(sizeBytes / teacher.sizeBytes),

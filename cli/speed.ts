@@ -1,4 +1,5 @@
 // What is said beside a progress bar and in a log: epoch, loss, accuracy, speed, time left.
+import { formatMetric, metricTitle } from '../benchmarks/report/metrics.ts'
 import type { Progress } from '../stages/stage.ts'
 import { formatDuration } from './duration.ts'
 
@@ -17,7 +18,7 @@ export function speedometer(
 ): (progress: Progress) => Part[] {
   let first: { readonly time: number; readonly done: number } | undefined
   let samples = 0
-  return ({ done, epoch, epochs = '?', loss, accuracy, samples: seen = 0 }) => {
+  return ({ done, epoch, epochs = '?', loss, accuracy, metric = 'top1', samples: seen = 0 }) => {
     const time = now()
     // The clock starts with the first report, so what it tells of was done before. A training that goes on from a
     // checkpoint starts in the middle; only what is done here has a speed.
@@ -34,10 +35,10 @@ export function speedometer(
         : { long: `epoch ${epoch}/${epochs}`, short: `${epoch}/${epochs}` },
       loss !== undefined && same(`loss ${loss.toFixed(3)}`),
       accuracy !== undefined && {
-        long: `accuracy ${(accuracy * 100).toFixed(2)} %`,
-        short: `acc ${(accuracy * 100).toFixed(1)} %`,
+        long: `${titleOf(metric)} ${formatMetric(metric, accuracy)}`,
+        short: formatMetric(metric, accuracy),
       },
-      timed && samples > 0 && { long: `${speed} images/s`, short: `${speed}/s` },
+      timed && samples > 0 && { long: `${speed} samples/s`, short: `${speed}/s` },
       timed && share > 0 && done < 1 && same(`${left} left`),
     ]
     return parts.filter((part) => part !== false)
@@ -48,3 +49,9 @@ const same = (text: string): Part => ({ long: text, short: text })
 
 /** The parts as one line of a log. */
 export const inWords = (parts: readonly Part[]): string => parts.map(({ long }) => long).join('  ')
+
+/** The name of a figure as it stands in a line of text. */
+const titleOf = (metric: string): string => {
+  const title = metricTitle(metric)
+  return /^[A-Z][a-z]/.test(title) ? title.toLowerCase() : title
+}

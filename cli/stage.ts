@@ -13,6 +13,8 @@ import {
   modelOption,
   numberOption,
   providersOption,
+  settingDeclarations,
+  settingOption,
   textOption,
   yamlOption,
 } from './options.ts'
@@ -46,9 +48,9 @@ function build(yargs: Argv, name: StageName, flags: readonly Flag[]): Argv {
     .options(own)
     .option('data', {
       type: 'string',
-      describe:
-        "Data: digits, mnist, …, or '{ source: cifar10, preprocess: { mean: 0.5, std: 0.5 } }'",
+      describe: "Data: digits, mnist, …, or '{ format: csv, path: table.csv, target: price }'",
     })
+    .options(settingDeclarations)
     .option('teacher', { type: 'string', describe: 'The teacher; the model itself unless given' })
     .option('seed', {
       type: 'string',
@@ -77,6 +79,7 @@ async function execute(
       model: modelOption(textOption(args, 'model') ?? ''),
       output,
       data: dataOption(args),
+      ...settingOption(args),
       teacher: textOption(args, 'teacher'),
       seed: numberOption(args, 'seed', { integer: true, minimum: 0 }) ?? 0,
       threads: numberOption(args, 'threads', { integer: true, minimum: 1 }),

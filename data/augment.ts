@@ -8,8 +8,8 @@ import { colorJitter, grayscale, noise } from './augmentations/colours.ts'
 import { erasing } from './augmentations/erasing.ts'
 import { crop, flip, shift, verticalFlip } from './augmentations/moves.ts'
 import { resizedCrop, rotate } from './augmentations/warps.ts'
-import type { Dataset } from './dataset.ts'
 import { mixOptions, mixProbabilities } from './mix.ts'
+import type { Varied } from './varied.ts'
 
 /** Augmentation by the name of its option; they act in this order. */
 export const augmentations = {
@@ -76,7 +76,7 @@ export function changesSamples(options: AugmentOptions | undefined): boolean {
  * options that do not fit them (as a shift out of the image), are a {@link UserError}.
  */
 export function augmenter(
-  { shape, background, white }: Pick<Dataset, 'shape' | 'background' | 'white'>,
+  { shape, background, white }: Pick<Varied, 'shape' | 'background' | 'white'>,
   options: AugmentOptions,
 ): ((values: Float32Array, offset: number, random: Random) => void) | undefined {
   const active = activeIn(options)

@@ -1,9 +1,12 @@
 // Batches: samples side by side in an order that depends on seed and epoch alone, so that
 // training resumes anywhere.
+
 import { random } from '../base/random.ts'
+import { type ColumnMemory, columnMemory } from '../base/samples.ts'
 import { type AugmentOptions, augmenter } from './augment.ts'
 import type { Batch, Dataset } from './dataset.ts'
 import { mixer } from './mix.ts'
+import { varied } from './varied.ts'
 
 /** Which batches are made of a data set. */
 export interface BatchOptions {
@@ -15,6 +18,8 @@ export interface BatchOptions {
   readonly augment?: AugmentOptions | undefined
   /** Leaves out a last batch that is not full. */
   readonly dropLast?: boolean
+  /** The columns that are wanted, by position; all unless told. The others stay empty. */
+  readonly columns?: readonly number[] | undefined
 }
 
 /** Which part of which epoch. */
@@ -28,13 +33,10 @@ export interface EpochOptions extends BatchOptions {
 export interface BatchMaker {
   /** How many batches an epoch has. */
   readonly count: number
-  /** How many numbers the inputs of the largest batch have. */
-  readonly values: number
-  /**
-   * Writes batch `number`, 0 … count-1, of an epoch to `inputs`, which holds at least `values`
-   * numbers.
-   */
-  make(epoch: number, number: number, inputs: Float32Array): Batch
+  /** Memory for the columns of the largest batch. */
+  memory(): ColumnMemory[]
+  /** Writes batch `number`, 0 … count-1, of an epoch to `columns`, which {@link memory} made. */
+  make(epoch: number, number: number, columns: readonly ColumnMemory[]): Batch
 }
 
 /**
@@ -42,38 +44,40 @@ export interface BatchMaker {
  *
  * Seed and epoch decide the order, with the sample's index how it is augmented, and with the
  * batch's number how it is mixed: whoever makes a batch, and in whatever order, it is the same.
- * Options that do not fit the samples are a `UserError`.
+ * Samples that belong together stay together. Options that do not fit the samples are a `UserError`.
  */
 export function batchMaker(dataset: Dataset, options: BatchOptions): BatchMaker {
-  const { size, seed = 0, shuffle = false, augment } = options
-  const change = augment && augmenter(dataset, augment)
-  const mix = augment && mixer(dataset, augment, seed)
-  const values = valuesOf(dataset)
-  const orderOf = (epoch: number) =>
-    shuffle
-      ? random(seed, 'batches', epoch).permutation(dataset.size)
-      : Uint32Array.from({ length: dataset.size }, (_, index) => index)
+  const { size, seed = 0, shuffle = false, augment, columns: wanted } = options
+  const subject = augment && varied(dataset, augment)
+  const change = augment && subject && augmenter(subject, augment)
+  const mix = augment && subject && mixer(subject, augment, seed)
+  const largest = Math.min(size, dataset.size)
   let order: { readonly epoch: number; readonly indices: Uint32Array } | undefined
   return {
     count: batchCount(dataset.size, options),
-    values: Math.min(size, dataset.size) * values,
-    make(epoch, number, inputs) {
-      if (order?.epoch !== epoch) order = { epoch, indices: orderOf(epoch) }
+    memory: () =>
+      dataset.columns.map((column, at) =>
+        columnMemory(column, !wanted || wanted.includes(at) ? largest : 0),
+      ),
+    make(epoch, number, columns) {
+      if (order?.epoch !== epoch)
+        order = { epoch, indices: shuffle ? shuffled(dataset, seed, epoch) : inOrder(dataset.size) }
       const indices = order.indices.slice(number * size, (number + 1) * size)
-      const labels = new Int32Array(indices.length)
-      fill(dataset, indices, inputs, labels)
-      if (change)
-        for (const [place, index] of indices.entries())
-          change(inputs, place * values, random(seed, 'augment', epoch, index))
-      const own = inputs.subarray(0, indices.length * values)
-      const mixed = mix?.({ inputs: own, labels }, epoch, number)
-      return {
-        inputs: own,
-        labels,
-        indices,
-        size: indices.length,
-        ...(mixed ? { mix: mixed } : {}),
+      const batch = fill(dataset, indices, columns, subject?.column)
+      if (!subject) return batch
+      const { width } = subject
+      const values = batch.columns[subject.column] as Float32Array // only floats can be varied
+      for (const [place, index] of indices.entries()) {
+        subject.read(index, values, place * width)
+        change?.(values, place * width, random(seed, 'augment', epoch, index))
       }
+      const mixed = mix?.(
+        { inputs: values, labels: batch.labels, targets: batch.targets },
+        epoch,
+        number,
+      )
+      for (let place = 0; place < indices.length; place++) subject.arrange(values, place * width)
+      return mixed ? { ...batch, mix: mixed } : batch
     },
   }
 }
@@ -88,8 +92,8 @@ export function* batches(
   { epoch = 0, from = 0, ...options }: EpochOptions,
 ): Generator<Batch, void, void> {
   const maker = batchMaker(dataset, options)
-  const inputs = new Float32Array(maker.values)
-  for (let number = from; number < maker.count; number++) yield maker.make(epoch, number, inputs)
+  const columns = maker.memory()
+  for (let number = from; number < maker.count; number++) yield maker.make(epoch, number, columns)
 }
 
 /** How many batches {@link batches} makes in an epoch. */
@@ -103,18 +107,46 @@ export function batchCount(
 /** Reads the samples of these indices as one batch of its own memory, not augmented. */
 export function take(dataset: Dataset, indices: ArrayLike<number>): Batch {
   const chosen = Uint32Array.from(indices)
-  const inputs = new Float32Array(chosen.length * valuesOf(dataset))
-  const labels = new Int32Array(chosen.length)
-  fill(dataset, chosen, inputs, labels)
-  return { inputs, labels, indices: chosen, size: chosen.length }
+  return fill(
+    dataset,
+    chosen,
+    dataset.columns.map((column) => columnMemory(column, chosen.length)),
+  )
 }
 
-const valuesOf = ({ shape }: Dataset) => shape.reduce((product, length) => product * length, 1)
+const inOrder = (size: number) => Uint32Array.from({ length: size }, (_, index) => index)
 
-function fill(dataset: Dataset, indices: Uint32Array, inputs: Float32Array, labels: Int32Array) {
-  const values = valuesOf(dataset)
-  for (let place = 0; place < indices.length; place++) {
-    dataset.read(indices[place]!, inputs, place * values)
-    labels[place] = dataset.labels[indices[place]!]!
+/** A new order of the groups, each of which keeps its own. */
+function shuffled({ size, group }: Dataset, seed: number, epoch: number): Uint32Array {
+  const groups = random(seed, 'batches', epoch).permutation(Math.floor(size / group))
+  if (group === 1) return groups
+  return Uint32Array.from(
+    { length: groups.length * group },
+    (_, place) => groups[Math.floor(place / group)]! * group + (place % group),
+  )
+}
+
+/** Reads samples side by side; the column `except` is left to whoever varies it. */
+function fill(
+  dataset: Dataset,
+  indices: Uint32Array,
+  memory: readonly ColumnMemory[],
+  except?: number,
+): Batch {
+  const { targetWidth } = dataset
+  const labels = new Int32Array(indices.length)
+  const targets = new Float32Array(indices.length * targetWidth)
+  const columns = memory.map((whole, column) => {
+    const width = dataset.columns[column]!.shape.reduce((product, dim) => product * dim, 1)
+    const values = whole.subarray(0, indices.length * width)
+    if (column === except || whole.length === 0) return values
+    for (const [place, index] of indices.entries())
+      dataset.read(index, column, values, place * width)
+    return values
+  })
+  for (const [place, index] of indices.entries()) {
+    labels[place] = dataset.labels[index]!
+    dataset.target(index, targets, place * targetWidth)
   }
+  return { columns, labels, targets, indices, size: indices.length }
 }

@@ -1,51 +1,71 @@
-// What a data set is to the rest of Condense: numbered samples of one shape with class labels,
-// and its splits.
-import type { Preprocessing } from './preprocess.ts'
+// What a data set is to the rest of Condense: numbered samples with their targets, and its splits.
+import type { ColumnMemory, InputSource, Samples } from '../base/samples.ts'
+import type { PreprocessOptions } from './preprocess.ts'
+import type { ImageShape } from './readers/reader.ts'
+import type { Store } from './store.ts'
 
-/**
- * Samples of one shape and their labels; reading one is pure, so the same index gives the same
- * sample always.
- */
-export interface Dataset {
+/** Samples and what is to be predicted of them; the same index gives the same sample always. */
+export interface Dataset extends Samples {
   /** What was asked for: `digits`, a well-known name, or the path. */
   readonly source: string
-  /** How many samples there are. */
-  readonly size: number
-  /** Shape of one sample, `[C, H, W]` for images. */
-  readonly shape: readonly number[]
-  /** Names of the classes; a label is an index into them. */
+  /** Names of the classes; a label is an index into them. Empty where there are none. */
   readonly classes: readonly string[]
-  /** The label of each sample, 0 … classes.length-1. */
+  /** The class of each sample, 0 … classes.length-1; zeros where samples have no single class. */
   readonly labels: Int32Array
+  /** So many consecutive samples belong together; 1 where each is by itself. */
+  readonly group: number
+  /** What the targets of a sample are called; empty where they have no names. */
+  readonly targetNames: readonly string[]
+  /** Numbers a sample that {@link target} writes; 0 where the label is all. */
+  readonly targetWidth: number
+  /** Writes the target numbers of a sample: values, 0 or 1 a class, a class a position (-1: does not count). */
+  target(index: number, into: Float32Array, offset: number): void
   /**
-   * SHA-256 of samples, labels, preprocessing and which samples: the data's part of every cache
+   * SHA-256 of samples, targets, preprocessing and which samples: the data's part of every cache
    * key.
    */
   readonly fingerprint: string
-  /** The value of an empty (black) pixel of each channel after preprocessing; zero where absent. */
-  readonly background?: Float32Array
-  /** The value of a full (white) pixel of each channel after preprocessing; one where absent. */
-  readonly white?: Float32Array
-  /** What another thread makes the same data set of; absent where samples exist in this one alone. */
-  readonly recipe?: DatasetRecipe
-  /** Writes one preprocessed sample, row-major, to `into` from `offset` on. */
-  read(index: number, into: Float32Array, offset: number): void
+  /** The images among the columns, for augmentation; absent where there are none. */
+  readonly image?: ImageColumn | undefined
+  /** What another thread or process makes the same data set of. */
+  readonly recipe: DatasetRecipe
 }
 
-/** Images in memory that threads share, as `imageDataset` takes them; can be posted to a worker. */
+/** A column of images while they are still planes of RGB, as augmentation wants them. */
+export interface ImageColumn {
+  readonly column: number
+  readonly shape: ImageShape
+  /** The value of an empty (black) pixel of each channel after preprocessing. */
+  readonly background: Float32Array
+  /** The value of a full (white) pixel of each channel after preprocessing. */
+  readonly white: Float32Array
+  /** Writes one image `[C, H, W]` to `into` from `offset` on. */
+  read(index: number, into: Float32Array, offset: number): void
+  /** Puts one image that begins at `offset` into the order that the model takes. */
+  arrange(values: Float32Array, offset: number): void
+}
+
+/** Everything that a data set is made of; can be posted to a worker, and to a process where the store is a file. */
 export interface DatasetRecipe {
   readonly source: string
-  /** Bytes of all images `[…, C, H, W]`, in shared memory, and the label of each. */
-  readonly part: {
-    readonly samples: Uint8Array
-    readonly labels: Int32Array
-    /** SHA-256 of both. */
-    readonly hash: string
-  }
-  /** Which of the images, in order. */
+  readonly store: Store
+  /** Which of the records, in order. */
   readonly indices: Uint32Array
+  /** The label of each of these. */
+  readonly labels: Int32Array
   readonly classes: readonly string[]
-  readonly preprocessing: Preprocessing
+  readonly group: number
+  readonly targetNames: readonly string[]
+  /** Where target numbers are about classes: their form, and the number that each stored class now has. */
+  readonly targetClasses?:
+    | {
+        readonly form: 'positions' | 'indicators'
+        readonly order: Int32Array
+        readonly count: number
+      }
+    | undefined
+  readonly preprocess: PreprocessOptions
+  readonly inputs?: Readonly<Record<string, InputSource>> | undefined
 }
 
 /** The parts of a data set that the stages see; `test` is touched by benchmarks alone. */
@@ -61,10 +81,14 @@ export interface Splits {
 
 /** Some samples of a data set, side by side. */
 export interface Batch {
-  /** The samples, `[size, ...shape]`, row-major, preprocessed and, where asked for, augmented. */
-  readonly inputs: Float32Array
+  /**
+   * The samples by column, each `[size, ...shape]`, row-major, preprocessed and, where asked for, augmented.
+   */
+  readonly columns: readonly ColumnMemory[]
   /** The label of each sample. */
   readonly labels: Int32Array
+  /** The target numbers of each sample, `[size, targetWidth]`; empty where the label is all. */
+  readonly targets: Float32Array
   /** The index of each sample in the data set: what is cached per sample is looked up by it. */
   readonly indices: Uint32Array
   /** How many samples the batch holds. */

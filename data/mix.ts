@@ -3,7 +3,8 @@ import { z } from 'zod'
 import { UserError } from '../base/errors.ts'
 import { type Random, random } from '../base/random.ts'
 import { beta } from './beta.ts'
-import type { Dataset, Mix } from './dataset.ts'
+import type { Mix } from './dataset.ts'
+import type { Varied } from './varied.ts'
 
 const alpha = z.number().positive().max(100)
 
@@ -75,6 +76,8 @@ interface Mixed {
   /** `[labels.length, ...shape]`, changed in place. */
   readonly inputs: Float32Array
   readonly labels: Int32Array
+  /** The target numbers, `[labels.length, width]`, blended as the samples are; empty where labels are all. */
+  readonly targets: Float32Array
 }
 
 /**
@@ -88,7 +91,7 @@ interface Mixed {
  * Gives `undefined` where the options mix nothing; cutmix of what are not images is a {@link UserError}.
  */
 export function mixer(
-  { shape }: Pick<Dataset, 'shape'>,
+  { shape }: Pick<Varied, 'shape'>,
   options: MixOptions,
   seed: number,
 ): ((batch: Mixed, epoch: number, number: number) => Mix | undefined) | undefined {
@@ -100,7 +103,7 @@ export function mixer(
       `augment.cutmix: needs images [C, H, W]: samples are [${shape}] — leave it out`,
     )
   const values = shape.reduce((product, length) => product * length, 1)
-  return ({ inputs, labels }, epoch, number) => {
+  return ({ inputs, labels, targets }, epoch, number) => {
     const source = random(seed, 'mix', epoch, number)
     const form = source.uniform()
     const others = pairs(labels.length, source)
@@ -123,6 +126,8 @@ export function mixer(
           }
       })
     } else return undefined
+    const width = targets.length / labels.length
+    eachPair(others, (first, second) => blend(targets, first * width, second * width, width, share))
     return {
       partners: Int32Array.from(others, (other) => labels[other]!),
       shares: new Float32Array(labels.length).fill(share),

@@ -1,113 +1,200 @@
-// From bytes to what a model takes: value = (byte * scale - mean) / std per channel, with a
-// border where asked for.
+// From stored samples to what a model takes: value = (stored * scale - mean) / std per channel, a border where asked for,
+// and at last the layout and the order of colours. It belongs to the model: training, calibration, benchmarks and the
+// baked graph (stages/bake.ts) all work from the same `Preprocessing`.
 import { z } from 'zod'
 import { UserError } from '../base/errors.ts'
-import type { ImageShape } from './readers/reader.ts'
 
 const perChannel = <Value extends z.ZodNumber>(value: Value) =>
   z.union([value, z.array(value).min(1)], {
     error: 'expected a number, or a list with one for each channel',
   })
 
-/** Schema of `data.preprocess`. */
+/** Schema of `preprocess`. */
 export const preprocessOptions = z
   .strictObject({
     scale: z
       .number()
       .positive()
-      .default(1 / 255)
-      .describe('Each byte is multiplied by this first; the default 1/255 gives 0..1.'),
+      .optional()
+      .describe(
+        'Each value is multiplied by this first; unless given, bytes by 1/255, which gives 0..1, and floats by 1.',
+      ),
     mean: perChannel(z.number())
       .default(0)
-      .describe('Subtracted after scaling: one number, or one for each channel.'),
+      .describe(
+        'Subtracted after scaling: one number, or one for each channel in the order of the data (red, green, blue), whatever colour says.',
+      ),
     std: perChannel(z.number().positive())
       .default(1)
-      .describe('Divides after the mean is subtracted: one number, or one for each channel.'),
+      .describe(
+        'Divides after the mean is subtracted: one number, or one for each channel as mean.',
+      ),
     pad: z
       .int()
       .min(0)
       .max(256)
       .default(0)
       .describe('Black pixels added on each of the four sides, in pixels.'),
+    layout: z
+      .enum(['nchw', 'nhwc'])
+      .default('nchw')
+      .describe(
+        'Whether the model takes images as planes, or with the channels of a pixel side by side.',
+      ),
+    colour: z
+      .enum(['rgb', 'bgr'])
+      .default('rgb')
+      .describe("Order of the model's channels; Hugging Face's do_flip_channel_order is bgr."),
   })
-  .describe('How bytes become numbers: value = (byte * scale - mean) / std.')
+  .describe('How samples become numbers: value = (sample * scale - mean) / std.')
 
-/** Resolved options of `data.preprocess`. */
+/** Resolved options of `preprocess`. */
 export type PreprocessOptions = z.output<typeof preprocessOptions>
 
-/** Preprocessing made ready for images of one shape. */
+/** Preprocessing made ready for samples of one shape; plain data, so that it can be posted to a thread. */
 export interface Preprocessing {
-  /** Shape of an image in the file. */
-  readonly from: ImageShape
-  /** Shape of an image after padding. */
-  readonly to: ImageShape
+  /** Shape of a stored sample: `[C, H, W]` for images, any other has no channels. */
+  readonly from: readonly number[]
+  /** What is stored. */
+  readonly stored: 'uint8' | 'float32'
+  /** Shape that {@link preprocess} writes: `from` and the border. */
+  readonly to: readonly number[]
+  /** Shape of a sample as the model sees it, after {@link arrange}. */
+  readonly shape: readonly number[]
   readonly pad: number
-  /** The value of each byte, `[C, 256]`. */
+  readonly layout: 'nchw' | 'nhwc'
+  readonly colour: 'rgb' | 'bgr'
+  readonly scale: number
+  /** Of each channel in the order of the data, `[C]`; of the one channel where samples are no images. */
+  readonly mean: readonly number[]
+  /** As `mean`. */
+  readonly std: readonly number[]
+  /** The value of each byte, `[C, 256]`; empty where floats are stored. */
   readonly table: Float32Array
-  /** The value of byte 0 of each channel, `[C]`. */
+  /** The value of 0 in each channel, `[C]`. */
   readonly background: Float32Array
-  /** The value of byte 255 of each channel, `[C]`. */
+  /** The value of white in each channel, `[C]`: of byte 255, or of a float that scaling makes 1. */
   readonly white: Float32Array
 }
 
 /**
- * Works out the value of every byte in every channel; lists that do not fit the channels are a
- * {@link UserError}.
+ * Works out what preprocessing does to samples of a shape.
+ *
+ * Lists that do not fit the channels, and options for images where samples are none, are a {@link UserError}.
  */
-export function preprocessing(from: ImageShape, options: PreprocessOptions): Preprocessing {
-  const [channels, height, width] = from
-  const { scale, pad } = options
+export function preprocessing(
+  from: readonly number[],
+  options: PreprocessOptions,
+  stored: Preprocessing['stored'] = 'uint8',
+): Preprocessing {
+  const { scale = stored === 'uint8' ? 1 / 255 : 1, pad, layout, colour } = options
+  const [channels, height, width] = planesOf(from)
+  if (from.length !== 3) {
+    const option = pad > 0 ? 'pad' : layout === 'nhwc' ? 'layout' : colour === 'bgr' && 'colour'
+    if (option)
+      throw new UserError(
+        `preprocess.${option}: is for images [C, H, W]: samples are [${from.join(', ')}] — leave it out`,
+      )
+  }
+  if (colour === 'bgr' && channels !== 3)
+    throw new UserError(
+      `preprocess.colour: bgr needs images of 3 channels: they have ${channels} — leave it out`,
+    )
   const mean = spread('mean', options.mean, channels)
   const std = spread('std', options.std, channels)
-  const table = Float32Array.from(
-    { length: channels * 256 },
-    (_, at) => ((at & 255) * scale - mean[at >> 8]!) / std[at >> 8]!,
-  )
-  const valuesOfByte = (byte: number) =>
-    Float32Array.from({ length: channels }, (_, channel) => table[channel * 256 + byte]!)
+  const valuesOf = (value: number) =>
+    Float32Array.from(mean, (subtracted, channel) => (value * scale - subtracted) / std[channel]!)
+  const to = from.length === 3 ? [channels, height + 2 * pad, width + 2 * pad] : from
   return {
-    from,
-    to: [channels, height + 2 * pad, width + 2 * pad],
-    pad,
-    table,
-    background: valuesOfByte(0),
-    white: valuesOfByte(255),
+    ...{ from, stored, to, pad, layout, colour, scale, mean, std },
+    shape: layout === 'nhwc' ? [to[1]!, to[2]!, to[0]!] : to,
+    table: Float32Array.from(
+      { length: stored === 'uint8' ? channels * 256 : 0 },
+      (_, at) => ((at & 255) * scale - mean[at >> 8]!) / std[at >> 8]!,
+    ),
+    background: valuesOf(0),
+    white: valuesOf(stored === 'uint8' ? 255 : 1 / scale),
   }
 }
 
-/** Writes one image of bytes, starting at `start`, as values to `into` from `offset` on. */
+/**
+ * Writes one stored sample, which begins at `start`, as values to `into` from `offset` on: planes in the order of the
+ * data, as augmentations need them.
+ */
 export function preprocess(
-  { from: [channels, height, width], to, pad, table, background }: Preprocessing,
-  samples: Uint8Array,
+  facts: Preprocessing,
+  samples: Uint8Array | Float32Array,
   start: number,
   into: Float32Array,
   offset: number,
 ): void {
-  const plane = height * width
-  if (pad === 0) {
-    for (let channel = 0, at = start, to = offset; channel < channels; channel++) {
-      const base = channel << 8
-      for (const end = at + plane; at < end; ) into[to++] = table[base + samples[at++]!]!
-    }
-    return
-  }
-  const [, paddedHeight, paddedWidth] = to
+  const { from, to, pad, table, background, scale, mean, std } = facts
+  const [channels, height, width] = planesOf(from)
+  const [, paddedHeight, paddedWidth] = planesOf(to)
+  const plane = paddedHeight * paddedWidth
+  const isBytes = samples instanceof Uint8Array
   for (let channel = 0, at = start; channel < channels; channel++) {
+    const first = offset + channel * plane
+    if (pad > 0) into.fill(background[channel]!, first, first + plane)
     const base = channel << 8
-    const first = offset + channel * paddedHeight * paddedWidth
-    into.fill(background[channel]!, first, first + paddedHeight * paddedWidth)
-    for (let row = 0; row < height; row++) {
-      let target = first + (row + pad) * paddedWidth + pad
-      for (const end = at + width; at < end; ) into[target++] = table[base + samples[at++]!]!
+    const subtracted = mean[channel]!
+    const divisor = std[channel]!
+    // Without a border a plane is one line.
+    const lines = pad > 0 ? height : 1
+    const length = pad > 0 ? width : height * width
+    for (let line = 0; line < lines; line++) {
+      let target = first + (pad > 0 ? (line + pad) * paddedWidth + pad : 0)
+      const end = at + length
+      if (isBytes) while (at < end) into[target++] = table[base + samples[at++]!]!
+      else while (at < end) into[target++] = (samples[at++]! * scale - subtracted) / divisor
     }
   }
+}
+
+/** Whether the model takes something else than planes in the order of the data. */
+export const isArranged = ({ layout, colour }: Preprocessing): boolean =>
+  layout !== 'nchw' || colour !== 'rgb'
+
+/**
+ * Turns samples as {@link preprocess} (and augmentation after it) leaves them into what the model takes: its layout and
+ * its order of colours. Bytes can be turned as well, for models that preprocess by themselves.
+ *
+ * `values` holds `count` samples of shape `to`; `into` gets as many of shape `shape` and is other memory.
+ */
+export function arrange<Values extends Uint8Array | Float32Array>(
+  { to, layout, colour }: Pick<Preprocessing, 'to' | 'layout' | 'colour'>,
+  values: Values,
+  count: number,
+  into: Values,
+): void {
+  const [channels, height, width] = planesOf(to)
+  const plane = height * width
+  const size = channels * plane
+  for (let sample = 0; sample < count; sample++)
+    for (let channel = 0; channel < channels; channel++) {
+      const place = colour === 'bgr' ? channels - 1 - channel : channel
+      let from = sample * size + channel * plane
+      if (layout === 'nchw')
+        into.set(values.subarray(from, from + plane), sample * size + place * plane)
+      else
+        for (let at = sample * size + place, end = from + plane; from < end; at += channels)
+          into[at] = values[from++]!
+    }
+}
+
+/** Channels, height and width; samples that are no images are one channel of one line. */
+function planesOf(shape: readonly number[]): readonly [number, number, number] {
+  const [channels, height, width] = shape
+  if (shape.length !== 3 || channels === undefined || height === undefined || width === undefined)
+    return [1, 1, shape.reduce((size, dim) => size * dim, 1)]
+  return [channels, height, width]
 }
 
 function spread(name: string, value: number | readonly number[], channels: number) {
   if (typeof value === 'number') return new Array<number>(channels).fill(value)
   if (value.length !== channels)
     throw new UserError(
-      `data.preprocess.${name}: the images have ${channels} channels: ${value.length} values — give one number, or one for each channel`,
+      `preprocess.${name}: the samples have ${channels} ${channels === 1 ? 'channel' : 'channels'}: ${value.length} values — give one number, or one for each channel`,
     )
   return value
 }

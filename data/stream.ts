@@ -1,7 +1,8 @@
 // The batches of a whole training: made in a worker while the step runs where that pays, and in
 // this thread otherwise; they are the same bit by bit.
+import type { ColumnMemory } from '../base/samples.ts'
 import { changesSamples } from './augment.ts'
-import { type BatchOptions, batches, batchMaker } from './batches.ts'
+import { type BatchMaker, type BatchOptions, batches, batchMaker } from './batches.ts'
 import type { Batch, Dataset } from './dataset.ts'
 import { type BatchWorker, hasWorkers, startBatchWorker } from './worker.ts'
 
@@ -25,13 +26,12 @@ export interface BatchStream {
  * process alive for longer than a batch, but should be closed.
  *
  * Samples that stay as they are cost less to read than to hand from thread to thread, so they are
- * read in this one; and so is what other threads cannot see. Options that do not fit the samples
- * are a `UserError`.
+ * read in this one. Options that do not fit the samples are a `UserError`.
  */
 export function openBatches(dataset: Dataset, options: BatchOptions): BatchStream {
-  const { count, values } = batchMaker(dataset, options)
+  const maker = batchMaker(dataset, options)
   const { recipe } = dataset
-  if (!recipe || !hasWorkers || !changesSamples(options.augment))
+  if (!hasWorkers || !changesSamples(options.augment))
     return {
       epoch: (epoch, from = 0) => batches(dataset, { ...options, epoch, from }),
       close: async () => undefined,
@@ -40,7 +40,7 @@ export function openBatches(dataset: Dataset, options: BatchOptions): BatchStrea
   return {
     epoch(epoch, from = 0) {
       worker ??= startBatchWorker(recipe, options)
-      return epochOf(worker, { epoch, from, count, values })
+      return epochOf(worker, { epoch, from, maker })
     },
     async close() {
       await worker?.close()
@@ -52,25 +52,23 @@ export function openBatches(dataset: Dataset, options: BatchOptions): BatchStrea
 interface Epoch {
   readonly epoch: number
   readonly from: number
-  readonly count: number
-  readonly values: number
+  readonly maker: BatchMaker
 }
 
 /** Batches in order; a batch is asked for when there is memory for it, and so never more than two ahead. */
 async function* epochOf(
   worker: BatchWorker,
-  { epoch, from, count, values }: Epoch,
+  { epoch, from, maker }: Epoch,
 ): AsyncGenerator<Batch, void, void> {
   const coming: ReturnType<BatchWorker['ask']>[] = []
   let number = from
-  const ask = (inputs: Float32Array<ArrayBuffer>) => {
-    if (number < count) coming.push(worker.ask({ epoch, number: number++, inputs }))
+  const ask = (columns: readonly ColumnMemory[]) => {
+    if (number < maker.count) coming.push(worker.ask({ epoch, number: number++, columns }))
   }
-  for (let memory = 0; memory < ahead + 1; memory++) ask(new Float32Array(values))
+  for (let batch = 0; batch < ahead + 1; batch++) ask(maker.memory())
   for (let next = coming.shift(); next; next = coming.shift()) {
-    const batch = (await next)()
+    const { batch, columns } = (await next)()
     yield batch
-    // It was posted with memory of this thread's own.
-    ask(new Float32Array(batch.inputs.buffer as ArrayBuffer))
+    ask(columns)
   }
 }

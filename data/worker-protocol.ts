@@ -1,4 +1,5 @@
 // What the main thread and the worker that makes batches say to each other.
+import type { ColumnMemory } from '../base/samples.ts'
 import type { BatchOptions } from './batches.ts'
 import type { Batch, DatasetRecipe } from './dataset.ts'
 
@@ -8,15 +9,17 @@ export interface WorkerOrder {
   readonly options: BatchOptions
 }
 
-/** Asks for a batch; the memory of `inputs` is handed over, and comes back with the answer. */
+/** Asks for a batch; the memory of `columns` is handed over, and comes back with the answer. */
 export interface BatchRequest {
   readonly epoch: number
   readonly number: number
-  readonly inputs: Float32Array<ArrayBuffer>
+  readonly columns: readonly ColumnMemory[]
 }
 
-/** Answers a request; requests are answered in order. */
-export type BatchReply = { readonly batch: Batch } | { readonly error: BatchError }
+/** Answers a request; requests are answered in order. `columns` is the memory of the request, whole. */
+export type BatchReply =
+  | { readonly batch: Batch; readonly columns: readonly ColumnMemory[] }
+  | { readonly error: BatchError }
 
 /** Why there is no batch. */
 export interface BatchError {
@@ -24,3 +27,8 @@ export interface BatchError {
   /** True where it was a `UserError`. */
   readonly user: boolean
 }
+
+/** The memory of columns, as threads hand it over. */
+export const buffersOf = (columns: readonly ColumnMemory[]): ArrayBuffer[] =>
+  // It is made by `columnMemory`, never shared.
+  columns.map(({ buffer }) => buffer as ArrayBuffer)

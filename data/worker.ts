@@ -4,18 +4,23 @@ import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { UserError } from '../base/errors.ts'
 import type { BatchOptions } from './batches.ts'
-import type { Batch, DatasetRecipe } from './dataset.ts'
-import type { BatchReply, BatchRequest, WorkerOrder } from './worker-protocol.ts'
+import type { DatasetRecipe } from './dataset.ts'
+import {
+  type BatchReply,
+  type BatchRequest,
+  buffersOf,
+  type WorkerOrder,
+} from './worker-protocol.ts'
 
 /** A worker thread that makes batches. */
 export interface BatchWorker {
   /**
-   * Asks for a batch; the memory of `inputs` is handed over and comes back as that of the batch.
+   * Asks for a batch; the memory of `columns` is handed over and comes back with the batch.
    *
    * Waits as long as it takes; what goes wrong in the worker is thrown by the function it gives,
    * a `UserError` as such.
    */
-  ask(request: BatchRequest): Promise<() => Batch>
+  ask(request: BatchRequest): Promise<() => Exclude<BatchReply, { error: unknown }>>
   /** Ends the worker; batches that are still owed are not made. */
   close(): Promise<void>
 }
@@ -57,10 +62,10 @@ export function startBatchWorker(recipe: DatasetRecipe, options: BatchOptions): 
         if (ended) return resolve(ended)
         if (owed.length === 0) worker.ref()
         owed.push(resolve)
-        worker.postMessage(request, [request.inputs.buffer])
+        worker.postMessage(request, buffersOf(request.columns))
       })
       return () => {
-        if ('batch' in reply) return reply.batch
+        if ('batch' in reply) return reply
         const { message, user } = reply.error
         throw user ? new UserError(message) : new Error(message)
       }

@@ -1,7 +1,8 @@
-// What a reference architecture is: its options as a schema, and how it is built.
+// What a reference architecture is: its options as a schema, what it can be fed, and how it is built.
 import type { z } from 'zod'
 import type { Random } from '../base/random.ts'
 import type { Model } from '../onnx/graph.ts'
+import type { Intake } from './intake.ts'
 import type { ModelShape } from './layers.ts'
 
 /** An architecture; `options` has the literal `architecture` that names it. */
@@ -9,8 +10,10 @@ export interface Architecture<Options extends z.ZodObject = z.ZodObject> {
   /** One line for people. */
   readonly summary: string
   readonly options: Options
-  /** Present where it takes images `[C, H, W]` alone, with the least height and width. */
-  readonly images?: { readonly minimumSide: number }
+  /** Says what of a shape it cannot take; `build` is given no such shape. */
+  readonly intake: Intake
+  /** True where it can give numbers for every position of its input. */
+  readonly tags?: true
   build(options: z.output<Options>, shape: ModelShape, random: Random): Model
 }
 

@@ -4,51 +4,101 @@ import { UserError } from '../base/errors.ts'
 import { random } from '../base/random.ts'
 import type { Model } from '../onnx/graph.ts'
 import type { Architecture } from './architecture.ts'
+import { autoencoder } from './autoencoder.ts'
+import { bert } from './bert.ts'
+import { bilstmTagger } from './bilstm-tagger.ts'
+import { conv1d } from './conv1d.ts'
+import { dsCnn } from './ds-cnn.ts'
+import { described } from './intake.ts'
 import type { ModelShape } from './layers.ts'
 import { lenet } from './lenet.ts'
+import { lenet5 } from './lenet-5.ts'
+import { lenet300100 } from './lenet-300-100.ts'
 import { mlp } from './mlp.ts'
 import { mobilenet } from './mobilenet.ts'
+import { mobilenetV1 } from './mobilenet-v1.ts'
+import { mobilenetV2 } from './mobilenet-v2.ts'
+import { mobilenetV3Small } from './mobilenet-v3-small.ts'
 import { resnet } from './resnet.ts'
+import { twoTower } from './two-tower.ts'
+import { vgg } from './vgg.ts'
+import { vit } from './vit.ts'
+import { wideResnet } from './wide-resnet.ts'
 
 /** Architecture by name. */
-export const architectures = { mlp, lenet, resnet, mobilenet }
+export const architectures = {
+  mlp,
+  'lenet-300-100': lenet300100,
+  lenet,
+  'lenet-5': lenet5,
+  resnet,
+  'wide-resnet': wideResnet,
+  vgg,
+  mobilenet,
+  'mobilenet-v1': mobilenetV1,
+  'mobilenet-v2': mobilenetV2,
+  'mobilenet-v3-small': mobilenetV3Small,
+  'ds-cnn': dsCnn,
+  conv1d,
+  'bilstm-tagger': bilstmTagger,
+  bert,
+  vit,
+  autoencoder,
+  'two-tower': twoTower,
+}
 
 /** Schema of an architecture with its own options. */
 export const architectureOptions = z.discriminatedUnion('architecture', [
   mlp.options,
+  lenet300100.options,
   lenet.options,
+  lenet5.options,
   resnet.options,
+  wideResnet.options,
+  vgg.options,
   mobilenet.options,
+  mobilenetV1.options,
+  mobilenetV2.options,
+  mobilenetV3Small.options,
+  dsCnn.options,
+  conv1d.options,
+  bilstmTagger.options,
+  bert.options,
+  vit.options,
+  autoencoder.options,
+  twoTower.options,
 ])
 
 /** An architecture with its options, resolved. */
 export type ArchitectureOptions = z.output<typeof architectureOptions>
+/** An architecture with those of its options that are not the defaults. */
+export type ArchitectureInput = z.input<typeof architectureOptions>
 
 /**
- * Builds an untrained model: input `input` `[N, ...shape]`, output `logits` `[N, classes]`, float32.
+ * Builds an untrained model: the inputs of the shape with a batch `N` in front, and one float32 output, which is
+ * `logits` `[N, outputs]` (`[N, positions, outputs]` of a tagger) unless the architecture says otherwise.
  *
- * The same options, shape and seed give the same weights. Samples that the architecture cannot take are a
+ * The same options, shape and seed give the same weights. Inputs that the architecture cannot take are a
  * {@link UserError}.
  */
 export function buildArchitecture(
-  options: ArchitectureOptions,
+  options: ArchitectureInput,
   { seed, ...shape }: ModelShape & { readonly seed: number },
 ): Model {
-  const architecture: Architecture = architectures[options.architecture]
-  checkSamples(options.architecture, architecture, shape.shape)
-  return architecture.build(options, shape, random(seed, 'weights', options.architecture))
+  const whole = architectureOptions.parse(options)
+  const architecture: Architecture = architectures[whole.architecture]
+  checkShape(`architecture '${whole.architecture}'`, architecture, shape)
+  return architecture.build(whole, shape, random(seed, 'weights', whole.architecture))
 }
 
-function checkSamples(name: string, { images }: Architecture, shape: readonly number[]): void {
-  if (!images) return
-  const where = `architecture '${name}'`
-  if (shape.length !== 3)
+function checkShape(where: string, { intake, tags }: Architecture, shape: ModelShape): void {
+  const refusal = intake(shape)
+  if (refusal)
     throw new UserError(
-      `${where}: takes images [C,H,W]: the data has [${shape.join(',')}] — use 'mlp'`,
+      `${where}: takes ${refusal.takes}: the data has ${described(shape.inputs)} — ${refusal.instead}`,
     )
-  const { minimumSide } = images
-  if (shape.slice(1).some((side) => side < minimumSide))
+  if (shape.positions !== undefined && !tags)
     throw new UserError(
-      `${where}: takes images of at least ${minimumSide}x${minimumSide}: the data has [${shape.join(',')}] — use 'mlp' or 'resnet'`,
+      `${where}: gives one answer a sample: the data wants one for each of ${shape.positions} positions — use 'bert' or 'bilstm-tagger'`,
     )
 }

@@ -1,7 +1,8 @@
 // Depthwise separable net in the manner of MobileNet (Howard et al. 2017, table 1), shortened for small images.
 import { z } from 'zod'
 import { defineArchitecture } from './architecture.ts'
-import { type ConvolutionOptions, defineModel, type Feature, type Layers } from './layers.ts'
+import { images } from './intake.ts'
+import { activated, defineModel } from './layers.ts'
 
 /** Channels and stride of each block at width 1, after a stem of 32 channels. */
 const blocks = [
@@ -13,7 +14,11 @@ const blocks = [
 ] as const
 const stemChannels = 32
 
-/** A depthwise separable net; each block is a depthwise 3x3 and a pointwise 1x1 convolution. */
+/**
+ * A depthwise separable net; each block is a depthwise 3x3 and a pointwise 1x1 convolution.
+ *
+ * With its defaults on [3,32,32] and 10 classes: 136,778 parameters and 16,525,824 MACs.
+ */
 export const mobilenet = defineArchitecture({
   summary: 'Depthwise separable convolutions',
   options: z.strictObject({
@@ -25,7 +30,7 @@ export const mobilenet = defineArchitecture({
       .default(1)
       .describe('Multiplies the channels of every layer; they are rounded to multiples of 4.'),
   }),
-  images: { minimumSide: 1 },
+  intake: images(),
   build: ({ width }, shape, random) =>
     defineModel('mobilenet', shape, random, (layers, input) => {
       const scaled = (channels: number) => Math.max(4, Math.round((channels * width) / 4) * 4)
@@ -36,16 +41,6 @@ export const mobilenet = defineArchitecture({
         x = activated(layers, `${name}.depthwise`, x, group, { kernel: 3, stride, group })
         x = activated(layers, `${name}.pointwise`, x, scaled(channels), { kernel: 1 })
       }
-      return layers.linear('classifier', layers.globalPool(x), shape.classes)
+      return layers.linear('classifier', layers.globalPool(x), shape.outputs)
     }),
 })
-
-/** Convolution, normalisation, Relu. */
-const activated = (
-  layers: Layers,
-  name: string,
-  x: Feature,
-  channels: number,
-  options: ConvolutionOptions,
-): Feature =>
-  layers.relu(layers.normalisation(`${name}.norm`, layers.convolution(name, x, channels, options)))

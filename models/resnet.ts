@@ -1,9 +1,15 @@
 // Residual net for small images (He et al. 2016, section 4.2): a 3x3 stem, three stages of n blocks, depth 6n+2.
 import { z } from 'zod'
 import { defineArchitecture } from './architecture.ts'
-import { defineModel, type Feature, type Layers } from './layers.ts'
+import { images } from './intake.ts'
+import { defineModel, type Feature, type Layers, normalised } from './layers.ts'
 
-/** A CIFAR-style residual net of any depth 6n+2 and width. */
+/**
+ * A CIFAR-style residual net of any depth 6n+2 and width.
+ *
+ * With its defaults on [3,32,32] and 10 classes: 78,042 parameters and 12,501,632 MACs; at depth 20: 272,474 parameters
+ * and 40,813,184 MACs (published: 0.27 M).
+ */
 export const resnet = defineArchitecture({
   summary: 'Residual net of depth 6n+2',
   options: z.strictObject({
@@ -20,7 +26,7 @@ export const resnet = defineArchitecture({
       .default(16)
       .describe('Channels of the first stage; the next ones have 2 and 4 times as many.'),
   }),
-  images: { minimumSide: 1 },
+  intake: images(),
   build: ({ depth, width }, shape, random) =>
     defineModel(`resnet${depth}`, shape, random, (layers, input) => {
       const blocks = (depth - 2) / 6
@@ -33,7 +39,7 @@ export const resnet = defineArchitecture({
           const stride = stage > 0 && block === 0 ? 2 : 1
           x = residual(layers, `block${count}`, x, width * factor, stride)
         }
-      return layers.linear('classifier', layers.globalPool(x), shape.classes)
+      return layers.linear('classifier', layers.globalPool(x), shape.outputs)
     }),
 })
 
@@ -53,11 +59,3 @@ function residual(
     : x
   return layers.relu(layers.add(branch, shortcut))
 }
-
-const normalised = (
-  layers: Layers,
-  name: string,
-  x: Feature,
-  channels: number,
-  options: { readonly kernel: number; readonly stride?: number },
-): Feature => layers.normalisation(`${name}.norm`, layers.convolution(name, x, channels, options))

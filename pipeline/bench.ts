@@ -5,10 +5,11 @@ import type { LatencyOptions } from '../benchmarks/latency.ts'
 import type { Report } from '../benchmarks/report/report.ts'
 import type { ProviderName } from '../runtime/providers.ts'
 import { defaultCacheFolder, prepareCache, withScratchFolder } from './cache.ts'
+import { localModel } from './local-models.ts'
 import { assembleReport } from './report.ts'
 import { openNamedData, type Surroundings } from './surroundings.ts'
 
-/** Files to be measured against a teacher. */
+/** Models to be measured against a teacher; each is a path, a folder of the Hub or an address, as in a recipe. */
 export interface BenchRequest extends Surroundings {
   readonly teacher: string
   readonly models: readonly string[]
@@ -23,7 +24,14 @@ export async function bench(request: BenchRequest): Promise<Report> {
   const { teacher, models, seed = 0, providers = ['cpu'], latency = {}, signal, onEvent } = request
   const { cacheFolder = defaultCacheFolder(), folder = '.' } = request
   prepareCache(cacheFolder)
-  const data = await openNamedData(request, cacheFolder, 'bench')
+  const log = (message: string) => onEvent?.({ event: 'log', message })
+  const here = (file: string) => localModel({ file }, { cacheFolder, signal, log })
+  const reference = await here(teacher)
+  const others: string[] = []
+  for (const model of models) others.push((await here(model)).source.file)
+  const { data, task } = await openNamedData(request, cacheFolder, 'bench', {
+    folder: reference.folder,
+  })
   const names = idsOf(models)
   const subject = (path: string, id: string, from: string | null) => ({
     id,
@@ -34,19 +42,20 @@ export async function bench(request: BenchRequest): Promise<Report> {
   })
   const results = await withScratchFolder(cacheFolder, (workFolder) =>
     benchmark({
-      teacher: subject(teacher, 'teacher', null),
-      variants: models.map((path, index) => subject(path, names[index]!, 'teacher')),
+      teacher: subject(reference.source.file, 'teacher', null),
+      variants: others.map((path, index) => subject(path, names[index]!, 'teacher')),
       data: data.splits.test,
+      task,
       providers,
       latency,
       workFolder,
       seed,
       signal,
       onProgress: ({ done, what }) => onEvent?.({ event: 'benchmark-progress', done, what }),
-      log: (message) => onEvent?.({ event: 'log', message }),
+      log,
     }),
   )
-  return await assembleReport({ name: 'bench', seed, data, ...results, gates: [] })
+  return await assembleReport({ name: 'bench', seed, task, data, ...results, gates: [] })
 }
 
 /** Names for files: without folder and ending, and with -2, -3 where they are the same. */

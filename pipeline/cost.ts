@@ -1,13 +1,15 @@
 // How much work a step is, and how long that takes: from what earlier runs took here, or from a stated assumption.
 import type { Splits } from '../data/dataset.ts'
-import { modelSource, openSource } from '../models/source.ts'
+import { openSource, studentSource } from '../models/source.ts'
 import { countMacs } from '../onnx/cost.ts'
 import type { Model } from '../onnx/graph.ts'
 import { inferTypes } from '../runtime/shapes.ts'
+import { shapeFor } from '../stages/building.ts'
 import { stages } from '../stages/index.ts'
 import type { Stage } from '../stages/stage.ts'
+import { tasks } from '../tasks/index.ts'
 import type { Listed } from './cache.ts'
-import type { Task } from './key.ts'
+import type { Task, World } from './key.ts'
 
 /** Multiply-accumulates a second and thread, where nothing has been measured yet. */
 export const assumedThroughput = 10e9
@@ -18,28 +20,30 @@ const overheadSeconds = 0.5
 /**
  * The work of a step: multiply-accumulates of the model that it runs, times samples, times passes over them.
  *
- * A stage whose options name a model runs that one. Undefined where ONNX Runtime cannot tell the model's shapes.
+ * A stage whose options name a model, which may be a smaller copy of the teacher, runs that one. Undefined where ONNX Runtime cannot tell the model's shapes.
  */
 export async function workOf(
   { options }: Pick<Task, 'options'>,
   input: Model,
+  teacher: Model,
   { train }: Pick<Splits, 'train'>,
-  seed: number,
+  { seed, task }: Pick<World, 'seed' | 'task'>,
 ): Promise<number | undefined> {
   const stage: Stage = stages[options.stage]
   const passes = stage.passes(options)
   if (passes === 0) return 0
   const named = modelsIn(options)[0]?.[1]
-  const { shape, classes, size } = train
-  const model = named ? await openSource(named, { shape, classes: classes.length, seed }) : input
+  const model = named
+    ? await openSource(named, { ...shapeFor(train, tasks[task], teacher), seed, teacher })
+    : input
   const macs = await macsOf(model)
-  return macs === undefined ? undefined : macs * size * passes
+  return macs === undefined ? undefined : macs * train.size * passes
 }
 
 /** The options of a stage that name a model, as the student of distillation, by key. */
 export const modelsIn = (options: object) =>
   Object.entries(options).flatMap(([key, value]) => {
-    const source = modelSource.safeParse(value)
+    const source = studentSource.safeParse(value)
     return source.success ? [[key, source.data] as const] : []
   })
 

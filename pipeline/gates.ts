@@ -1,10 +1,11 @@
-// Gates: limits, relative to the teacher, that fail a run.
+// Gates: limits, most of them relative to the teacher, that fail a run.
 import { z } from 'zod'
+import { mainFigure } from '../benchmarks/report/metrics.ts'
 import type { Gate, Report, Variant } from '../benchmarks/report/report.ts'
 import type { ProviderName } from '../runtime/providers.ts'
 import { providerNames } from '../runtime/providers.ts'
 
-const limitPattern = /^(>=|<=|>|<)\s*(\d+(?:\.\d+)?(?:e-?\d+)?)$/i
+const limitPattern = /^(>=|<=|>|<)\s*(-?\d+(?:\.\d+)?(?:e-?\d+)?)$/i
 
 const limit = (what: string) =>
   z
@@ -20,8 +21,13 @@ export const gatesOptions = z
       .string()
       .optional()
       .describe('Id of the variant that is judged; every last variant of a branch unless given.'),
-    retention: limit("Accuracy over the teacher's"),
-    agreement: limit('Share of the test samples with the same prediction as the teacher'),
+    retention: limit("Accuracy (the task's main figure) over the teacher's"),
+    agreement: limit("How alike the decisions are to the teacher's, of classifiers the share"),
+    accuracy: limit("The task's main figure itself"),
+    metrics: z
+      .record(z.string(), limit('Figure').unwrap())
+      .optional()
+      .describe("Limits of the task's figures by name, as { mae: '<= 0.1' }."),
     size: limit("Bytes of the file over the teacher's"),
     parameters: limit("Parameters over the teacher's"),
     macs: limit("Multiply-accumulates over the teacher's"),
@@ -33,7 +39,7 @@ export const gatesOptions = z
       .optional()
       .describe("Median latency (batch 1, one thread) over the teacher's, by provider."),
   })
-  .describe('Limits relative to the teacher; a run that misses one exits with 3.')
+  .describe('Limits, relative to the teacher but for accuracy and metrics; a miss exits with 3.')
 
 /** The gates of a recipe, resolved. */
 export type Gates = z.output<typeof gatesOptions>
@@ -42,6 +48,7 @@ export type Gates = z.output<typeof gatesOptions>
 const measures = {
   retention: (variant) => variant.retention?.accuracy,
   agreement: (variant) => variant.retention?.agreement,
+  accuracy: ({ accuracy }) => (accuracy ? mainFigure(accuracy).value : undefined),
   size: (variant, teacher) => variant.sizeBytes / teacher.sizeBytes,
   parameters: (variant, teacher) => variant.parameters / teacher.parameters,
   macs: (variant, teacher) => ratio(variant.macs, teacher.macs),
@@ -53,7 +60,7 @@ export function judgeGates(
   report: Pick<Report, 'teacher' | 'variants'>,
 ): Gate[] {
   if (!gates) return []
-  const { variant: id, latency, ...limits } = gates
+  const { variant: id, latency, metrics, ...limits } = gates
   const judged = id
     ? [report.teacher, ...report.variants].filter((variant) => variant.id === id)
     : leaves(report.variants)
@@ -64,6 +71,9 @@ export function judgeGates(
         ? []
         : [gate(name, variant, limit, measure(variant, report.teacher))]
     }),
+    ...Object.entries(metrics ?? {}).map(([name, limit]) =>
+      gate(`metrics.${name}`, variant, limit, figureOf(variant, name)),
+    ),
     ...Object.entries(latency ?? {}).map(([provider, limit]) =>
       gate(`latency.${provider}`, variant, limit, latencyRatio(variant, report.teacher, provider)),
     ),
@@ -103,6 +113,12 @@ function holds(limit: string, value: number): boolean {
 function latencyRatio(variant: Variant, teacher: Variant, provider: string): number | undefined {
   const own = variant.providers[provider]
   return own?.latencyRatio?.value ?? ratio(own?.p50Ms, teacher.providers[provider]?.p50Ms)
+}
+
+function figureOf({ accuracy }: Variant, name: string): number | undefined {
+  const figures = accuracy?.metrics
+  // A name from a recipe must not find what every object inherits.
+  return figures && Object.hasOwn(figures, name) ? (figures[name] ?? undefined) : undefined
 }
 
 const ratio = (

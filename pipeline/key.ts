@@ -4,6 +4,7 @@ import type { OpenData } from '../data/open.ts'
 import type { ProviderName } from '../runtime/providers.ts'
 import { type StageName, stages } from '../stages/index.ts'
 import type { DataUse, Stage } from '../stages/stage.ts'
+import type { TaskName } from '../tasks/index.ts'
 import type { Listener } from './events.ts'
 import { mapPaths } from './paths.ts'
 import { hashOfModelFile, type Stored } from './stored.ts'
@@ -24,6 +25,7 @@ export interface Environment {
 export interface World {
   readonly environment: Environment
   readonly seed: number
+  readonly task: TaskName
   readonly data: OpenData | undefined
   readonly cacheFolder: string
   readonly signal: AbortSignal | undefined
@@ -50,7 +52,7 @@ export async function keyOf(
   { options }: Task,
   input: Stored,
   teacher: Stored,
-  { environment, seed, data }: World,
+  { environment, seed, task, data }: World,
 ): Promise<string> {
   // Training curves and summaries are for people; no stage reads them.
   const { epochs: _, summary: __, ...facts } = input.facts
@@ -63,6 +65,7 @@ export async function keyOf(
     // Calibration is a part of the training data that seed and options decide; stages never see the test split.
     data: parts && [parts.train.fingerprint, parts.validation.fingerprint],
     seed,
+    task,
     environment,
   })
 }

@@ -1,6 +1,7 @@
-// `--set stages.2.calibration.method=minmax`: changes to a recipe before it is validated.
+// `--set stages.2.calibration.method=minmax` and `--profile quick`: changes to a recipe before it is validated.
 import { parse } from 'yaml'
 import { messageOf, UserError } from '../base/errors.ts'
+import { suggest } from '../base/suggest.ts'
 
 /**
  * Applies overrides of the form `path=value` to a copy of a recipe; values are YAML.
@@ -11,19 +12,48 @@ import { messageOf, UserError } from '../base/errors.ts'
  */
 export function withOverrides(recipe: unknown, overrides: readonly string[]): unknown {
   const changed: unknown = structuredClone(recipe)
-  for (const override of overrides) apply(changed, override)
+  for (const override of overrides) {
+    const where = `--set ${override}`
+    const equals = override.indexOf('=')
+    if (equals < 1) throw new UserError(`${where}: not an override — write path.to.option=value`)
+    apply(changed, override.slice(0, equals), yamlValue(override.slice(equals + 1), where), where)
+  }
   return changed
 }
 
-function apply(recipe: unknown, override: string): void {
-  const where = `--set ${override}`
-  const equals = override.indexOf('=')
-  if (equals < 1) throw new UserError(`${where}: not an override — write path.to.option=value`)
-  const path = override.slice(0, equals).split('.')
+/**
+ * Applies the profile of that name to a copy of a recipe: its paths with their values, as {@link withOverrides} does.
+ *
+ * The copy is named `name-profile` unless the profile names it, and has no profiles of its own any more. A profile that
+ * is not there, and a path that leads nowhere, are a {@link UserError}; `where` is what it calls the recipe.
+ */
+export function withProfile(recipe: unknown, profile: string, where: string): unknown {
+  const { profiles, ...changed } = mappingOf(structuredClone(recipe))
+  const known = mappingOf(profiles)
+  if (!Object.hasOwn(known, profile))
+    throw new UserError(
+      `${where}: no such profile: '${profile}' — ${suggest(profile, Object.keys(known))}`,
+    )
+  if (typeof changed.name === 'string') changed.name = `${changed.name}-${profile}`
+  const changes = known[profile]
+  if (typeof changes !== 'object' || changes === null || Array.isArray(changes))
+    throw new UserError(
+      `${where}: profiles.${profile}: expected a mapping: ${JSON.stringify(changes)} — write { path.to.option: value }`,
+    )
+  for (const [path, value] of Object.entries(changes))
+    apply(changed, path, value, `${where}: profiles.${profile}.${path}`)
+  return changed
+}
+
+/** What is no mapping has no keys; the schema complains of it. */
+const mappingOf = (value: unknown): Record<string, unknown> =>
+  typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
+
+function apply(recipe: unknown, option: string, value: unknown, where: string): void {
+  const path = option.split('.')
   const last = path.pop() ?? ''
   let at: unknown = recipe
   for (const key of path) at = step(at, key, where)
-  const value = yamlValue(override.slice(equals + 1), where)
   if (value === null && !Array.isArray(at)) delete containerAt(at, last, where)[last]
   else place(at, last, value, where)
 }

@@ -1,7 +1,9 @@
 // What a run would do: which steps, which of them are in the cache, how long the rest takes and how much disk.
 import { existsSync } from 'node:fs'
-import type { OpenData } from '../data/open.ts'
 import { openSource } from '../models/source.ts'
+import type { Model } from '../onnx/graph.ts'
+import { shapeFor } from '../stages/building.ts'
+import { tasks } from '../tasks/index.ts'
 import { findEntry, listEntries } from './cache.ts'
 import { assumedThroughput, estimate, modelsIn, workOf } from './cost.ts'
 import { keyOf, type Task } from './key.ts'
@@ -53,7 +55,7 @@ export async function planRun(
   recipe: RecipeInput | string,
   options: RunOptions = {},
 ): Promise<Plan> {
-  const loaded = loadRecipe(recipe, options.set)
+  const loaded = loadRecipe(recipe, options)
   const prepared = await prepare(loaded, options)
   const { origin, teacherTask, tasks, world } = prepared
   const steps: PlannedStep[] = []
@@ -95,7 +97,7 @@ async function planStep(
   teacher: Known,
   { world }: Prepared,
 ): Promise<{ readonly step: PlannedStep; readonly result: Known }> {
-  const { cacheFolder, environment, data, seed } = world
+  const { cacheFolder, environment, data } = world
   const place = { id: task.id, stage: task.options.stage, from: task.from }
   const found =
     input.stored && teacher.stored
@@ -113,10 +115,11 @@ async function planStep(
       },
     }
   }
-  const work = await workOf(task, await input.like.load(), data.splits, seed)
+  const reference = await teacher.like.load()
+  const work = await workOf(task, await input.like.load(), reference, data.splits, world)
   const finished = existsSync(cacheFolder) ? listEntries(cacheFolder) : []
   const expected = estimate(place.stage, work ?? 0, environment.threads, finished)
-  const like = (await namedModel(task.options, data, seed)) ?? input.like
+  const like = (await namedModel(task.options, reference, world)) ?? input.like
   const sizeBytes = like === input.like ? input.sizeBytes : await sizeOf(like)
   return {
     step: { ...place, cached: false, ...expected, sizeBytes },
@@ -127,11 +130,12 @@ async function planStep(
 /** The model that a stage works on instead of its input, as the student of distillation. */
 async function namedModel(
   options: object,
-  { facts: { shape, classes } }: OpenData,
-  seed: number,
+  teacher: Model,
+  { data, seed, task }: Prepared['world'],
 ): Promise<Stored | undefined> {
   const source = modelsIn(options)[0]?.[1]
-  return source && storedModel(await openSource(source, { shape, classes: classes.length, seed }))
+  const shape = shapeFor(data.splits.train, tasks[task], teacher)
+  return source && storedModel(await openSource(source, { ...shape, seed, teacher }))
 }
 
 /** Bytes that a model takes in memory are near enough to those that it takes on disk. */

@@ -4,19 +4,28 @@ import { availableParallelism } from 'node:os'
 import { explainFileError } from '../base/files.ts'
 import { describeHost } from '../benchmarks/host.ts'
 import { defaultCalibration, type OpenData, openData } from '../data/open.ts'
+import type { FetchContext } from '../models/fetch-context.ts'
+import type { StudentSource } from '../models/source.ts'
+import type { Model } from '../onnx/graph.ts'
 import type { ProviderName } from '../runtime/providers.ts'
+import { tasks } from '../tasks/index.ts'
 import { loweringFor } from '../train/lowerings/choose.ts'
 import { defaultCacheFolder, prepareCache } from './cache.ts'
+import { modelsIn } from './cost.ts'
 import type { Listener } from './events.ts'
 import type { Environment, Task, World } from './key.ts'
+import { hubConfigIn, localModel } from './local-models.ts'
 import { checkRecipe, type LoadedRecipe, parseRecipe } from './read-recipe.ts'
-import type { RecipeInput } from './recipe.ts'
+import type { Recipe, RecipeInput, Step } from './recipe.ts'
+import { dataSetting } from './setting.ts'
 import { type Stored, storedFile, storedModel } from './stored.ts'
-import { type Checked, checkEverything } from './validate.ts'
+import { checkModels, checkWithoutData } from './validate.ts'
 import { codeVersion } from './version.ts'
 
 /** How a recipe is run. */
 export interface RunOptions {
+  /** The profile of the recipe that is chosen, as `quick`; none unless told. */
+  readonly profile?: string | undefined
   /** Overrides as `--set` has them, applied before validation: `['seed=3', 'stages.0.epochs=1']`. */
   readonly set?: readonly string[]
   /** The run's folder; `runs/<name>` below the working directory unless told. */
@@ -35,7 +44,8 @@ export interface RunOptions {
 /** A recipe that was found in order, with what its steps work on. */
 export interface Prepared {
   readonly loaded: LoadedRecipe
-  readonly checked: Checked
+  /** The teacher, untrained where it is an architecture. */
+  readonly teacher: Model
   readonly world: World & { readonly data: OpenData }
   /** The teacher as it is before any training of its own. */
   readonly origin: Stored
@@ -47,16 +57,16 @@ export interface Prepared {
 /** Reads a recipe from its path, or takes it as it is; see `parseRecipe`. */
 export function loadRecipe(
   recipe: RecipeInput | string,
-  overrides: readonly string[] = [],
+  { set = [], profile }: Pick<RunOptions, 'set' | 'profile'> = {},
 ): LoadedRecipe {
-  if (typeof recipe !== 'string') return checkRecipe(recipe, { overrides })
+  if (typeof recipe !== 'string') return checkRecipe(recipe, { overrides: set, profile })
   let text: string
   try {
     text = readFileSync(recipe, 'utf8')
   } catch (thrown) {
     throw explainFileError(recipe, thrown)
   }
-  return parseRecipe(text, recipe, overrides)
+  return parseRecipe(text, recipe, set, profile)
 }
 
 /** The environment of stages that run here. */
@@ -80,38 +90,46 @@ export async function prepare(
   loaded: LoadedRecipe,
   { threads, cacheFolder = defaultCacheFolder(), dataFolder, signal, onEvent }: RunOptions,
 ): Promise<Prepared> {
-  const { recipe } = loaded
   const listen = onEvent ?? (() => undefined)
-  const folders = { cacheFolder, dataFolder }
-  const checked = await checkEverything(loaded, folders)
+  const log = (message: string) => listen({ event: 'log', message })
   prepareCache(cacheFolder)
-  const data = await openData(recipe.data, {
-    seed: recipe.seed,
-    ...folders,
-    calibration: calibrationSamples(recipe.stages),
-    log: (message) => listen({ event: 'log', message }),
+  const fetching = { cacheFolder, signal, log }
+  const { recipe: local, folder } = await withLocalModels(loaded.recipe, fetching)
+  const here = { ...loaded, recipe: local }
+  await checkWithoutData(here)
+  const { task } = local
+  const hub = await hubConfigIn(folder)
+  for (const note of hub?.notes ?? []) log(note)
+  const data = await openData(local.data, {
+    seed: local.seed,
+    ...{ cacheFolder, dataFolder, log, signal, version: codeVersion() },
+    ...dataSetting(local, hub, folder),
+    calibration: calibrationSamples(local.stages),
+    progress: preparing(listen),
   })
-  const { model, train } = recipe.teacher
-  const steps = recipe.stages.length
+  const teacher = await checkModels(here, data.splits.train, tasks[task])
+  const { model, train } = local.teacher
+  const steps = local.stages.length
   return {
-    loaded,
-    checked,
+    loaded: here,
+    teacher,
     world: {
-      environment: await environmentOf(recipe.provider, threads),
-      seed: recipe.seed,
+      environment: await environmentOf(local.provider, threads),
+      seed: local.seed,
+      task,
       data,
       cacheFolder,
       signal,
       listen,
     },
-    origin: 'file' in model ? await storedFile(model.file) : storedModel(checked.teacher),
+    origin: 'file' in model ? await storedFile(model.file) : storedModel(teacher),
     teacherTask: train && {
       id: 'teacher',
       options: { stage: 'train', ...train },
       step: 0,
       steps,
     },
-    tasks: recipe.stages.map(({ id, from, ...options }, index) => ({
+    tasks: local.stages.map(({ id, from, ...options }, index) => ({
       id,
       from,
       options,
@@ -120,6 +138,34 @@ export async function prepare(
     })),
   }
 }
+
+/** The same recipe with every model as an ONNX file on this machine, and the folder of the teacher's. */
+async function withLocalModels(recipe: Recipe, fetching: FetchContext) {
+  const { source, folder } = await localModel(recipe.teacher.model, fetching)
+  const stages: Step[] = []
+  for (const step of recipe.stages) {
+    const found: Record<string, StudentSource> = {}
+    for (const [key, named] of modelsIn(step))
+      found[key] = (await localModel(named, fetching)).source
+    stages.push({ ...step, ...found })
+  }
+  return { recipe: { ...recipe, stages, teacher: { ...recipe.teacher, model: source } }, folder }
+}
+
+/** Tells of long preparations now and then. */
+export function preparing(listen: Listener): (what: string, samples: number) => void {
+  let done = 0
+  let last = performance.now()
+  return (what, samples) => {
+    done += samples
+    const now = performance.now()
+    if (now - last < quietMs) return
+    last = now
+    listen({ event: 'log', message: `preparing data (${what}): ${done} samples so far` })
+  }
+}
+
+const quietMs = 5000
 
 /** How many calibration samples these stages need; each takes the first ones that it asks for. */
 export function calibrationSamples(steps: readonly object[]): number {

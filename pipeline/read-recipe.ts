@@ -1,12 +1,15 @@
 // Reading a recipe: from text to options that are whole, named and consistent.
+import { existsSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { parseDocument } from 'yaml'
 import type { z } from 'zod'
 import { messageOf, UserError } from '../base/errors.ts'
 import { suggest } from '../base/suggest.ts'
+import { isModule } from '../data/sources.ts'
+import { isModelAddress } from '../models/fetch.ts'
 import type { ProviderName } from '../runtime/providers.ts'
 import type { StageName } from '../stages/index.ts'
-import { withOverrides } from './overrides.ts'
+import { withOverrides, withProfile } from './overrides.ts'
 import { mapPaths } from './paths.ts'
 import { validated } from './problems.ts'
 import {
@@ -22,7 +25,7 @@ import {
 export interface LoadedRecipe {
   /** With paths made absolute. */
   readonly recipe: Recipe
-  /** As it was written, with `--set` applied. */
+  /** As it was written, with the profile and `--set` applied. */
   readonly written: RecipeInput
   /** What messages call it: its path, or `recipe`. */
   readonly where: string
@@ -31,23 +34,34 @@ export interface LoadedRecipe {
 /**
  * Reads a recipe from YAML or JSON text.
  *
- * Relative paths in it are relative to its folder. Anything wrong is a {@link UserError} of one line.
+ * Relative paths in it are relative to its folder. `overrides` are applied after the `profile`. Anything wrong is a
+ * {@link UserError} of one line.
  */
 export function parseRecipe(
   text: string,
   path: string,
   overrides: readonly string[] = [],
+  profile?: string,
 ): LoadedRecipe {
-  return checkRecipe(parseYaml(text, path), { where: path, folder: dirname(path), overrides })
+  const folder = dirname(path)
+  return checkRecipe(parseYaml(text, path), { where: path, folder, overrides, profile })
+}
+
+interface CheckOptions {
+  readonly where?: string
+  readonly folder?: string
+  readonly overrides?: readonly string[]
+  readonly profile?: string | undefined
 }
 
 /** Validates a recipe that is already data; see {@link parseRecipe}. */
 export function checkRecipe(
   value: unknown,
-  { where = 'recipe', folder = '.', overrides = [] as readonly string[] } = {},
+  { where = 'recipe', folder = '.', overrides = [], profile }: CheckOptions = {},
 ): LoadedRecipe {
-  const written = withOverrides(value, overrides)
-  const { $schema: _, ...recipe } = validated(recipeOptions, written, where)
+  const chosen = profile === undefined ? value : withProfile(value, profile, where)
+  const written = withOverrides(chosen, overrides)
+  const { $schema: _, profiles: __, ...recipe } = validated(recipeOptions, written, where)
   if ('architecture' in recipe.teacher.model && !recipe.teacher.train)
     throw new UserError(
       `${where}: teacher.train: missing: an architecture starts with random weights — say how it is trained, as { epochs: 4 }`,
@@ -55,10 +69,28 @@ export function checkRecipe(
   const resolved = { ...recipe, stages: placeSteps(recipe.stages, where) }
   checkGates(resolved, where)
   return {
-    recipe: mapPaths(resolved, (path) => resolve(folder, path)),
+    recipe: withPaths(resolved, folder),
     // It has just been validated.
     written: written as RecipeInput,
     where,
+  }
+}
+
+/** Makes paths absolute: of models relative to the recipe, of data to the recipe or else to `$CONDENSE_DATA`. */
+function withPaths(recipe: Recipe, folder: string): Recipe {
+  const { data, ...rest } = recipe
+  const models = mapPaths(rest, (path) => (isModelAddress(path) ? path : resolve(folder, path)))
+  const dataPath = (path: string) => {
+    const { CONDENSE_DATA: shared } = process.env
+    const own = resolve(folder, path)
+    const elsewhere = shared ? resolve(shared, path) : own
+    return existsSync(own) || !existsSync(elsewhere) ? own : elsewhere
+  }
+  const found = mapPaths(data, dataPath)
+  const { source } = data
+  return {
+    ...models,
+    data: source !== undefined && isModule(source) ? { ...found, source: dataPath(source) } : found,
   }
 }
 

@@ -8,6 +8,7 @@ import { type ProviderName, providerNames } from '../runtime/providers.ts'
 import { stages } from '../stages/index.ts'
 import type { Stage } from '../stages/stage.ts'
 import { gatesOptions } from './gates.ts'
+import { settingOptions } from './setting.ts'
 
 const provider = z.enum(providerNames as [ProviderName, ...ProviderName[]])
 
@@ -80,6 +81,7 @@ export const recipeOptions = z
     name: folderName.describe('Name of the run and of its folder.'),
     seed: z.int().min(0).default(0).describe('Decides everything that is random.'),
     provider: provider.default('cpu').describe('Where training and teacher inference run.'),
+    ...settingOptions,
     data: dataOptions,
     teacher: z
       .strictObject({
@@ -105,6 +107,18 @@ export const recipeOptions = z
       })
       .prefault({})
       .describe('What is measured of every variant.'),
+    profiles: z
+      .record(
+        folderName,
+        z.record(
+          z.string(),
+          z.unknown().describe('The value of the option at this path; null takes it away.'),
+        ),
+      )
+      .optional()
+      .describe(
+        "Changes by name, of which '--profile' chooses one: { quick: { 'teacher.train.epochs': 1 } }.",
+      ),
   })
   .describe('A Condense recipe.')
 
@@ -115,7 +129,7 @@ export type RecipeInput = z.input<typeof recipeOptions>
 export type Step = z.output<typeof stepOptions> & { readonly id: string; readonly from: string }
 
 /** A recipe with every default made explicit. */
-export type Recipe = Omit<z.output<typeof recipeOptions>, 'stages' | '$schema'> & {
+export type Recipe = Omit<z.output<typeof recipeOptions>, 'stages' | '$schema' | 'profiles'> & {
   readonly stages: readonly Step[]
 }
 

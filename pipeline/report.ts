@@ -1,13 +1,16 @@
 // Putting together report.json: what was measured, on which machine, with which data.
 import { describeHost } from '../benchmarks/host.ts'
+import { mainFigure } from '../benchmarks/report/metrics.ts'
 import type { Gate, Report, Variant } from '../benchmarks/report/report.ts'
 import { paretoFront } from '../benchmarks/statistics.ts'
 import type { OpenData } from '../data/open.ts'
+import type { TaskName } from '../tasks/index.ts'
 
 /** What a report is made of. */
 export interface ReportParts {
   readonly name: string
   readonly seed: number
+  readonly task: TaskName
   readonly data: OpenData
   /** The resolved recipe, where there was one. */
   readonly recipe?: Readonly<Record<string, unknown>>
@@ -41,6 +44,8 @@ export async function assembleReport({ data, ...parts }: ReportParts): Promise<R
 const paretoOf = (variants: readonly Variant[]): string[] =>
   paretoFront(
     variants.flatMap(({ id, accuracy, sizeBytes, failed }) =>
-      accuracy && failed === undefined ? [{ id, value: accuracy.top1, cost: sizeBytes }] : [],
+      accuracy && failed === undefined
+        ? [{ id, value: mainFigure(accuracy).value, cost: sizeBytes }]
+        : [],
     ),
   )

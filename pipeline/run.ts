@@ -11,6 +11,7 @@ import type { RunEvent } from './events.ts'
 import { hasPassed, judgeGates } from './gates.ts'
 import type { Task } from './key.ts'
 import { chooseFolder, type Output, openOutput } from './output.ts'
+import { preparationOf } from './preparation.ts'
 import { loadRecipe, type Prepared, prepare, type RunOptions } from './prepare.ts'
 import { type RecipeInput, teacherId } from './recipe.ts'
 import { assembleReport } from './report.ts'
@@ -29,7 +30,7 @@ import { type Origin, stampRetention, variantFile, writeVariant } from './varian
  * const report = await run('recipes/digits.yaml', { onEvent: (event) => console.log(event) })
  */
 export async function run(recipe: RecipeInput | string, options: RunOptions = {}): Promise<Report> {
-  const loaded = loadRecipe(recipe, options.set)
+  const loaded = loadRecipe(recipe, options)
   const folder = chooseFolder(loaded.recipe, options.outFolder)
   let output: Output | undefined
   const emit = (event: RunEvent) => {
@@ -76,6 +77,7 @@ async function runPrepared(
   const report = await assembleReport({
     name,
     seed,
+    task: world.task,
     data: world.data,
     recipe: { ...loaded.recipe },
     teacher: measured.teacher,
@@ -84,7 +86,10 @@ async function runPrepared(
   })
   // Plots and pages take a third of a second to load, which a plan or a refused recipe need not pay for.
   const { renderReport } = await import('../benchmarks/report/render.ts')
-  output.write({ ...renderReport(report) })
+  output.write({
+    ...renderReport(report),
+    'preparation.json': preparationOf(loaded, world.data),
+  })
   return report
 }
 
@@ -119,6 +124,7 @@ function measure(
       teacher: teacher.subject,
       variants,
       data: world.data.splits.test,
+      task: world.task,
       providers: recipe.benchmark.providers,
       latency: recipe.benchmark.latency,
       workFolder,

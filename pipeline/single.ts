@@ -2,20 +2,23 @@
 import { dirname, resolve } from 'node:path'
 import { UserError } from '../base/errors.ts'
 import { makeWritable } from '../base/files.ts'
-import type { OpenData } from '../data/open.ts'
 import { type ModelSource, openSource } from '../models/source.ts'
+import type { Model } from '../onnx/graph.ts'
 import { saveModel } from '../onnx/save.ts'
 import { type ProviderName, requireProvider } from '../runtime/providers.ts'
+import { shapeFor } from '../stages/building.ts'
 import { type StageName, stages } from '../stages/index.ts'
 import type { Stage } from '../stages/stage.ts'
+import { tasks } from '../tasks/index.ts'
 import { defaultCacheFolder, prepareCache } from './cache.ts'
 import { modelsIn } from './cost.ts'
 import { dataUseOf, type Task } from './key.ts'
+import { localModel } from './local-models.ts'
 import { calibrationSamples, environmentOf } from './prepare.ts'
 import { validated } from './problems.ts'
 import { runStep } from './step.ts'
 import { type Stored, sizeOfModelFile, storedFile, storedModel } from './stored.ts'
-import { openNamedData, type Surroundings } from './surroundings.ts'
+import { type NamedData, openNamedData, type Surroundings } from './surroundings.ts'
 import { checkFits } from './validate.ts'
 
 /** One stage for one model. */
@@ -62,11 +65,12 @@ export async function runStage(request: StageRequest): Promise<StageResult> {
   const options = validated(stage.options, request.options, name) as Task['options']
   await requireProvider(provider)
   prepareCache(cacheFolder)
-  const { data, input, teacher } = await openInputs(request, options, cacheFolder)
+  const { data, task, input, teacher } = await openInputs(request, options, cacheFolder)
   makeWritable(dirname(resolve(request.output)))
   const finished = await runStep({ id: name, options, step: 1, steps: 1 }, input, teacher, {
     environment: await environmentOf(provider, threads),
     seed,
+    task,
     data,
     cacheFolder,
     signal,
@@ -83,45 +87,47 @@ export async function runStage(request: StageRequest): Promise<StageResult> {
 
 /** Opens the data where the stage reads it, and the models, and checks that they fit each other. */
 async function openInputs(request: StageRequest, options: Task['options'], cacheFolder: string) {
-  const { seed = 0, model, teacher: teacherPath } = request
+  const { seed = 0, onEvent, signal } = request
   const { stage: where } = options
+  const log = (message: string) => onEvent?.({ event: 'log', message })
+  const { source, folder } = await localModel(request.model, { cacheFolder, signal, log })
   const use = dataUseOf(options)
   const reads = use === 'always' || (use === 'where given' && request.data !== undefined)
-  const data = reads
-    ? await openNamedData(request, cacheFolder, where, calibrationSamples([options]))
+  const calibration = calibrationSamples([options])
+  const named = reads
+    ? await openNamedData(request, cacheFolder, where, { folder, calibration })
     : undefined
-  if (request.data !== undefined && !data)
-    request.onEvent?.({ event: 'log', message: `${where}: reads no data with these options` })
-  const input = await openModel(model, data, seed, where)
-  const teacher = teacherPath === undefined ? input : await storedFile(teacherPath)
+  if (request.data !== undefined && !named) log(`${where}: reads no data with these options`)
+  const input = await openModel(source, named, seed, where)
+  const teacher = request.teacher === undefined ? input : await storedFile(request.teacher)
+  const { data, task = request.task ?? 'classification' } = named ?? {}
   if (data) {
-    await checkFits(await input.load(), data.facts, 'file' in model ? model.file : 'model')
-    if (teacherPath !== undefined) await checkFits(await teacher.load(), data.facts, teacherPath)
-    await checkNamed(options, data, seed)
+    const { train } = data.splits
+    const check = async (model: Model, name: string) => checkFits(model, train, tasks[task], name)
+    await check(await input.load(), 'file' in source ? source.file : 'model')
+    const reference = await teacher.load()
+    if (request.teacher !== undefined) await check(reference, request.teacher)
+    // The models that the options name, as the student of distillation.
+    for (const [key, other] of modelsIn(options)) {
+      const shape = shapeFor(train, tasks[task], reference)
+      const model = await openSource(other, { ...shape, seed, teacher: reference })
+      await check(model, 'file' in other ? other.file : key)
+    }
   }
-  return { data, input, teacher }
+  return { data, task, input, teacher }
 }
 
 async function openModel(
   source: ModelSource,
-  data: OpenData | undefined,
+  named: NamedData | undefined,
   seed: number,
   where: string,
 ): Promise<Stored> {
   if ('file' in source) return await storedFile(source.file)
-  if (!data)
+  if (!named)
     throw new UserError(
       `${where}: an architecture takes its shape from data: '${source.architecture}' — give a data set, or a file`,
     )
-  const { shape, classes } = data.facts
-  return storedModel(await openSource(source, { shape, classes: classes.length, seed }))
-}
-
-/** Checks the models that the options name, as the student of distillation. */
-async function checkNamed(options: object, { facts }: OpenData, seed: number): Promise<void> {
-  const { shape, classes } = facts
-  for (const [key, source] of modelsIn(options)) {
-    const model = await openSource(source, { shape, classes: classes.length, seed })
-    await checkFits(model, facts, 'file' in source ? source.file : key)
-  }
+  const shape = shapeFor(named.data.splits.train, tasks[named.task])
+  return storedModel(await openSource(source, { ...shape, seed }))
 }

@@ -5,6 +5,7 @@ import { makeFolder } from '../base/files.ts'
 import { loadModel } from '../onnx/load.ts'
 import { stages } from '../stages/index.ts'
 import type { Stage, StageContext } from '../stages/stage.ts'
+import { tasks } from '../tasks/index.ts'
 import { type Entry, findEntry, lockPath, putEntry, sharedFolder, workFolder } from './cache.ts'
 import { epochClock } from './clock.ts'
 import { workOf } from './cost.ts'
@@ -74,6 +75,7 @@ async function work(
   const data = dataUseOf(options) === 'never' ? undefined : world.data?.splits
   const context: StageContext = {
     teacher: await teacher.load(),
+    task: tasks[world.task],
     data,
     seed: world.seed,
     threads: environment.threads,
@@ -93,7 +95,7 @@ async function work(
   const result = await stage.run({ model, facts: input.facts }, options, context)
   throwIfAborted(signal)
   const seconds = (performance.now() - start) / 1000
-  const amount = data && (await workOf({ options }, model, data, world.seed))
+  const amount = data && (await workOf({ options }, model, context.teacher, data, world))
   const entry = await putEntry(cacheFolder, key, result, {
     stage: options.stage,
     seconds,

@@ -1,10 +1,15 @@
 // What a stage or a benchmark outside of a recipe has around it: data, seed, folders.
-import type { z } from 'zod'
+import { z } from 'zod'
 import { UserError } from '../base/errors.ts'
 import { type OpenData, openData } from '../data/open.ts'
+import type { preprocessOptions } from '../data/preprocess.ts'
 import { dataOptions } from '../data/sources.ts'
+import type { TaskName } from '../tasks/index.ts'
 import type { Listener } from './events.ts'
+import { hubConfigIn } from './local-models.ts'
 import { validated } from './problems.ts'
+import { dataSetting, settingOptions } from './setting.ts'
+import { codeVersion } from './version.ts'
 
 /** The `data` section of a recipe, as it is written. */
 export type DataInput = z.input<typeof dataOptions>
@@ -12,6 +17,12 @@ export type DataInput = z.input<typeof dataOptions>
 /** What a stage or a benchmark outside of a recipe needs. */
 export interface Surroundings {
   readonly data?: DataInput | undefined
+  /** What the models are for; `classification` unless told. */
+  readonly task?: TaskName | undefined
+  /** The `preprocess` section of a recipe. */
+  readonly preprocess?: z.input<typeof preprocessOptions> | undefined
+  /** The `inputs` section of a recipe. */
+  readonly inputs?: z.input<typeof settingOptions.inputs>
   readonly seed?: number
   readonly cacheFolder?: string | undefined
   readonly dataFolder?: string | undefined
@@ -19,22 +30,30 @@ export interface Surroundings {
   readonly onEvent?: Listener | undefined
 }
 
-/** Reads the data; that none was named is a `UserError`. */
+/** The data, and what of the surroundings goes with it. */
+export interface NamedData {
+  readonly data: OpenData
+  readonly task: TaskName
+}
+
+/** Reads the data; that none was named is a `UserError`. `folder` is that of the model, whose own files may say more. */
 export async function openNamedData(
-  { data, seed = 0, dataFolder, onEvent }: Surroundings,
+  request: Surroundings,
   cacheFolder: string,
   where: string,
-  calibration?: number,
-): Promise<OpenData> {
+  { folder, calibration }: { folder?: string | undefined; calibration?: number } = {},
+): Promise<NamedData> {
+  const { data, seed = 0, dataFolder, onEvent, signal, task, preprocess, inputs } = request
   if (data === undefined)
     throw new UserError(
       `${where}: it needs data: none was named — give a data set, as --data digits`,
     )
-  return await openData(validated(dataOptions, data, `${where}: data`), {
-    seed,
-    cacheFolder,
-    dataFolder,
+  const setting = validated(z.strictObject(settingOptions), { task, preprocess, inputs }, where)
+  const opened = await openData(validated(dataOptions, data, `${where}: data`), {
+    ...{ seed, cacheFolder, dataFolder, signal, version: codeVersion() },
+    ...dataSetting(setting, await hubConfigIn(folder), folder),
     ...(calibration !== undefined && { calibration }),
     log: (message) => onEvent?.({ event: 'log', message }),
   })
+  return { data: opened, task: setting.task }
 }

@@ -19,9 +19,11 @@ export function recipeTemplate({ name, model, data, schema }: TemplateChoices): 
 name: ${inline(name)}
 seed: 7                     # the same recipe, seed and machine type give the same bytes
 
-# A known data set (digits, mnist, fashion-mnist, cifar10), or { format: idx | cifar, path: folder }.
-# The model must see the numbers that it was trained with: value = (byte * scale - mean) / std.
+# A known data set (digits, mnist, fashion-mnist, cifar10, …), or { format: images | csv | …, path: folder or file }.
 data: ${inline(data)}
+task: classification        # or multi-label, regression, tagging, ranking, similarity; match needs no labels
+# The model must see the numbers that it was trained with: value = (byte * scale - mean) / std.
+# preprocess: { mean: 0.5, std: 0.5 }
 
 # The model that all others are compared with.
 teacher:

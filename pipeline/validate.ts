@@ -1,40 +1,50 @@
 // Everything that can be known to be wrong before the first expensive step: files, shapes, classes, providers.
 import { UserError } from '../base/errors.ts'
-import type { DataFacts } from '../data/open.ts'
-import { checkData } from '../data/open.ts'
-import type { DataFolders } from '../data/sources.ts'
-import { type ModelSource, openSource } from '../models/source.ts'
+import { firstSamples } from '../base/samples.ts'
+import type { Dataset } from '../data/dataset.ts'
+import type { StudentSource } from '../models/source.ts'
+import { openSource } from '../models/source.ts'
 import type { Model } from '../onnx/graph.ts'
-import { sizeOf } from '../onnx/tensor.ts'
+import { loadModel } from '../onnx/load.ts'
 import { predict } from '../runtime/predict.ts'
 import { type ProviderName, requireProvider } from '../runtime/providers.ts'
-import { tasks } from '../tasks/index.ts'
+import { shapeFor } from '../stages/building.ts'
+import { checkWidth } from '../tasks/check.ts'
+import type { Task } from '../tasks/task.ts'
 import { modelsIn } from './cost.ts'
 import type { LoadedRecipe } from './read-recipe.ts'
 
-/** What checking a recipe found out. */
-export interface Checked {
-  readonly data: DataFacts
-  /** The teacher, untrained where it is an architecture. */
-  readonly teacher: Model
-}
-
-/** Checks that a recipe can be run here; the first thing that is wrong is a {@link UserError}. */
-export async function checkEverything(
-  { recipe, where }: LoadedRecipe,
-  folders: DataFolders,
-): Promise<Checked> {
-  const { provider, teacher, stages, benchmark, seed } = recipe
+/** Checks what needs no data: that the providers are here, and that files are models. */
+export async function checkWithoutData({ recipe, where }: LoadedRecipe): Promise<void> {
+  const { provider, teacher, stages, benchmark } = recipe
   await checkProvider(provider, `${where}: provider`)
   for (const name of Object.keys(benchmark.gates?.latency ?? {}) as ProviderName[])
     await checkProvider(name, `${where}: benchmark.gates.latency.${name}`)
-  const data = await checkData(recipe.data, folders)
-  const open = (source: ModelSource, path: string) => openFitting(source, data, seed, path)
-  const model = await open(teacher.model, `${where}: teacher.model`)
+  for (const source of [
+    teacher.model,
+    ...stages.flatMap((step) => modelsIn(step)).map(([, s]) => s),
+  ])
+    if ('file' in source) await loadModel(source.file)
+}
+
+/** Checks that all models fit the data, and gives the teacher, untrained where it is an architecture. */
+export async function checkModels(
+  { recipe, where }: LoadedRecipe,
+  data: Dataset,
+  task: Task,
+): Promise<Model> {
+  const { teacher, stages, seed } = recipe
+  const open = async (source: StudentSource, path: string, reference?: Model) => {
+    const shape = shapeFor(data, task, reference)
+    const model = await openSource(source, { ...shape, seed, teacher: reference })
+    await checkFits(model, data, task, 'file' in source ? source.file : path)
+    return model
+  }
+  const opened = await open(teacher.model, `${where}: teacher.model`)
   for (const [index, step] of stages.entries())
     for (const [key, source] of modelsIn(step))
-      await open(source, `${where}: stages.${index}.${key}`)
-  return { data, teacher: model }
+      await open(source, `${where}: stages.${index}.${key}`, opened)
+  return opened
 }
 
 async function checkProvider(name: ProviderName, where: string): Promise<void> {
@@ -47,35 +57,13 @@ async function checkProvider(name: ProviderName, where: string): Promise<void> {
   }
 }
 
-/** Opens a model and checks on a blank sample that its input takes the data and its output has the classes. */
-async function openFitting(
-  source: ModelSource,
-  { shape, classes, source: dataSource }: DataFacts,
-  seed: number,
-  where: string,
-): Promise<Model> {
-  const model = await openSource(source, { shape, classes: classes.length, seed })
-  await checkFits(
-    model,
-    { shape, classes, source: dataSource },
-    'file' in source ? source.file : where,
-  )
-  return model
-}
-
-/** Runs a model on one blank sample; what does not fit the data is a {@link UserError}. */
+/** Runs a model on one sample; what does not fit the data is a {@link UserError}. */
 export async function checkFits(
   model: Model,
-  { shape, classes, source }: Pick<DataFacts, 'shape' | 'classes' | 'source'>,
+  data: Dataset,
+  task: Task,
   where: string,
 ): Promise<void> {
-  const blank = {
-    size: 1,
-    shape,
-    read: (_: number, into: Float32Array, offset: number) => {
-      into.fill(0, offset, offset + sizeOf(shape))
-    },
-  }
-  const { width } = await predict(model, blank, { where })
-  tasks.classification.check(width, { classes, source, labels: new Int32Array() }, where)
+  const { width } = await predict(model, firstSamples(data, 1), { where, outputs: task.outputs })
+  checkWidth(task, width, data, where)
 }

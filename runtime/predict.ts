@@ -1,41 +1,56 @@
 // Running a model over many samples: one batch in memory at a time, whatever batch size the model allows.
 import { throwIfAborted, UserError } from '../base/errors.ts'
+import type { Samples } from '../base/samples.ts'
 import type { Model } from '../onnx/graph.ts'
-import { elements, sizeOf, tensorOf } from '../onnx/tensor.ts'
+import { type ArrayType, elements, numberTypes, type Tensor } from '../onnx/tensor.ts'
+import type { Binding } from './bind.ts'
+import { feederFor, runSteps } from './feed.ts'
 import type { ProviderName } from './providers.ts'
 import { type Session, type ValueInfo, withSession } from './session.ts'
-
-/** Numbered samples of one shape (a data set is one). */
-export interface Samples {
-  readonly size: number
-  readonly shape: readonly number[]
-  /** Writes one sample, row-major, to `into` from `offset` on. */
-  read(index: number, into: Float32Array, offset: number): void
-}
 
 /** How samples are run. */
 export interface PredictOptions {
   readonly provider?: ProviderName
   readonly threads?: number
-  /** Samples a run, 64 unless told; a model with a fixed batch has the last word. */
+  /** Samples a run, 64 unless told; large samples are fewer, a model with a fixed batch has the last word. */
   readonly batch?: number
+  /** The first output alone, as unless told, or all that are numbers and not carried state, one after the other. */
+  readonly outputs?: 'first' | 'all'
   readonly signal?: AbortSignal | undefined
   readonly where?: string
   /** Told the number of samples after each batch. */
   readonly progress?: (samples: number) => void
 }
 
-/** The first output for every sample. */
+/** The outputs for every sample. */
 export interface Predictions {
+  readonly size: number
+  /** Numbers a sample. */
+  readonly width: number
+  /** Numbers a sample of each output that was asked for, in their order. */
+  readonly widths: readonly number[]
   /** `[size, width]`, row-major. */
   readonly outputs: Float32Array
-  readonly width: number
+  /** The numbers of one sample, a view. */
+  row(index: number): Float32Array
 }
 
+/** Gives a view on predictions that lie in memory, `[size, width]`. */
+export const predictionsIn = (
+  outputs: Float32Array,
+  widths: readonly number[],
+  width = widths.reduce((sum, part) => sum + part, 0),
+): Predictions => ({
+  size: width === 0 ? 0 : outputs.length / width,
+  ...{ width, widths },
+  outputs,
+  row: (index) => outputs.subarray(index * width, (index + 1) * width),
+})
+
 /**
- * Gives the first output of a model for every sample.
+ * Gives the outputs of a model for every sample, all of them in memory.
  *
- * The model needs one float32 input that fits the samples; what does not fit is a {@link UserError}.
+ * Samples that do not fit the model are a {@link UserError}.
  */
 export async function predict(
   model: Model | Uint8Array | string,
@@ -53,63 +68,146 @@ export async function predictWith(
   samples: Samples,
   options: PredictOptions = {},
 ): Promise<Predictions> {
-  const { where = 'model', signal } = options
-  const input = soleInput(session, where)
-  const output = session.outputs[0]
-  if (!output) throw new UserError(`${where}: has no output that is a tensor — export it again`)
-  const fixed = checkShape(input, samples.shape, where)
-  const batch = fixed ?? Math.max(1, Math.min(options.batch ?? 64, samples.size))
-  const width = sizeOf(samples.shape)
-  const buffer = new Float32Array(batch * width)
   let outputs = new Float32Array()
-  let outputWidth = 0
-  for (let start = 0; start < samples.size; start += batch) {
+  let widths: readonly number[] = []
+  await predictEach(session, samples, options, (values, start, count, each) => {
+    const width = values.length / count
+    if (start === 0) {
+      widths = each
+      outputs = new Float32Array(samples.size * width)
+    }
+    outputs.set(values, start * width)
+  })
+  return predictionsIn(outputs, widths)
+}
+
+/**
+ * Runs a model over samples and hands the outputs over batch by batch: `values` `[count, width]` of the samples from
+ * `start` on, which the next batch overwrites.
+ */
+export async function predictEach(
+  session: Session,
+  samples: Samples,
+  options: PredictOptions,
+  use: (
+    values: Float32Array,
+    start: number,
+    count: number,
+    widths: readonly number[],
+  ) => void | Promise<void>,
+): Promise<void> {
+  const { where = 'model', signal } = options
+  const { binding } = feederFor(session, samples, { batch: 1, where })
+  const wanted = outputsOf(session, binding, options.outputs ?? 'first', where)
+  const names = wanted.map(({ name }) => name)
+  // An output whose first axis is not that of the samples can be told apart for one sample alone.
+  const batch = wanted.every(rowwiseFor(session, binding)) ? (options.batch ?? 64) : 1
+  const feeder = feederFor(session, samples, { batch, where })
+  let values = new Float32Array()
+  let each: readonly number[] | undefined
+  for (let start = 0; start < samples.size; start += feeder.batch) {
     throwIfAborted(signal)
     // The native call blocks; let timers and signals have their turn.
     await new Promise(setImmediate)
-    const count = Math.min(batch, samples.size - start)
-    for (let row = 0; row < count; row++) samples.read(start + row, buffer, row * width)
-    // A fixed batch is filled up with what the buffer still holds; those rows are not kept.
-    const rows = fixed ?? count
-    const feed = tensorOf('float32', [rows, ...samples.shape], buffer.subarray(0, rows * width))
-    const result = (await session.run({ [input.name]: feed }, [output.name]))[output.name]!
-    const values = elements(result, 'float32')
-    if (start === 0) {
-      outputWidth = values.length / rows
-      outputs = new Float32Array(samples.size * outputWidth)
+    const count = Math.min(feeder.batch, samples.size - start)
+    // The last batch is run with as many samples as are left, where the model lets it.
+    const last =
+      count < feeder.batch && feeder.binding.fixedBatch === undefined
+        ? feederFor(session, samples, { batch: count, where, exactly: true })
+        : feeder
+    last.load(Array.from({ length: count }, (_, row) => start + row))
+    const steps: Tensor[][] = []
+    for await (const results of runSteps(session, last, names))
+      steps.push(names.map((name) => results[name]!))
+    const mixed =
+      last.batch > 1
+        ? steps.flat().find(({ dims: [first] }) => !Number.isInteger(first! / last.batch))
+        : undefined
+    if (mixed) {
+      // Only now does it show; nothing has been handed over yet.
+      if (start === 0 && feeder.binding.fixedBatch === undefined)
+        return await predictEach(session, samples, { ...options, batch: 1 }, use)
+      throw new UserError(
+        `${where}: an output [${mixed.dims.join(',')}] has no row for each of ${last.batch} samples — export the model with a batch of 1`,
+      )
     }
-    outputs.set(values.subarray(0, count * outputWidth), start * outputWidth)
+    const widths = widthsOf(steps, last.batch)
+    each ??= widths
+    if (String(widths) !== String(each))
+      throw new UserError(
+        `${where}: its outputs have ${each.join(' and ')} numbers for one sample and ${widths.join(' and ')} for sample ${start + 1} — use a model whose outputs are always as large`,
+      )
+    const width = widths.reduce((sum, part) => sum + part, 0)
+    if (values.length !== count * width) values = new Float32Array(count * width)
+    sideBySide(steps, last.batch, count, values)
+    await use(values, start, count, widths)
     options.progress?.(count)
   }
-  return { outputs, width: outputWidth }
 }
 
-function soleInput(session: Session, where: string): ValueInfo {
-  const [input, ...others] = session.inputs
-  if (!input || others.length > 0)
-    throw new UserError(
-      `${where}: a model with one input is needed: it has ${session.inputs.length} — make the others constant`,
-    )
-  if (input.dtype !== 'float32')
-    throw new UserError(
-      `${where}: input '${input.name}' must be float32: ${input.dtype} — export it with float inputs`,
-    )
-  return input
-}
-
-/** Compares an input with the samples and gives the batch size where the model fixes one. */
-export function checkShape(
-  input: ValueInfo,
-  shape: readonly number[],
+function outputsOf(
+  session: Session,
+  binding: Binding,
+  which: 'first' | 'all',
   where: string,
-): number | undefined {
-  const [batch, ...rest] = input.shape
-  const fits =
-    rest.length === shape.length &&
-    rest.every((dim, axis) => typeof dim !== 'number' || dim === shape[axis])
-  if (!fits)
+): ValueInfo[] {
+  const carried = new Set(binding.carried.map(({ output }) => output))
+  const known = new Set(session.outputs.map(({ name }) => name))
+  const missing = [...carried].find((name) => !known.has(name))
+  if (missing !== undefined)
     throw new UserError(
-      `${where}: input '${input.name}' [${input.shape.map((dim) => dim ?? '?').join(',')}] does not fit the data: one sample is [${shape.join(',')}] — use other data or preprocessing`,
+      `${where}: inputs: there is no output '${missing}' to carry: it has ${[...known].join(', ')} — name one of them`,
     )
-  return typeof batch === 'number' ? batch : undefined
+  const outputs = session.outputs.filter(
+    ({ name, dtype }) => !carried.has(name) && numberTypes.has(dtype),
+  )
+  if (outputs.length === 0)
+    throw new UserError(`${where}: has no output that is a tensor — export it again`)
+  return which === 'first' ? outputs.slice(0, 1) : outputs
 }
+
+/** Tells of outputs whether their first axis is that of the samples, as far as the model says. */
+function rowwiseFor({ inputs }: Session, { columns }: Binding): (output: ValueInfo) => boolean {
+  const read = new Set(columns.map(({ name }) => name))
+  const symbols = new Set(
+    inputs.filter(({ name }) => read.has(name)).map(({ shape: [first] }) => first),
+  )
+  return ({ shape: [first, ...rest] }) => {
+    if (typeof first === 'number') return false
+    // Exporters call the same axis differently; it is another one where the samples' own is elsewhere.
+    const isElsewhere = rest.some((dim) => typeof dim === 'string' && symbols.has(dim))
+    return first === undefined || symbols.has(first) || !isElsewhere
+  }
+}
+
+/** Numbers a sample of each output, over all steps. */
+const widthsOf = (steps: readonly (readonly Tensor[])[], rows: number): number[] =>
+  (steps[0] ?? []).map((tensor) => (steps.length * elementsOf(tensor).length) / rows)
+
+/** The outputs of each sample one after the other, and of each output the steps. */
+function sideBySide(
+  steps: readonly (readonly Tensor[])[],
+  rows: number,
+  count: number,
+  into: Float32Array,
+): void {
+  const parts = (steps[0] ?? []).flatMap((_, output) =>
+    steps.map((results) => elementsOf(results[output]!)),
+  )
+  const [only] = parts
+  if (parts.length === 1 && only instanceof Float32Array) {
+    into.set(only.subarray(0, into.length))
+    return
+  }
+  const total = into.length / count
+  let offset = 0
+  for (const part of parts) {
+    const width = part.length / rows
+    for (let row = 0; row < count; row++)
+      for (let index = 0; index < width; index++)
+        into[row * total + offset + index] = Number(part[row * width + index])
+    offset += width
+  }
+}
+
+const elementsOf = (tensor: Tensor) => elements(tensor, tensor.dtype as ArrayType)

@@ -1,10 +1,16 @@
 // The finished file: its operator set, its metadata, and nothing in it that only the tools before needed.
 import { z } from 'zod'
 import { UserError } from '../base/errors.ts'
+import type { Dataset } from '../data/dataset.ts'
+import { preprocessing } from '../data/preprocess.ts'
 import { cloneModel } from '../onnx/clone.ts'
 import { allNodes, type Model, opsetOf } from '../onnx/graph.ts'
 import { newestOpset, upgradeOpset } from '../onnx/passes/upgrade.ts'
+import { bindInputs } from '../runtime/bind.ts'
+import { type BakeDetails, bake, bakeDetails, bakeOptions } from './bake.ts'
+import { inputsOf } from './feeding.ts'
 import { defineStage } from './stage.ts'
+import { requiredData } from './training.ts'
 
 /** The same model with more entries in its metadata (an entry of the same key is replaced); the graph is shared. */
 export function withMetadata(model: Model, entries: Readonly<Record<string, string>>): Model {
@@ -30,6 +36,21 @@ export function strip({ graph }: Model): void {
   }
 }
 
+/** Puts the preprocessing of the data's images before the input that reads them. */
+function bakeFor(model: Model, data: Dataset, details: BakeDetails): Model {
+  const { image, recipe } = data
+  if (!image)
+    throw new UserError(
+      'bake: the data has no images of bytes, whose preprocessing a model could take over — leave it out',
+    )
+  const { columns } = bindInputs(inputsOf(model.graph), data, 'model')
+  const input = columns.find(({ column }) => column === image.column)
+  if (!input) throw new UserError('bake: no input of the model reads the images — leave it out')
+  const { name } = data.columns[image.column]!
+  const stored = recipe.store.columns.find((column) => column.name === name)!
+  return bake(model, input.name, preprocessing(stored.shape, recipe.preprocess), details)
+}
+
 /** Writes a model with another operator set, more metadata, and without what running it does not need. */
 export const exportModel = defineStage({
   summary: 'Set the opset and the metadata of the file',
@@ -45,12 +66,14 @@ export const exportModel = defineStage({
       .record(z.string().min(1), z.string())
       .default({})
       .describe('Texts by key that are added to the metadata of the file.'),
+    bake: bakeOptions.default(false),
     strip: z
       .boolean()
       .default(true)
       .describe('Leave out documentation texts and the types of inner values.'),
   }),
-  dataUse: () => 'never',
+  // Preprocessing is that of the data.
+  dataUse: ({ bake }) => (bakeDetails(bake) ? 'always' : 'never'),
   passes: () => 0,
   async run(input, options, context) {
     const copy = cloneModel(input.model)
@@ -62,12 +85,18 @@ export const exportModel = defineStage({
       )
     if (opset > before) upgradeOpset(copy, opset)
     if (options.strip) strip(copy)
-    const model = withMetadata(copy, metadata)
+    const details = bakeDetails(options.bake)
+    const ready = details ? bakeFor(copy, requiredData(context).train, details) : copy
+    const model = withMetadata(ready, metadata)
     context.progress({ done: 1 })
     const { losses } = input.facts
     const raised = opset > before ? `opset ${before} → ${opset}` : `opset ${opset}`
     const entries = Object.keys(metadata).length
-    const summary = entries > 0 ? `${raised}, ${entries} metadata entries` : raised
+    const summary = [
+      raised,
+      ...(details ? ['takes bytes'] : []),
+      ...(entries > 0 ? [`${entries} metadata entries`] : []),
+    ].join(', ')
     return { model, facts: { ...(losses && { losses }), summary } }
   },
 })

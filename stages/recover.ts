@@ -1,7 +1,7 @@
 // Recovery: the short fine-tuning that gives back what cutting took away.
 import { z } from 'zod'
 import type { Artifact, StageContext } from './stage.ts'
-import { distillationLosses, stageTrainingOptions, trainModel } from './training.ts'
+import { stageTrainingOptions, trainModel } from './training.ts'
 
 /** Options of a recovery, a part of the options of stages that cut. */
 export const recoverOptions = z
@@ -12,7 +12,7 @@ export const recoverOptions = z
   .describe('Fine-tuning afterwards, with the losses of the last training.')
 
 /**
- * Fine-tunes an artifact with the losses that it was trained with, or by distillation from the teacher.
+ * Fine-tunes an artifact with the losses that it was trained with, or by the task's distillation from the teacher.
  *
  * `masks` keeps pruned weights at zero: by initializer, 1 where a weight learns.
  */
@@ -22,7 +22,7 @@ export async function recover(
   context: StageContext,
   masks?: ReadonlyMap<string, Float32Array>,
 ): Promise<Artifact> {
-  const losses = artifact.facts.losses ?? distillationLosses
+  const losses = artifact.facts.losses ?? context.task.distillation
   const { model, facts } = await trainModel(artifact.model, options, losses, context, masks)
   const summary = [artifact.facts.summary, facts.summary].filter(Boolean).join('; ')
   return { model, facts: { ...artifact.facts, ...facts, summary } }

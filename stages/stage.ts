@@ -4,6 +4,7 @@ import type { z } from 'zod'
 import type { Splits } from '../data/dataset.ts'
 import type { Model } from '../onnx/graph.ts'
 import type { ProviderName } from '../runtime/providers.ts'
+import type { Task } from '../tasks/task.ts'
 import type { LossOptions } from '../train/options.ts'
 import type { EpochRecord } from '../train/settings.ts'
 
@@ -32,8 +33,10 @@ export interface Progress {
   readonly epochs?: number
   /** Mean loss of the epoch so far. */
   readonly loss?: number
-  /** Accuracy on the validation split after the last whole epoch, 0..1. */
+  /** The task's main figure on the validation split after the last whole epoch; 1 is perfect. */
   readonly accuracy?: number
+  /** The name of that figure. */
+  readonly metric?: string
   /** Training samples seen since the last report; the command line turns them into a speed. */
   readonly samples?: number
   /** Set in the one report that follows an epoch's validation; loss and accuracy are those of the epoch. */
@@ -44,6 +47,8 @@ export interface Progress {
 export interface StageContext {
   /** The teacher's model; the input of the first stage where a recipe names none. */
   readonly teacher: Model
+  /** What the models are for: their losses, and how good they are. */
+  readonly task: Task
   /** The data; always there for a stage that must have it, never for one that reads none. */
   readonly data: Splits | undefined
   readonly seed: number

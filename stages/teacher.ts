@@ -1,86 +1,187 @@
 // What the teacher says about training samples: computed once and kept on disk, or asked anew where samples change.
-import { existsSync, readFileSync } from 'node:fs'
+import { randomBytes } from 'node:crypto'
+import { existsSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeFolder, writeAtomically } from '../base/files.ts'
-import { hashOf, sha256 } from '../base/hash.ts'
-import type { Dataset } from '../data/dataset.ts'
+import { hashOf, sha256, sha256OfFile } from '../base/hash.ts'
+import type { Samples } from '../base/samples.ts'
+import type { Batch, Dataset } from '../data/dataset.ts'
+import { fileWriter, layOut, openStore, type Store, viewsOf } from '../data/store.ts'
 import { cloneModel } from '../onnx/clone.ts'
-import type { Model } from '../onnx/graph.ts'
+import type { Model, Value } from '../onnx/graph.ts'
 import { removeDeadNodes } from '../onnx/passes/dead-nodes.ts'
 import { serializeModel } from '../onnx/save.ts'
-import { sizeOf } from '../onnx/tensor.ts'
-import { predict, predictWith } from '../runtime/predict.ts'
-import { openSession, type Session } from '../runtime/session.ts'
-import { logitsOf } from '../train/prepare.ts'
-import type { Teacher } from '../train/settings.ts'
+import { predictEach, predictWith } from '../runtime/predict.ts'
+import { openSession, type Session, withSession } from '../runtime/session.ts'
+import type { LossOptions } from '../train/options.ts'
+import { binaryLogitsOf, logitsOf } from '../train/prepare.ts'
+import type { Teacher, TrainingBatch } from '../train/settings.ts'
+import type { FedBatch } from './feeding.ts'
 import type { StageContext } from './stage.ts'
 
-/** A copy of a classifier that gives its logits instead of probabilities, and nothing else. */
-function withLogits(model: Model): Model {
+/** What of the teacher a training compares with. */
+export interface TaughtOutputs {
+  readonly outputs: 'first' | 'all'
+  /** What is put in the place of a closing Softmax or Sigmoid: what went into it. */
+  readonly before: (output: Value) => Value
+}
+
+/** What these losses want to know of the teacher. */
+export const taughtOutputs = (losses: readonly LossOptions[]): TaughtOutputs => ({
+  outputs: losses.some(({ loss }) => loss === 'match') ? 'all' : 'first',
+  before: losses.some(({ loss }) => loss === 'kl-binary') ? binaryLogitsOf : logitsOf,
+})
+
+/** A copy of a model that gives logits instead of probabilities, and of its outputs those that are wanted. */
+function withLogits(model: Model, { outputs: wanted, before }: TaughtOutputs): Model {
   const copy = cloneModel(model)
-  const [output] = copy.graph.outputs
-  if (output) copy.graph.outputs.splice(0, copy.graph.outputs.length, logitsOf(output))
+  const { outputs } = copy.graph
+  const kept = wanted === 'first' ? outputs.slice(0, 1) : [...outputs]
+  outputs.splice(0, outputs.length, ...kept.map(before))
   removeDeadNodes(copy.graph)
   return copy
 }
 
-/** The teacher's logits by the index of a sample: read from disk if they are there, else computed and written. */
-export async function cachedLogits(dataset: Dataset, context: StageContext): Promise<Teacher> {
-  const { teacher, shared, threads, provider, signal, log } = context
-  const model = serializeModel(withLogits(teacher))
-  const key = hashOf([sha256(model), dataset.fingerprint, threads, provider])
-  const path = join(shared, `teacher-${key}.f32`)
-  const bytes = dataset.size * dataset.classes.length * 4
-  let logits = readFloats(path, bytes)
-  if (!logits) {
+/** The teacher's outputs by the index of a sample: read from disk, by position, after they were computed there once. */
+export async function cachedAnswers(
+  dataset: Dataset,
+  wanted: TaughtOutputs,
+  context: StageContext,
+): Promise<Teacher> {
+  const { shared, log } = context
+  const model = serializeModel(taught(context.teacher, dataset, wanted))
+  const key = hashOf([sha256(model), dataset.fingerprint, context.threads, context.provider])
+  const path = join(shared, `teacher-${key}.records`)
+  let store = await findAnswers(path)
+  if (!store) {
     log(`teacher answers ${dataset.size} training samples`)
-    const { outputs } = await predict(model, dataset, {
-      threads,
-      provider,
-      signal,
-      where: 'teacher',
-    })
     makeFolder(shared)
-    const content = new Uint8Array(outputs.buffer, outputs.byteOffset, outputs.byteLength)
-    writeAtomically(path, [content, Buffer.from(sha256(content))])
-    logits = outputs
+    store = await writeAnswers(path, model, dataset, wanted, context)
   }
-  const all = logits
-  const width = all.length / dataset.size
-  let rows = new Float32Array()
+  const read = openStore(store)
+  const { columns } = store
+  let rows: Float32Array[] = []
   return ({ indices, size }) => {
-    if (rows.length !== size * width) rows = new Float32Array(size * width)
-    for (const [row, index] of indices.entries())
-      rows.set(all.subarray(index * width, (index + 1) * width), row * width)
-    return [rows]
+    const widths = columns.map(({ shape }) => shape[0]!)
+    if (rows[0]?.length !== size * widths[0]!)
+      rows = widths.map((width) => new Float32Array(size * width))
+    for (const [output, column] of columns.entries())
+      for (const [row, index] of indices.entries()) {
+        const bytes = read(index, column)
+        const values = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4)
+        rows[output]!.set(values, row * values.length)
+      }
+    return rows
+  }
+}
+
+/** Carried state is an output that no sample has. */
+function taught(teacher: Model, { inputs = {} }: Samples, wanted: TaughtOutputs): Model {
+  const carries = Object.values(inputs).some((source) => 'carry' in source)
+  return carries ? teacher : withLogits(teacher, wanted)
+}
+
+async function writeAnswers(
+  path: string,
+  model: Uint8Array,
+  dataset: Dataset,
+  wanted: TaughtOutputs,
+  { threads, provider, signal }: StageContext,
+): Promise<Store> {
+  const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`
+  try {
+    let writer: ReturnType<typeof fileWriter> | undefined
+    let record: Float32Array | undefined
+    const options = { where: 'teacher', outputs: wanted.outputs, signal }
+    await withSession(model, { threads, provider, where: 'teacher' }, (session) =>
+      predictEach(session, dataset, options, (values, _start, count, widths) => {
+        if (!writer) {
+          const columns = widths.map((width, output) => ({
+            name: String(output),
+            dtype: 'float32' as const,
+            shape: [width],
+          }))
+          const layout = layOut(columns)
+          writer = fileWriter(layout, temporary)
+          record = viewsOf({ columns: [wholeOf(layout)] }, writer.record)[0] as Float32Array
+        }
+        const width = values.length / count
+        for (let row = 0; row < count; row++) {
+          record!.set(values.subarray(row * width, (row + 1) * width))
+          writer.next()
+        }
+      }),
+    )
+    const { place: _, ...facts } = writer!.finish()
+    renameSync(temporary, path)
+    writeAtomically(`${path}.json`, JSON.stringify(facts))
+    return { ...facts, place: { path } }
+  } finally {
+    rmSync(temporary, { force: true })
+  }
+}
+
+/** All floats of a record as one column. */
+const wholeOf = ({ recordBytes }: Pick<Store, 'recordBytes'>) => ({
+  ...{ name: 'all', dtype: 'float32' as const, shape: [recordBytes / 4], offset: 0 },
+})
+
+/** What was written before, if it is whole. */
+async function findAnswers(path: string): Promise<Store | undefined> {
+  if (!existsSync(path) || !existsSync(`${path}.json`)) return undefined
+  try {
+    const facts = JSON.parse(readFileSync(`${path}.json`, 'utf8')) as Omit<Store, 'place'>
+    return (await sha256OfFile(path)) === facts.hash ? { ...facts, place: { path } } : undefined
+  } catch {
+    return undefined
   }
 }
 
 /** The teacher itself, asked for exactly the batch that the student sees. */
-export async function onlineLogits(
+export async function onlineAnswers(
   dataset: Dataset,
-  context: StageContext,
-): Promise<{ logits: Teacher; session: Session }> {
-  const { teacher, threads, provider } = context
-  const session = await openSession(withLogits(teacher), { threads, provider, where: 'teacher' })
-  const { shape } = dataset
-  const width = sizeOf(shape)
-  const logits: Teacher = async ({ inputs, size }) => {
-    // Batches of a data set have one input, of floats.
-    const samples = inputs[0] as Float32Array
-    const read = (index: number, into: Float32Array, offset: number) =>
-      into.set(samples.subarray(index * width, (index + 1) * width), offset)
-    const options = { batch: size, where: 'teacher' }
-    return [(await predictWith(session, { size, shape, read }, options)).outputs]
+  wanted: TaughtOutputs,
+  { teacher, threads, provider }: StageContext,
+): Promise<{ answers: Teacher; session: Session }> {
+  const session = await openSession(taught(teacher, dataset, wanted), {
+    ...{ threads, provider, where: 'teacher' },
+  })
+  const answers = async (fed: TrainingBatch) => {
+    const { batch } = fed as FedBatch // the batches of a stage are made by `feedingOf`
+    const found = await predictWith(session, samplesIn(batch, dataset), {
+      ...{ batch: batch.size, where: 'teacher', outputs: wanted.outputs },
+    })
+    return splitOutputs(found.outputs, found.widths, batch.size)
   }
-  return { logits, session }
+  return { answers, session }
 }
 
-/** The floats of a file that ends with their hash; undefined where there is none or it is damaged. */
-function readFloats(path: string, bytes: number): Float32Array | undefined {
-  if (!existsSync(path)) return undefined
-  const file = readFileSync(path)
-  const content = Uint8Array.from(file.subarray(0, bytes))
-  if (file.toString('latin1', bytes) !== sha256(content)) return undefined
-  return new Float32Array(content.buffer)
+/** The samples of a batch as samples of their own. */
+function samplesIn({ columns, size }: Batch, { columns: facts, inputs }: Dataset): Samples {
+  return {
+    ...{ size, inputs, columns: facts },
+    read(index, column, into, offset) {
+      const values = columns[column]!
+      const width = values.length / size
+      into.set(values.subarray(index * width, (index + 1) * width), offset)
+    },
+  }
+}
+
+/** Outputs that lie side by side for each sample, each by itself. */
+function splitOutputs(
+  all: Float32Array,
+  widths: readonly number[],
+  size: number,
+): readonly Float32Array[] {
+  if (widths.length === 1) return [all]
+  const total = all.length / size
+  let offset = 0
+  return widths.map((width) => {
+    const values = new Float32Array(size * width)
+    for (let row = 0; row < size; row++)
+      values.set(all.subarray(row * total + offset, row * total + offset + width), row * width)
+    offset += width
+    return values
+  })
 }

@@ -1,7 +1,7 @@
 // Training and fine-tuning on labels.
 import { z } from 'zod'
 import { defineStage } from './stage.ts'
-import { lossList, stageTrainingOptions, trainModel } from './training.ts'
+import { chosenLosses, stageTrainingOptions, trainModel } from './training.ts'
 
 /** Trains a model on the data's labels (or on any other losses). */
 export const train = defineStage({
@@ -9,11 +9,10 @@ export const train = defineStage({
   options: z.strictObject({
     stage: z.literal('train'),
     ...stageTrainingOptions,
-    losses: lossList
-      .default([{ loss: 'cross-entropy', weight: 1, labelSmoothing: 0 }])
-      .describe('Terms of the loss; their weighted sum is minimised.'),
+    losses: chosenLosses('those of the task for labels'),
   }),
   dataUse: () => 'always',
   passes: ({ epochs }) => 3 * epochs,
-  run: ({ model }, options, context) => trainModel(model, options, options.losses, context),
+  run: ({ model }, options, context) =>
+    trainModel(model, options, options.losses ?? context.task.losses, context),
 })

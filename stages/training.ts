@@ -5,16 +5,19 @@ import { UserError } from '../base/errors.ts'
 import { makeFolder } from '../base/files.ts'
 import { augmentOptions, changesSamples } from '../data/augment.ts'
 import { batchCount } from '../data/batches.ts'
-import type { Batch, Dataset, Splits } from '../data/dataset.ts'
+import type { Dataset, Splits } from '../data/dataset.ts'
 import { openBatches } from '../data/stream.ts'
 import type { Model } from '../onnx/graph.ts'
 import { predict } from '../runtime/predict.ts'
+import type { Predictions, Task } from '../tasks/task.ts'
 import { train } from '../train/loop.ts'
 import { needsTeacher } from '../train/losses.ts'
 import { type LossOptions, lossOptions, trainingOptions } from '../train/options.ts'
-import type { TrainingBatch, TrainSettings } from '../train/settings.ts'
+import type { TrainSettings } from '../train/settings.ts'
+import { feedingOf } from './feeding.ts'
 import type { Artifact, StageContext } from './stage.ts'
-import { cachedLogits, onlineLogits } from './teacher.ts'
+import { cachedAnswers, onlineAnswers, taughtOutputs } from './teacher.ts'
+import { trainable } from './trainable.ts'
 
 /** Options that every stage with a training has. */
 export const stageTrainingOptions = {
@@ -28,11 +31,11 @@ export type StageTraining = z.output<z.ZodObject<typeof stageTrainingOptions>>
 /** A list of losses as an option. */
 export const lossList = z.array(lossOptions).min(1)
 
-/** Distillation as Hinton et al. (2015) recommend it: mostly the teacher, some labels. */
-export const distillationLosses: readonly LossOptions[] = [
-  { loss: 'kl', temperature: 4, weight: 0.9 },
-  { loss: 'cross-entropy', weight: 0.1, labelSmoothing: 0 },
-]
+/** Terms of the loss, where a recipe may leave them to the task. */
+export const chosenLosses = (fallback: string) =>
+  lossList
+    .optional()
+    .describe(`Terms of the loss, whose weighted sum is minimised; ${fallback} unless given.`)
 
 /** The data of a stage that cannot do without. */
 export function requiredData({ data }: StageContext): Splits {
@@ -49,25 +52,33 @@ export async function trainModel(
   masks?: ReadonlyMap<string, Float32Array>,
 ): Promise<Artifact> {
   const data = requiredData(context)
-  const { seed, folder } = context
+  const { seed, folder, task } = context
   const { augment } = options
-  const size = Math.min(options.batch, data.train.size)
+  const size = batchSize(options.batch, data.train)
   makeFolder(folder)
-  const batches = openBatches(data.train, { size, seed, shuffle: true, augment, dropLast: true })
+  const trained = trainable(model, data.train)
+  const fedData = trained.samples(data.train)
+  const feeding = feedingOf(trained.model.graph, fedData, task, size)
+  const batches = openBatches(fedData, {
+    ...{ size, seed, shuffle: true, augment, dropLast: true, columns: feeding.columns },
+  })
   const taught = needsTeacher(losses)
+  const wanted = taughtOutputs(losses)
   // What changes each time, by itself or by mixing, the teacher must be asked about each time.
   const online =
-    taught && changesSamples(augment) ? await onlineLogits(data.train, context) : undefined
-  const teacher = online?.logits ?? (taught ? await cachedLogits(data.train, context) : undefined)
+    taught && changesSamples(augment) ? await onlineAnswers(data.train, wanted, context) : undefined
+  const teacher =
+    online?.answers ?? (taught ? await cachedAnswers(data.train, wanted, context) : undefined)
+  const score = await scorer(context)
+  const { dims, constants, classes, targetWidth, group } = feeding
   const settings: TrainSettings = {
     options: { ...options, batch: size },
     losses,
-    classes: data.train.classes.length,
-    classWeights: classWeightsOf(options.classWeights, data.train),
-    batches: (epoch, from) => trainingBatches(batches.epoch(epoch, from)),
+    ...{ dims, constants, classes, targetWidth, group },
+    classWeights: classWeightsOf(options.classWeights, data.train, task),
+    batches: (epoch, from) => feeding.batches(batches.epoch(epoch, from)),
     stepsPerEpoch: batchCount(data.train.size, { size, dropLast: true }),
-    sample: data.train.shape,
-    validate: (trained) => accuracyOf(trained, data.validation, context),
+    validate: (current) => score(trained.restore(current)),
     teacher,
     masks,
     sharesCores: online !== undefined,
@@ -78,19 +89,21 @@ export async function trainModel(
     provider: context.provider,
     signal: context.signal,
     log: (message) => context.log(message),
-    progress: ({ score, ...progress }) =>
-      context.progress({ ...progress, ...(score === undefined ? {} : { accuracy: score }) }),
+    progress: ({ score: now, ...progress }) =>
+      context.progress({
+        ...progress,
+        ...(now === undefined ? {} : { accuracy: now, metric: score.metric() }),
+      }),
   }
   try {
-    const { model: trained, epochs, bestEpoch } = await train(model, settings)
+    const { model: result, epochs, bestEpoch } = await train(trained.model, settings)
     const best = epochs[bestEpoch - 1]!
-    const accuracy = (best.score * 100).toFixed(2)
     return {
-      model: trained,
+      model: trained.restore(result),
       facts: {
         losses,
         epochs,
-        summary: `trained ${epochs.length} epochs, best ${bestEpoch}: ${accuracy} % of the validation samples right`,
+        summary: `trained ${epochs.length} epochs, best ${bestEpoch}: ${score.metric()} ${best.score.toFixed(4)} on the validation samples`,
       },
     }
   } finally {
@@ -99,40 +112,44 @@ export async function trainModel(
   }
 }
 
-/** Batches of a data set as a training takes them. */
-export async function* trainingBatches(
-  batches: Iterable<Batch> | AsyncIterable<Batch>,
-): AsyncGenerator<TrainingBatch, void, void> {
-  for await (const batch of batches) yield { ...batch, inputs: [batch.inputs] }
+/** Samples of a batch: not more than there are, and whole groups of them. */
+function batchSize(asked: number, { size, group }: Dataset): number {
+  const most = Math.min(asked, size)
+  return Math.max(group, most - (most % group))
 }
 
-/** The share of samples whose largest output is at their label, 0..1. */
-async function accuracyOf(
-  model: Model,
-  samples: Dataset,
-  { threads, provider, signal }: StageContext,
-): Promise<number> {
-  const { outputs, width } = await predict(model, samples, { threads, provider, signal })
-  let right = 0
-  for (const [row, label] of samples.labels.entries())
-    if (largest(outputs, row * width, width) === label) right++
-  return right / samples.size
-}
-
-/** The position of the largest of `width` values from `start` on. */
-function largest(values: Float32Array, start: number, width: number): number {
-  let best = 0
-  for (let index = 1; index < width; index++)
-    if (values[start + index]! > values[start + best]!) best = index
-  return best
+/** Says how good a model is on the validation samples, by the main figure of the task. */
+async function scorer(context: StageContext) {
+  const { task, threads, provider, signal } = context
+  const { validation } = requiredData(context)
+  const options = { threads, provider, signal, outputs: task.outputs }
+  const answersOf = async (model: Model, where: string) =>
+    task.normaliser(model.graph)(await predict(model, validation, { ...options, where }))
+  // Only where the teacher is the truth is it asked.
+  let teacher: Promise<Predictions> | undefined
+  let metric = ''
+  const score = async (model: Model): Promise<number> => {
+    const answers = await answersOf(model, 'model')
+    if (task.target === 'none') teacher ??= answersOf(context.teacher, 'teacher')
+    const { accuracy } = task.evaluate(answers, validation, (await teacher) ?? answers)
+    metric = accuracy.metric
+    return accuracy.value
+  }
+  return Object.assign(score, { metric: () => metric })
 }
 
 /** How much each class counts: as given, or such that every class counts alike over all samples. */
 function classWeightsOf(
   given: StageTraining['classWeights'],
-  { labels, classes, source }: Dataset,
+  data: Dataset,
+  { target }: Pick<Task, 'target'>,
 ): readonly number[] | undefined {
+  const { classes, source } = data
   if (given === undefined) return undefined
+  if (target !== 'class' && target !== 'tags')
+    throw new UserError(
+      `classWeights: is for samples or words of one class each, which those of ${source} are not — leave it out`,
+    )
   if (given !== 'balanced') {
     if (given.length !== classes.length)
       throw new UserError(
@@ -141,6 +158,20 @@ function classWeightsOf(
     return given
   }
   const counts = new Array<number>(classes.length).fill(0)
-  for (const label of labels) counts[label]!++
-  return counts.map((count) => (count === 0 ? 0 : labels.length / (classes.length * count)))
+  let total = 0
+  for (const label of target === 'class' ? data.labels : positionsOf(data)) {
+    if (label < 0) continue
+    counts[label]!++
+    total++
+  }
+  return counts.map((count) => (count === 0 ? 0 : total / (classes.length * count)))
+}
+
+/** The class of every position of every sample; -1 where none counts. */
+function* positionsOf({ size, targetWidth, target }: Dataset): Generator<number> {
+  const classes = new Float32Array(targetWidth)
+  for (let index = 0; index < size; index++) {
+    target(index, classes, 0)
+    yield* classes
+  }
 }

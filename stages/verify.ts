@@ -2,10 +2,12 @@
 
 import { UserError } from '../base/errors.ts'
 import { random } from '../base/random.ts'
+import type { Samples } from '../base/samples.ts'
 import type { Model } from '../onnx/graph.ts'
 import { byteLengthOf, elements, sizeOf, Tensor, tensorOf } from '../onnx/tensor.ts'
-import { checkShape, type Samples } from '../runtime/predict.ts'
+import { type Feeder, feederFor, runSteps } from '../runtime/feed.ts'
 import { type Session, type ValueInfo, withSession } from '../runtime/session.ts'
+import { largest } from '../tasks/predictions.ts'
 
 /** How alike the outputs of two models are. */
 export interface Comparison {
@@ -27,9 +29,6 @@ export interface ComparisonOptions {
 
 /** Samples that are compared at most. */
 const most = 64
-
-/** Numbers that are fed in one run at most, a sample more or less. */
-const largestFeed = 2 ** 20
 
 /** Below this agreement or cosine similarity a result is noise. */
 const noise = 0.5
@@ -53,10 +52,10 @@ export async function compareModels(
       const sums = new Map<string, Sums>()
       let same = 0
       let count = 0
-      for (const feeds of samples ? dataFeeds(first, samples, where) : randomFeeds(first, seed)) {
-        const expected = samples ? await first.run(feeds) : await runIfPossible(first, feeds)
-        if (!expected) return undefined
-        const found = await second.run(feeds)
+      const runs = samples
+        ? dataRuns(first, second, samples, where)
+        : randomRuns(first, second, seed)
+      for await (const { expected, found, count: rows } of runs) {
         for (const { name, dtype } of first.outputs) {
           if (dtype !== 'float32') continue
           const sum = sums.get(name) ?? { product: 0, before: 0, after: 0 }
@@ -65,8 +64,9 @@ export async function compareModels(
         }
         const name = first.outputs[0]?.name ?? ''
         same += agreeing(expected[name], found[name])
-        count += Object.values(feeds)[0]?.dims[0] ?? 1
+        count += rows
       }
+      if (count === 0) return undefined
       const cosine = Math.min(1, ...[...sums.values()].map(cosineOf))
       const { dtype, shape } = first.outputs[0] ?? {}
       const classifies = dtype === 'float32' && shape?.length === 2 && shape[1] !== 1
@@ -140,34 +140,52 @@ function agreeing(expected: Tensor | undefined, found: Tensor | undefined): numb
     return 0
   const [rows, width] = expected.dims as [number, number]
   const [a, b] = [elements(expected, 'float32'), elements(found, 'float32')]
+  const decision = (values: Float32Array, row: number) =>
+    largest(values.subarray(row * width, (row + 1) * width))
   let same = 0
-  for (let row = 0; row < rows; row++)
-    if (largestOf(a, row, width) === largestOf(b, row, width)) same++
+  for (let row = 0; row < rows; row++) if (decision(a, row) === decision(b, row)) same++
   return same
 }
 
-function largestOf(values: Float32Array, row: number, width: number): number {
-  let best = 0
-  for (let column = 1; column < width; column++)
-    if (values[row * width + column]! > values[row * width + best]!) best = column
-  return best
+/** The first samples, in batches that the model takes, step by step. */
+async function* dataRuns(
+  first: Session,
+  second: Session,
+  samples: Samples,
+  where: string,
+): AsyncGenerator<Runs> {
+  const batch = Math.min(samples.size, most)
+  const feeders = [first, second].map((session) => feederFor(session, samples, { batch, where }))
+  const [before, after] = feeders as [Feeder, Feeder]
+  const names = ({ outputs }: Session) => outputs.map(({ name }) => name)
+  for (let start = 0; start < batch; start += before.batch) {
+    const count = Math.min(before.batch, batch - start)
+    const indices = Array.from({ length: count }, (_, row) => start + row)
+    before.load(indices)
+    after.load(indices)
+    const found = runSteps(second, after, names(second))
+    for await (const expected of runSteps(first, before, names(first))) {
+      const { value } = await found.next()
+      yield { expected, found: value as Feeds, count }
+    }
+  }
 }
 
-/** The first samples, in batches that the model takes. */
-function* dataFeeds(session: Session, samples: Samples, where: string): Generator<Feeds> {
-  const input = session.inputs[0]!
-  const count = Math.min(samples.size, most)
-  const fixed = checkShape(input, samples.shape, where)
-  const width = sizeOf(samples.shape)
-  const batch = fixed ?? Math.ceil(largestFeed / width)
-  for (let start = 0; start < count; start += batch) {
-    // A fixed batch that the samples do not fill begins with the first of them again.
-    const rows = fixed ?? Math.min(batch, count - start)
-    const values = new Float32Array(rows * width)
-    for (let row = 0; row < rows; row++)
-      samples.read((start + row) % samples.size, values, row * width)
-    yield { [input.name]: tensorOf('float32', [rows, ...samples.shape], values) }
+/** One run on random numbers; nothing where the input model refuses them. */
+async function* randomRuns(first: Session, second: Session, seed: number): AsyncGenerator<Runs> {
+  for (const feeds of randomFeeds(first, seed)) {
+    const expected = await runIfPossible(first, feeds)
+    if (!expected) return
+    const count = Object.values(feeds)[0]?.dims[0] ?? 1
+    yield { expected, found: await second.run(feeds), count }
   }
+}
+
+/** What both models made of the same samples. */
+interface Runs {
+  readonly expected: Feeds
+  readonly found: Feeds
+  readonly count: number
 }
 
 /** One feed of random floats in -1..1 and of integers that are 0 or 1; free dimensions are 1. */

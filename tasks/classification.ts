@@ -1,17 +1,22 @@
 // Classification: one label a sample, one output a class; the largest output is the prediction.
-import { UserError } from '../base/errors.ts'
 import {
-  expectedCalibrationError,
+  calibration,
   klDivergence,
+  logSoftmax,
   mcnemarExact,
-  softmax,
   wilsonInterval,
 } from '../base/statistics.ts'
-import { outputKind, toLogits } from './outputs.ts'
+import { classCurves } from './class-curves.ts'
+import { byName, confusion } from './confusion.ts'
+import { softmaxNormaliser } from './outputs.ts'
+import { classRatios, finite, largest, meanOf } from './predictions.ts'
 import type { Predictions, Task, Truth } from './task.ts'
 
 /** Classification of samples into classes. */
 export const classification: Task = {
+  summary: 'One class a sample; the largest of the outputs is the prediction',
+  target: 'class',
+  outputs: 'first',
   losses: [{ loss: 'cross-entropy', weight: 1, labelSmoothing: 0 }],
   // Hinton et al. 2015: mostly the teacher's softened outputs, a little of the labels.
   distillation: [
@@ -19,119 +24,111 @@ export const classification: Task = {
     { loss: 'cross-entropy', weight: 0.1, labelSmoothing: 0 },
   ],
 
-  normaliser(graph) {
-    const kind = outputKind(graph)
-    return ({ outputs, width }) => ({ outputs: toLogits(outputs, kind), width })
-  },
-
-  check(width, { classes, source }, where) {
-    if (width !== classes.length)
-      throw new UserError(
-        `${where}: its outputs do not fit the labels: ${width} outputs for the ${classes.length} classes of data '${source}' — use data with the model's classes`,
-      )
-  },
+  normaliser: softmaxNormaliser,
+  width: ({ classes }) => classes.length,
 
   evaluate(predictions, truth) {
-    const decisions = classification.decide(predictions)
-    const right = rightAnswers(decisions, truth)
-    const undecided = count(decisions, (decision) => decision < 0)
-    const confidences = Float64Array.from(decisions, (decision, index) =>
-      decision < 0 ? Number.NaN : softmax(rowOf(predictions, index))[decision]!,
-    )
-    const total = sum(right)
+    const { classes, labels, size } = truth
+    const counts = confusion(classes.length)
+    const confidences = calibration()
+    let [right, amongFive, undecided] = [0, 0, 0]
+    for (let index = 0; index < size; index++) {
+      const row = predictions.row(index)
+      const decision = largest(row)
+      const label = labels[index]!
+      counts.add(label, decision)
+      if (decision < 0) {
+        undecided++
+        continue
+      }
+      right += Number(decision === label)
+      amongFive += Number(placeOf(row, label) < 5)
+      confidences.add(Math.exp(logSoftmax(row)[decision]!), decision === label)
+    }
+    const curves = rankedOnes(predictions, truth)
+    const share = (count: number) => count / Math.max(1, size)
     return {
       accuracy: {
-        top1: total / Math.max(1, right.length),
-        top1Interval: wilsonInterval(total, right.length),
-        perClass: byClass(truth, (samples, correct) => (samples ? correct / samples : null), right),
+        metric: 'top1',
+        value: share(right),
+        interval: wilsonInterval(right, size),
+        metrics: {
+          top1: share(right),
+          // Of five classes or fewer it would always be 1.
+          ...(classes.length > 5 && { top5: share(amongFive) }),
+          ...counts.macro(),
+          auc: classes.length === 2 ? curves.auc[1]! : meanOf(curves.auc),
+        },
+        perClass: byName(classes, counts.recall()),
+        classMetrics: {
+          precision: byName(classes, counts.precision()),
+          recall: byName(classes, counts.recall()),
+          f1: byName(classes, counts.f1()),
+          auc: byName(classes, curves.auc),
+        },
       },
-      calibrationError: undecided ? null : expectedCalibrationError(confidences, right),
+      calibrationError: undecided ? null : confidences.error(),
       undecided,
     }
   },
 
   retain(teacher, model, truth) {
-    const decisions = classification.decide(model)
-    const teacherDecisions = classification.decide(teacher)
-    const right = rightAnswers(decisions, truth)
-    const teacherRight = rightAnswers(teacherDecisions, truth)
-    const same = count(
-      decisions,
-      (decision, i) => decision >= 0 && decision === teacherDecisions[i],
-    )
+    const { classes, labels, size } = truth
+    const [own, theirs] = [confusion(classes.length), confusion(classes.length)]
+    let [right, teacherRight, same, onlyOwn, onlyTheirs, divergence] = [0, 0, 0, 0, 0, 0]
+    for (let index = 0; index < size; index++) {
+      const [row, teacherRow] = [model.row(index), teacher.row(index)]
+      const [decision, teacherDecision] = [largest(row), largest(teacherRow)]
+      const label = labels[index]!
+      own.add(label, decision)
+      theirs.add(label, teacherDecision)
+      const [hit, teacherHit] = [decision === label, teacherDecision === label]
+      right += Number(hit)
+      teacherRight += Number(teacherHit)
+      same += Number(decision >= 0 && decision === teacherDecision)
+      onlyOwn += Number(hit && !teacherHit)
+      onlyTheirs += Number(teacherHit && !hit)
+      divergence += klDivergence(teacherRow, row)
+    }
     return {
-      accuracy: sum(teacherRight) ? sum(right) / sum(teacherRight) : 0,
-      agreement: same / Math.max(1, decisions.length),
-      klDivergence: meanDivergence(teacher, model, decisions.length),
-      perClass: byClass(
-        truth,
-        (_samples, correct, teacherCorrect) => (teacherCorrect ? correct / teacherCorrect : null),
-        right,
-        teacherRight,
-      ),
-      mcnemarP: mcnemarExact(
-        count(right, (value, i) => value > teacherRight[i]!),
-        count(right, (value, i) => value < teacherRight[i]!),
-      ),
+      accuracy: teacherRight ? right / teacherRight : 0,
+      agreement: same / Math.max(1, size),
+      klDivergence: finite(divergence / Math.max(1, size)),
+      perClass: classRatios(byName(classes, theirs.recall()), byName(classes, own.recall())),
+      p: mcnemarExact(onlyOwn, onlyTheirs),
+      measures: {},
     }
   },
 
-  decide(predictions) {
-    const rows = predictions.outputs.length / predictions.width
-    return Int32Array.from({ length: rows }, (_, index) => largest(rowOf(predictions, index)))
+  agreement(one, other) {
+    let same = 0
+    for (let index = 0; index < one.size; index++) {
+      const decision = largest(one.row(index))
+      same += Number(decision >= 0 && decision === largest(other.row(index)))
+    }
+    return same / Math.max(1, one.size)
   },
 
   chance: ({ classes }) => 1 / classes.length,
 }
 
-const rowOf = ({ outputs, width }: Predictions, index: number): Float32Array =>
-  outputs.subarray(index * width, (index + 1) * width)
-
-/** The position of the largest number, the first of equals; -1 where none can be told. */
-function largest(row: Float32Array): number {
-  let best = -1
-  for (let i = 0; i < row.length; i++) {
-    const value = row[i]!
-    if (Number.isNaN(value) || value === Number.POSITIVE_INFINITY) return -1
-    // Minus infinity is a class ruled out: the logarithm of 0.
-    if (value > (row[best] ?? Number.NEGATIVE_INFINITY)) best = i
-  }
-  return best
+/** How many classes stand before one, of equals those that come first. */
+function placeOf(row: Float32Array, label: number): number {
+  let before = 0
+  for (let i = 0; i < row.length; i++)
+    if (row[i]! > row[label]! || (i < label && row[i] === row[label])) before++
+  return before
 }
 
-const rightAnswers = (decisions: Int32Array, { labels }: Truth): Uint8Array =>
-  Uint8Array.from(decisions, (decision, index) => Number(decision === labels[index]))
-
-function meanDivergence(teacher: Predictions, model: Predictions, size: number): number | null {
-  let total = 0
-  for (let i = 0; i < size; i++) total += klDivergence(rowOf(teacher, i), rowOf(model, i))
-  return Number.isFinite(total) ? total / Math.max(1, size) : null
-}
-
-/** A number for each class, made of its count of samples and of the right answers of each list. */
-function byClass(
-  { classes, labels }: Truth,
-  share: (samples: number, ...right: number[]) => number | null,
-  ...lists: readonly Uint8Array[]
-): Record<string, number | null> {
-  const samples = new Float64Array(classes.length)
-  const right = lists.map(() => new Float64Array(classes.length))
-  for (const [index, label] of labels.entries()) {
-    samples[label]!++
-    for (const [list, answers] of lists.entries()) right[list]![label]! += answers[index]!
-  }
-  return Object.fromEntries(
-    classes.map((name, label) => [name, share(samples[label]!, ...right.map((of) => of[label]!))]),
-  )
-}
-
-const sum = (values: Uint8Array): number => values.reduce((total, value) => total + value, 0)
-
-function count(
-  values: Int32Array | Uint8Array,
-  holds: (value: number, index: number) => boolean,
-): number {
-  let total = 0
-  for (let i = 0; i < values.length; i++) if (holds(values[i]!, i)) total++
-  return total
+/** Each class against the rest, by its probability. */
+function rankedOnes(predictions: Predictions, { classes, labels, size }: Truth) {
+  return classCurves(size, classes.length, (index, first, scores, truth) => {
+    const row = predictions.row(index)
+    const decided = largest(row) >= 0
+    const probabilities = decided ? logSoftmax(row) : undefined
+    for (let i = 0; i < scores.length; i++) {
+      scores[i] = probabilities?.[first + i] ?? Number.NaN
+      truth[i] = Number(labels[index] === first + i)
+    }
+  })
 }

@@ -16,12 +16,18 @@ import { differentiate } from './training-graph.ts'
 /** What the gradient is taken of. */
 export interface BatchGradientSettings {
   readonly losses: readonly LossOptions[]
-  readonly classes: number
+  readonly classes?: number | undefined
+  /** How many target values a sample has. */
+  readonly targetWidth?: number | undefined
+  /** So many consecutive samples of a batch belong together. */
+  readonly group?: number | undefined
   /** Batches of one size, at least one. */
   readonly batches: Iterable<TrainingBatch> | AsyncIterable<TrainingBatch>
   readonly batch: number
-  /** Shape of one sample, for models that leave more than the batch free. */
-  readonly sample?: readonly number[] | undefined
+  /** Numbers for free dimensions by name (see `fixDims`). */
+  readonly dims?: TrainSettings['dims']
+  /** Inputs of the model that always have the same content, by name; batches leave them out. */
+  readonly constants?: TrainSettings['constants']
   readonly teacher?: TrainSettings['teacher']
   readonly threads: number
   readonly provider: ProviderName
@@ -39,9 +45,10 @@ export async function* batchGradients(
   model: Model,
   settings: BatchGradientSettings,
 ): AsyncGenerator<ReadonlyMap<string, Float32Array>, void, void> {
-  const { batch, sample, classes, losses, threads, provider, where, teacher, signal } = settings
+  const { batch, dims, constants, losses, threads, provider, where, teacher, signal } = settings
+  const { classes, targetWidth, group } = settings
   const pass = await forwardPass(model, {
-    ...{ batch, sample, classes, losses, where },
+    ...{ batch, dims, constants, classes, targetWidth, group, losses, where },
     ...{ freeze: [], batchStatistics: false, dropout: false },
   })
   const { g, graph, weights, feeds } = pass

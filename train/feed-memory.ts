@@ -1,4 +1,5 @@
 // The memory from which a training graph reads what is fed: written batch by batch, bound once.
+import { UserError } from '../base/errors.ts'
 import { random } from '../base/random.ts'
 import { byteLengthOf, sizeOf, Tensor } from '../onnx/tensor.ts'
 import type { Feed, Feeds } from './forward.ts'
@@ -25,14 +26,23 @@ export class FeedMemory {
 
   /** Copies a batch and what the teacher says of it into a slot. */
   write(slot: number, batch: TrainingBatch, taught: readonly Float32Array[] | undefined): void {
-    const { inputs, targets, teacher } = this.#feeds
+    const { inputs, targets, values, teacher } = this.#feeds
     for (const [index, feed] of inputs.entries()) this.#put(slot, feed, batch.inputs[index])
     if (targets) {
-      if (!batch.labels) throw new Error('internal: a loss on labels without labels')
-      const classes = targets.dims[1]!
+      const [rows, classes] = targets.dims as readonly [number, number]
+      if (batch.labels?.length !== rows || (batch.mix && batch.mix.shares.length !== rows))
+        throw new Error(`internal: a loss on ${rows} labels, not ${batch.labels?.length ?? 'any'}`)
       writeOneHot(batch.labels, classes, this.#floats(slot, targets), batch.mix)
     }
-    for (const [output, feed] of teacher) this.#put(slot, feed, taught?.[output])
+    if (values) this.#put(slot, values, batch.values)
+    for (const [output, feed] of teacher) {
+      const said = taught?.[output]
+      if (said && said.length !== sizeOf(feed.dims))
+        throw new UserError(
+          `the teacher's output ${output} does not fit the student's: ${said.length} numbers a batch, the student's [${feed.dims}] has ${sizeOf(feed.dims)} — use a student with the teacher's outputs, or a loss without it`,
+        )
+      this.#put(slot, feed, said)
+    }
   }
 
   /** Draws the masks of Dropout for a step, which depend on the seed and the step alone. */
@@ -83,9 +93,10 @@ export class FeedMemory {
   }
 }
 
-const allOf = ({ inputs, targets, teacher, dropout }: Feeds): Feed[] => [
+const allOf = ({ inputs, targets, values, teacher, dropout }: Feeds): Feed[] => [
   ...inputs,
   ...(targets ? [targets] : []),
+  ...(values ? [values] : []),
   ...teacher.values(),
   ...dropout,
 ]

@@ -8,7 +8,7 @@ import { inferShapes } from '../runtime/shapes.ts'
 import { endsOf, reachedFrom } from './backward.ts'
 import { passive } from './gradients.ts'
 import { lossContext } from './loss-context.ts'
-import { writeLoss } from './losses.ts'
+import { comparesWith, writeLoss } from './losses.ts'
 import type { LossOptions } from './options.ts'
 import { type Prepared, type PrepareOptions, prepare, trainableWeights } from './prepare.ts'
 import { shapeOf } from './rule.ts'
@@ -19,6 +19,10 @@ export interface ForwardOptions extends PrepareOptions {
   readonly losses: readonly LossOptions[]
   /** How many classes the labels have; needed by losses on labels alone. */
   readonly classes?: number | undefined
+  /** How many target values a sample has. */
+  readonly targetWidth?: number | undefined
+  /** So many consecutive samples of a batch belong together. */
+  readonly group?: number | undefined
   /** How much each class counts. */
   readonly classWeights?: readonly number[] | undefined
   /** Selectors of layers whose weights stay. */
@@ -41,6 +45,8 @@ export interface Feeds {
   /** The model's inputs in order. */
   readonly inputs: readonly Feed[]
   readonly targets: Feed | undefined
+  /** The target values. */
+  readonly values: Feed | undefined
   /** What the teacher says, by the number of the output. */
   readonly teacher: ReadonlyMap<number, Feed>
   readonly dropout: readonly (Feed & { readonly ratio: number })[]
@@ -70,7 +76,8 @@ export async function forwardPass(model: Model, options: ForwardOptions): Promis
   const frozen = new Set(select(layers, freeze, 'freeze').map(({ node }) => node))
   const statistics = options.batchStatistics ? trainBatchNormalization(graph, frozen) : []
   const g = build(graph)
-  const compared = lossContext(g, outputs, { ...options, where })
+  const labelled = comparesWith(losses, 'labels')
+  const compared = lossContext(g, outputs, { ...options, labelled, where }, inputs)
   const loss = writeLoss(g, compared.context, losses)
   graph.outputs.push(loss)
   await inferShapes(prepared.model, { where })
@@ -79,13 +86,14 @@ export async function forwardPass(model: Model, options: ForwardOptions): Promis
   const reached = reachedFrom(graph, loss, new Set(candidates))
   const weights = candidates.filter((value) => reached.has(value))
   if (weights.length === 0) throw nothingToTrain(graph, candidates, where)
-  const { targets, teacher } = compared.inputs()
+  const { targets, values, teacher } = compared.inputs()
   return {
     ...prepared,
     ...{ g, loss, weights, statistics },
     feeds: {
       inputs: inputs.map(feedOf),
       targets: targets && feedOf(targets),
+      values: values && feedOf(values),
       teacher: new Map([...teacher].map(([output, value]) => [output, feedOf(value)])),
       dropout: dropout.map(({ input, ratio }) => ({ ...feedOf(input), ratio })),
     },

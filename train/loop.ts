@@ -47,13 +47,14 @@ export async function train(model: Model, settings: TrainSettings): Promise<Trai
 const fewSteps = 200
 
 function definitionOf(model: Model, settings: TrainSettings): Definition {
-  const { options, losses, classes, classWeights, masks, where } = settings
+  const { options, losses, classes, targetWidth, group, classWeights, masks, where } = settings
   const { sample, dims, constants } = settings
   const { batch, freeze, optimizer, clip, rates, accumulate, average } = options
   return {
     model,
     forward: {
-      ...{ batch, sample, dims, constants, where, losses, classes, classWeights, freeze },
+      ...{ batch, sample, dims, constants, where, losses, freeze },
+      ...{ classes, targetWidth, group, classWeights },
       batchStatistics: options.batchNormalization !== 'freeze',
       dropout: true,
     },

@@ -9,8 +9,8 @@ export interface MixedLabels {
 }
 
 /**
- * Writes labels as rows `[labels.length, classes]` over what was there: 1 at the label and 0
- * elsewhere, or the shares of two labels where samples were mixed.
+ * Writes labels as rows `[labels.length, classes]` over what was there: 1 at the label and 0 elsewhere, nothing but 0
+ * where the label is below 0 and does not count, or the shares of two labels where samples were mixed.
  */
 export function writeOneHot(
   labels: Int32Array,
@@ -20,6 +20,7 @@ export function writeOneHot(
 ): Float32Array {
   into.fill(0)
   for (const [row, label] of labels.entries()) {
+    if (label < 0) continue
     const share = mix?.shares[row] ?? 1
     into[row * classes + label] = share
     if (mix) into[row * classes + mix.partners[row]!]! += 1 - share

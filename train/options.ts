@@ -169,27 +169,85 @@ export const scheduleOptions = z
   .union([z.enum(scheduleNames), namedSchedule])
   .describe('Learning rate over time.')
 
+const weight = z.number().min(0).default(1).describe('Weight of this term.')
+const positiveWeight = z
+  .number()
+  .positive()
+  .default(1)
+  .describe('Weight of the ones, where they are rarer than the zeros.')
+
 /** One term of the loss. */
 export const lossOptions = z.discriminatedUnion('loss', [
   z.strictObject({
-    loss: z.literal('cross-entropy').describe('Cross-entropy with the labels.'),
-    weight: z.number().min(0).default(1).describe('Weight of this term.'),
+    loss: z
+      .literal('cross-entropy')
+      .describe('Cross-entropy with the labels, one a sample or one a position.'),
+    weight,
     labelSmoothing: z.number().min(0).lt(1).default(0).describe('Share spread over all classes.'),
   }),
   z.strictObject({
     loss: z.literal('kl').describe("KL divergence from the teacher's softened outputs, times T²."),
-    weight: z.number().min(0).default(1).describe('Weight of this term.'),
+    weight,
     temperature: z.number().positive().default(4).describe('Temperature T of both softmaxes.'),
+  }),
+  z.strictObject({
+    loss: z
+      .literal('binary-cross-entropy')
+      .describe('Cross-entropy of yes or no for each output; targets are 0 to 1, below 0 unknown.'),
+    weight,
+    positiveWeight,
+  }),
+  z.strictObject({
+    loss: z
+      .literal('kl-binary')
+      .describe("KL divergence from the teacher's yes or no for each output, times T²."),
+    weight,
+    temperature: z.number().positive().default(2).describe('Temperature T of both sigmoids.'),
+  }),
+  z.strictObject({
+    loss: z.literal('squared-error').describe('Mean squared error to the target values.'),
+    weight,
+  }),
+  z.strictObject({
+    loss: z.literal('absolute-error').describe('Mean absolute error to the target values.'),
+    weight,
+  }),
+  z.strictObject({
+    loss: z
+      .literal('huber')
+      .describe('Half the squared error to the target values up to delta, linear beyond.'),
+    weight,
+    delta: z.number().positive().default(1).describe('Where it becomes linear.'),
+  }),
+  z.strictObject({
+    loss: z
+      .literal('cosine-pairs')
+      .describe('Squared error of the cosine of two consecutive samples to their target.'),
+    weight,
+  }),
+  z.strictObject({
+    loss: z.literal('embedding').describe("1 - cosine to the teacher's output."),
+    weight,
+  }),
+  z.strictObject({
+    loss: z
+      .literal('pairwise')
+      .describe('How surely the more relevant of two candidates of a group is ranked first.'),
+    weight,
+  }),
+  z.strictObject({
+    loss: z.literal('reconstruction').describe("Mean squared error to the model's own input."),
+    weight,
   }),
   z.strictObject({
     loss: z
       .literal('match')
       .describe("Squared error to all of the teacher's outputs, each relative to its own size."),
-    weight: z.number().min(0).default(1).describe('Weight of this term.'),
+    weight,
   }),
   z.strictObject({
     loss: z.literal('mse').describe("Mean squared error to the teacher's outputs."),
-    weight: z.number().min(0).default(1).describe('Weight of this term.'),
+    weight,
   }),
 ])
 

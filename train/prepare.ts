@@ -159,6 +159,26 @@ export function logitsOf(output: Value): Value {
   return maker?.opType === 'Softmax' ? maker.input(0) : output
 }
 
+/** Operators that keep all numbers of their first input in their order. */
+const reshaping: ReadonlySet<string> = new Set([
+  'Flatten',
+  'Identity',
+  'Reshape',
+  'Squeeze',
+  'Unsqueeze',
+])
+
+/**
+ * The value whose sigmoid is the model's answer: what enters a closing Sigmoid, else the output itself.
+ *
+ * It has the numbers of the output in the same order, but not always in the same shape.
+ */
+export function binaryLogitsOf(output: Value): Value {
+  let value: Value | undefined = output
+  while (value?.producer && reshaping.has(value.producer.opType)) value = value.producer.inputs[0]
+  return value?.producer?.opType === 'Sigmoid' ? value.producer.input(0) : output
+}
+
 /**
  * The initializers to be trained: float32 ones with more than one element that reach the output, but for running
  * statistics, for settings of an operator, and for the weights of frozen layers.

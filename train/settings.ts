@@ -9,9 +9,14 @@ import type { LossOptions, TrainingOptions } from './options.ts'
 export interface TrainingBatch {
   /** The content of the model's inputs in their order, row-major; of the types that the inputs have. */
   readonly inputs: readonly ArrayBufferView[]
-  /** The class of each sample; needed where a loss compares with labels. */
+  /**
+   * The class of each sample, or of each of its positions (`[size, positions]`, -1 where none counts); needed where a
+   * loss compares with labels.
+   */
   readonly labels?: Int32Array
-  /** How the labels are mixed, where the samples are. */
+  /** The target values `[size, targetWidth]`; needed where a loss compares with values. */
+  readonly values?: Float32Array
+  /** How the labels are mixed, where the samples are; not for positions. */
   readonly mix?: MixedLabels
   readonly size: number
   /** Position of each sample in the data set. */
@@ -39,6 +44,10 @@ export interface TrainSettings {
   readonly losses: readonly LossOptions[]
   /** How many classes the labels have; needed by losses on labels. */
   readonly classes?: number | undefined
+  /** How many target values a sample has; checked against the outputs by losses on values. */
+  readonly targetWidth?: number | undefined
+  /** So many consecutive samples of a batch belong together; 1 unless told. */
+  readonly group?: number | undefined
   /** How much each class counts, where not all count alike. */
   readonly classWeights?: readonly number[] | undefined
   /**

@@ -60,6 +60,12 @@ export function formatNumber(value: number): string {
   return value < 0 ? minus + text : text
 }
 
+/** A number with so many decimals, and with a proper minus: `0.9121`. */
+export function formatSigned(value: number, digits: number): string {
+  if (Math.abs(value) >= 1e6) return formatNumber(value)
+  return fixed(value, digits)
+}
+
 /** The text with a visible sign for control characters and for overrides of the direction, which fake a text. */
 export function printable(text: string): string {
   return text.replace(/(?![\t\n])[\p{Cc}\u202a-\u202e\u2066-\u2069]/gu, '\ufffd')

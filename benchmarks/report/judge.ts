@@ -1,12 +1,6 @@
 // What the numbers of a report mean: the verdict in one sentence, the best variant for each goal, what got worse.
-import {
-  formatBytes,
-  formatMs,
-  formatPercent,
-  formatPoints,
-  formatProbability,
-  formatRatio,
-} from './format.ts'
+import { formatBytes, formatMs, formatPercent, formatProbability, formatRatio } from './format.ts'
+import { formatDifference, mainFigure, mainMetric, metricTitle } from './metrics.ts'
 import type { ProviderResult, Report, Variant } from './report.ts'
 
 /** Below this share of the teacher's accuracy no variant is recommended for its size or speed. */
@@ -65,18 +59,40 @@ export function latencyRatio(
   return own && other && own.p50Ms / other.p50Ms
 }
 
-/** How the accuracy compares with the teacher's, with McNemar's p: `no significant difference (p = 0.21)`. */
-export function comparison({ retention }: Variant): string {
+/** What a variant keeps of the teacher: its `accuracy`, its `R²`, its `outputs` where they are to be matched. */
+export function mainName(report: Report): string {
+  const metric = mainMetric(report)
+  if (metric === 'fidelity') return 'outputs'
+  const title = metricTitle(metric)
+  return title === 'Accuracy' ? 'accuracy' : title
+}
+
+/** The main figure of a variant, if it was measured. */
+export const mainValue = ({ accuracy }: Variant): number | undefined =>
+  accuracy ? mainFigure(accuracy).value : undefined
+
+/** p of the test against the teacher; undefined where there was none. */
+const probabilityOf = ({ retention }: Variant): number | undefined =>
+  retention?.p ?? retention?.mcnemarP
+
+/** How the main figure compares with the teacher's, with the test's p: `no significant difference (p = 0.21)`. */
+export function comparison(variant: Variant): string {
+  const { retention } = variant
   if (!retention) return 'not measured'
-  const p = formatProbability(retention.mcnemarP)
+  const probability = probabilityOf(variant)
+  if (probability === undefined) return 'the teacher is the target'
+  const p = formatProbability(probability)
   const written = (p.startsWith('<') ? `p ${p}` : `p = ${p}`).replaceAll(' ', '\u00a0')
-  if (retention.mcnemarP >= significance) return `no significant difference (${written})`
+  if (probability >= significance) return `no significant difference (${written})`
   return `significantly ${retention.accuracy < 1 ? 'lower' : 'higher'} (${written})`
 }
 
 /** True where the variant is less accurate than the teacher and chance does not explain it. */
-export function losesAccuracy({ retention }: Variant): boolean {
-  return retention !== null && retention.accuracy < 1 && retention.mcnemarP < significance
+export function losesAccuracy(variant: Variant): boolean {
+  const { retention } = variant
+  return (
+    retention !== null && retention.accuracy < 1 && (probabilityOf(variant) ?? 1) < significance
+  )
 }
 
 /**
@@ -105,7 +121,7 @@ export function verdict(report: Report): string {
   }
   const { retention } = variant
   const kept = retention
-    ? `keeps ${formatPercent(retention.accuracy, 1)} of the teacher's accuracy`
+    ? `keeps ${formatPercent(retention.accuracy, 1)} of the teacher's ${mainName(report)}`
     : 'was not tested for accuracy'
   const provider = ['cpu', ...timedProviders(report)].find(
     (name) =>
@@ -176,12 +192,13 @@ export function worsenings(report: Report, variant: Variant): Map<Worsening, str
   if (!source) return found
   const { id } = variant
   if (losesAccuracy(variant)) {
-    const points = formatPoints(
-      (report.teacher.accuracy?.top1 ?? 0) - (variant.accuracy?.top1 ?? 0),
+    const points = formatDifference(
+      mainMetric(report),
+      (mainValue(report.teacher) ?? 0) - (mainValue(variant) ?? 0),
     )
     found.set(
       'accuracy',
-      `the accuracy of ${id} is ${points} below the teacher's, ${comparison(variant)}`,
+      `the ${mainName(report)} of ${id} is ${points} below the teacher's, ${comparison(variant)}`,
     )
   }
   const larger = (key: 'sizeBytes' | 'gzipBytes', what: string) => {

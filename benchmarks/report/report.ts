@@ -24,7 +24,9 @@ const providerResultSchema = z.object({
   software: z.boolean().optional().describe('The GPU is emulated: its latency means nothing.'),
   agreementWithCpu: share
     .nullish()
-    .describe('Share of the samples for which this provider and the CPU predict the same class.'),
+    .describe(
+      'How alike the decisions of this provider and of the CPU are (of classifiers: share).',
+    ),
   agreementSamples: count.nullish().describe('Test samples that agreementWithCpu comes from.'),
   nodesOnProvider: count.nullish().describe('Nodes that this provider itself ran.'),
   nodesElsewhere: count.nullish().describe('Nodes that fell back to another provider.'),
@@ -43,34 +45,55 @@ const providerResultSchema = z.object({
   measurements: z.array(measurementSchema).optional(),
 })
 
-const accuracySchema = z.object({
-  top1: share.describe('Share of the test samples classified correctly.'),
-  top1Interval: interval.describe('95 % Wilson interval of top1.'),
-  perClass: z
-    .record(z.string(), share.nullable())
-    .optional()
-    .describe('top1 by class; null where the test split has no sample of the class.'),
-})
+const figures = z.record(z.string(), z.number().nullable())
+
+const accuracySchema = z
+  .object({
+    metric: z.string().optional().describe("Name of the main figure, as 'r2'; 'top1' if absent."),
+    value: z.number().optional().describe('The main figure; larger is better. top1 if absent.'),
+    interval: interval.optional().describe('95 % interval of the main figure: Wilson, bootstrap.'),
+    metrics: figures.optional().describe('All figures by name; null where one has no value.'),
+    perClass: z
+      .record(z.string(), share.nullable())
+      .optional()
+      .describe('Accuracy by class; null where the test split has no sample of the class.'),
+    classMetrics: z
+      .record(z.string(), figures)
+      .optional()
+      .describe('Further figures by their name and by class.'),
+    top1: share.optional().describe('Share of the test samples classified correctly.'),
+    top1Interval: interval.optional().describe('95 % Wilson interval of top1.'),
+  })
+  .refine(
+    ({ value, interval: of, top1, top1Interval }) =>
+      (value !== undefined && of !== undefined) ||
+      (top1 !== undefined && top1Interval !== undefined),
+    'needs a value and its interval',
+  )
 
 const retentionSchema = z.object({
-  accuracy: z.number().min(0).describe('top1 over that of the teacher; above 1 is better.'),
-  agreement: share.describe('Share of the test samples with the prediction of the teacher.'),
+  accuracy: z.number().min(0).describe("Main figure over the teacher's; above 1 is better."),
+  agreement: share.describe('How alike the decisions are (of classifiers: share of equal ones).'),
   klDivergence: z
     .number()
     .min(0)
     .nullable()
-    .describe('Mean KL(teacher ‖ variant) in nats; null where an output is not finite.'),
+    .describe('Mean KL(teacher ‖ variant) in nats; null where an output is not finite, or none.'),
   perClass: z
     .record(z.string(), z.number().min(0).nullable())
     .describe('Accuracy by class over that of the teacher; null where the teacher has none.'),
-  mcnemarP: share.describe("p of McNemar's exact two-sided test against the teacher."),
+  p: share
+    .nullish()
+    .describe('p of a two-sided test of the difference to the teacher; null where there is none.'),
+  mcnemarP: share.optional().describe("p of McNemar's exact two-sided test against the teacher."),
+  measures: figures.optional().describe('Further measures of likeness to the teacher by name.'),
 })
 
 const epochSchema = z.object({
   epoch: z.int().min(1).describe('Counted from 1.'),
   loss: z.number().describe('Mean training loss; comparable within one stage only.'),
-  trainAccuracy: share.nullish().describe('Accuracy on the training batches.'),
-  validationAccuracy: share.nullish().describe('Accuracy on the held-out validation split.'),
+  trainAccuracy: z.number().nullish().describe('Main figure on the training batches.'),
+  validationAccuracy: z.number().nullish().describe('Main figure on the validation split.'),
   seconds: z.number().min(0).describe('Time of the epoch, s.'),
 })
 
@@ -101,7 +124,10 @@ const gateSchema = z.object({
   name: z.string().describe("What is limited, as 'retention' or 'latency.cpu'."),
   variant: z.string().describe('The id of the variant it applies to.'),
   limit: z.string().describe("As the recipe has it: '>= 0.99'."),
-  value: z.number().nullable().describe('Relative to the teacher; null where unmeasured.'),
+  value: z
+    .number()
+    .nullable()
+    .describe('Relative to the teacher, but of accuracy and metrics; null where unmeasured.'),
   passed: z.boolean(),
 })
 
@@ -127,6 +153,7 @@ export const reportSchema = z.object({
     test: count.describe('Samples.'),
     fingerprint: z.string().describe('Hash of the data.'),
   }),
+  task: z.string().optional().describe("What was to be done; 'classification' if absent."),
   classes: z.array(z.string()).optional().describe('Names of the classes, in order.'),
   recipe: z.record(z.string(), z.unknown()).optional().describe('The resolved recipe.'),
   teacher: variantSchema,

@@ -2,6 +2,7 @@
 import type { Block } from './blocks.ts'
 import type { Report } from './report.ts'
 import { classes } from './sections/classes.ts'
+import { figuresSection } from './sections/figures.ts'
 import { gates } from './sections/gates.ts'
 import { journey } from './sections/journey.ts'
 import { latency } from './sections/latency.ts'
@@ -25,31 +26,38 @@ export const sections = {
   verdict: { title: 'Verdict', build: verdictSection },
   gates: {
     title: 'Gates',
-    intro: 'Limits that the recipe sets, relative to the teacher. A failed gate fails the run.',
+    intro: 'Limits that the recipe sets. A failed gate fails the run.',
     build: gates,
   },
   journey: {
     title: 'From the teacher to each variant',
     intro:
-      'One row a variant. Accuracy is measured on the test split, with its 95 % interval; the quieter ' +
+      'One row a variant. The first figure is measured on the test split, with its 95 % interval; the quieter ' +
       'lines of sizes and latencies are relative to the teacher, and ▲ marks what got worse.',
     build: journey,
   },
   tradeoffs: {
-    title: 'Accuracy against cost',
+    title: 'Quality against cost',
     intro:
       'Up and to the left is better. Filled points lie on the Pareto front: nothing else here is both ' +
-      'cheaper and as accurate. Bars are 95 % Wilson intervals.',
+      'cheaper and as good. Bars are 95 % intervals.',
     build: tradeoffs,
+  },
+  figures: {
+    title: 'All figures',
+    intro: 'Everything that the task measures, on the test split. ↓ marks errors: less is better.',
+    build: figuresSection,
   },
   training: {
     title: 'Training',
-    intro: 'Accuracy on the held-out validation split, which chooses the best epoch, and the loss.',
+    intro:
+      'How good it was on the held-out validation split, which chooses the best epoch, and the loss.',
     build: training,
   },
   classes: {
     title: 'Retention by class',
-    intro: "A class's accuracy over the teacher's for that class: what an average can hide.",
+    intro:
+      "Each class by itself, over the teacher's figure for that class: what an average can hide.",
     build: classes,
   },
   latency: {

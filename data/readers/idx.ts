@@ -1,29 +1,45 @@
 // The IDX format of MNIST (LeCun, Cortes, Burges 1998): big-endian header, then bytes; plain or
 // gzip.
 import { join } from 'node:path'
+import { z } from 'zod'
 import { UserError } from '../../base/errors.ts'
+import type { Part } from '../table.ts'
 import { checkLabels, numberedClasses, readClasses } from './classes.ts'
 import { checkSize, listFolder, readHead, readWhole } from './files.ts'
-import type { ImageShape, Place, RawPart, Reader } from './reader.ts'
+import { imageColumns, imageRows } from './images-in-memory.ts'
+import { defineReader, type ImageShape } from './reader.ts'
 
 /** Images and labels in four files: `train-images-idx3-ubyte[.gz]`, `train-labels-…`, `t10k-…`. */
-export const idx: Reader = {
-  async inspect(place) {
-    const { train, test, classes } = await examine(place)
-    return { shape: train.shape, classes, trainSize: train.size, testSize: test.size }
-  },
-  async read(place) {
-    const { train, test, classes } = await examine(place)
+export const idx = defineReader({
+  summary: 'Images and labels in the four IDX files of MNIST',
+  options: z.strictObject({}),
+  async open({ path, classes: known }) {
+    const names = await listFolder(path)
+    const train = await examinePart(path, names, ['train'])
+    const test = await examinePart(path, names, ['t10k', 'test'])
+    if (String(train.shape) !== String(test.shape))
+      throw new UserError(
+        `${test.images}: images are [${test.shape}] but those of ${train.images} are [${train.shape}] — use files of one data set`,
+      )
+    const classes =
+      (await readClasses(path, ['classes.txt'])) ??
+      known ??
+      numberedClasses(train.labels.reduce((a, b) => Math.max(a, b), 0) + 1)
+    for (const { labelFile, labels } of [train, test])
+      checkLabels(labelFile, labels, classes.length)
     return {
-      shape: train.shape,
+      columns: imageColumns,
+      train: partOf(train),
+      test: partOf(test),
+      label: 'label',
       classes,
-      train: await readPart(train),
-      test: await readPart(test),
+      inMemory: true,
     }
   },
-}
+})
 
-interface Part {
+/** Two files that belong together. */
+interface Files {
   readonly images: string
   readonly labelFile: string
   readonly labels: Int32Array
@@ -31,28 +47,11 @@ interface Part {
   readonly shape: ImageShape
 }
 
-// Headers and labels are small: they are read and checked before any image is.
-async function examine(place: Place) {
-  const names = await listFolder(place.folder)
-  const train = await examinePart(place.folder, names, ['train'])
-  const test = await examinePart(place.folder, names, ['t10k', 'test'])
-  if (String(train.shape) !== String(test.shape))
-    throw new UserError(
-      `${test.images}: images are [${test.shape}] but those of ${train.images} are [${train.shape}] — use files of one data set`,
-    )
-  const classes =
-    (await readClasses(place.folder, ['classes.txt'])) ??
-    place.classes ??
-    numberedClasses(train.labels.reduce((a, b) => Math.max(a, b), 0) + 1)
-  for (const { labelFile, labels } of [train, test]) checkLabels(labelFile, labels, classes.length)
-  return { train, test, classes }
-}
-
 async function examinePart(
   folder: string,
   names: readonly string[],
   parts: readonly string[],
-): Promise<Part> {
+): Promise<Files> {
   const images = find(folder, names, parts, 'images', 3)
   const labelFile = find(folder, names, parts, 'labels', 1)
   const [size, height, width] = await readHeader(images, 3)
@@ -72,10 +71,12 @@ async function examinePart(
   }
 }
 
-async function readPart({ images, labels, size, shape }: Part): Promise<RawPart> {
+function partOf({ images, labels, size, shape }: Files): Part {
   const [, height, width] = shape
-  const content = await readWhole(images, headerBytes(3) + size * height * width)
-  return { samples: content.subarray(headerBytes(3)), labels }
+  return imageRows(images, shape, labels, async () => {
+    const content = await readWhole(images, headerBytes(3) + size * height * width)
+    return content.subarray(headerBytes(3))
+  })
 }
 
 // Some copies of MNIST write `train-images.idx3-ubyte`; a plain file goes before its gzip.

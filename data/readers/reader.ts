@@ -1,12 +1,16 @@
-// What a reader of a data format is: a folder in, bytes and labels in memory out.
+// What a reader of a data format is: files in, a table of rows out.
+import type { z } from 'zod'
+import type { Table } from '../table.ts'
 
 /** Channels, height and width of one image. */
 export type ImageShape = readonly [channels: number, height: number, width: number]
 
 /** Where a data set lies and what is known of it beforehand. */
 export interface Place {
-  /** The folder that holds the files. */
-  readonly folder: string
+  /** The folder that holds the files, or the one file of the training part. */
+  readonly path: string
+  /** The file (or folder) of the test part, where the recipe names one. */
+  readonly testPath?: string | undefined
   /**
    * Names of the classes, for formats that do not carry them; a file in the folder overrules
    * them.
@@ -14,38 +18,29 @@ export interface Place {
   readonly classes?: readonly string[] | undefined
 }
 
-/** What is known of a data set without reading its samples. */
-export interface RawFacts {
-  readonly shape: ImageShape
-  readonly classes: readonly string[]
-  readonly trainSize: number
-  readonly testSize: number
+/** What a reader is told besides. */
+export interface ReaderContext {
+  /** Told what the user should know of the files. */
+  readonly log: (line: string) => void
 }
 
 /**
- * Images as they lie in the file: `[labels.length, C, H, W]` bytes, row-major, and the label of
- * each.
+ * A data format, one row of the table of readers.
+ *
+ * `open` looks at headers and sizes alone as far as it can and throws a `UserError` that names the file for whatever
+ * is wrong; damage further in shows when the rows are read.
  */
-export interface RawPart {
-  readonly samples: Uint8Array
-  readonly labels: Int32Array
+export interface Reader<Options extends z.ZodObject = z.ZodObject> {
+  /** One line for people: what files it reads. */
+  readonly summary: string
+  /** Options of the format's own, a part of the recipe's `data` section under the format's name; may be empty. */
+  readonly options: Options
+  open(place: Place, options: z.output<Options>, context: ReaderContext): Promise<Table>
 }
 
-/** A whole data set in memory; samples stay bytes until a batch is read. */
-export interface RawData {
-  readonly shape: ImageShape
-  readonly classes: readonly string[]
-  readonly train: RawPart
-  readonly test: RawPart
-}
-
-/**
- * A data format. Both functions throw a `UserError` that names the file for whatever is wrong in
- * it.
- */
-export interface Reader {
-  /** Checks that the files are there and that their headers and sizes agree. */
-  inspect(place: Place): Promise<RawFacts>
-  /** Reads everything; `log` is told what the user should know of it. */
-  read(place: Place, log: (line: string) => void): Promise<RawData>
+/** The identity; it exists so that `open` sees the type of its options. */
+export function defineReader<Options extends z.ZodObject>(
+  reader: Reader<Options>,
+): Reader<Options> {
+  return reader
 }

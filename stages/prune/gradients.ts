@@ -2,8 +2,9 @@
 import { batches } from '../../data/batches.ts'
 import type { Model } from '../../onnx/graph.ts'
 import { batchGradients } from '../../train/batch-gradients.ts'
+import { feedingOf } from '../feeding.ts'
 import type { StageContext } from '../stage.ts'
-import { requiredData, trainingBatches } from '../training.ts'
+import { requiredData } from '../training.ts'
 import type { Gradients } from './scores.ts'
 
 /** Samples that go through the model at once. */
@@ -13,7 +14,7 @@ const batchSize = 64
 const mostGradients = 16
 
 /**
- * Gradients of the cross-entropy with the labels by initializer, each over a part of the calibration samples.
+ * Gradients of the task's losses with the labels by initializer, each over a part of the calibration samples.
  *
  * Parts keep apart what a mean over all samples would cancel out.
  */
@@ -22,17 +23,27 @@ export async function lossGradients(
   samples: number,
   context: StageContext,
 ): Promise<Gradients[]> {
-  const { calibration, train } = requiredData(context)
+  const { calibration } = requiredData(context)
+  const { task } = context
   const available = Math.min(samples, calibration.size)
   const batch = Math.min(batchSize, available)
   const count = Math.floor(available / batch)
   const { threads, provider, signal } = context
+  const {
+    dims,
+    constants,
+    classes,
+    targetWidth,
+    group,
+    columns,
+    batches: fed,
+  } = feedingOf(model.graph, calibration, task, batch)
+  const chosen = firstOf(batches(calibration, { size: batch, dropLast: true, columns }), count)
   const found = batchGradients(model, {
-    losses: [{ loss: 'cross-entropy', weight: 1, labelSmoothing: 0 }],
-    classes: train.classes.length,
-    batches: trainingBatches(firstOf(batches(calibration, { size: batch, dropLast: true }), count)),
+    losses: task.losses,
+    ...{ dims, constants, classes, targetWidth, group },
+    batches: fed(chosen),
     batch,
-    sample: calibration.shape,
     threads,
     provider,
     signal,

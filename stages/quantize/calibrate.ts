@@ -1,12 +1,13 @@
 // Measuring what range each activation has on real samples. The wanted values become outputs of a copy of the model; where
 // only extremes are needed, they are reduced inside the graph, so that next to nothing leaves it.
 import { UserError } from '../../base/errors.ts'
+import type { Samples } from '../../base/samples.ts'
 import { build } from '../../onnx/build.ts'
 import { cloneModel } from '../../onnx/clone.ts'
 import type { Model, Value } from '../../onnx/graph.ts'
 import { removeDeadNodes } from '../../onnx/passes/dead-nodes.ts'
-import { elements, sizeOf, tensorOf } from '../../onnx/tensor.ts'
-import { checkShape, type Samples } from '../../runtime/predict.ts'
+import { elements } from '../../onnx/tensor.ts'
+import { feederFor, runSteps } from '../../runtime/feed.ts'
 import { withSession } from '../../runtime/session.ts'
 import type { Range } from './arithmetic.ts'
 import {
@@ -31,11 +32,8 @@ export interface CalibrationOptions extends CalibratorOptions {
 /** Samples a run: many where only extremes come back, few where all activations do. */
 const batches = { extremes: 32, values: 8 } as const
 
-/** Numbers that are fed in one run at most, a sample more or less: activations take many times their memory. */
-const largestFeed = 2 ** 20
-
 /**
- * Measures the ranges of some values of a model, which has one float32 input, on samples.
+ * Measures the ranges of some values of a model on samples.
  *
  * Ranges of values that were not always finite are not finite either. Samples that do not fit the model are a
  * {@link UserError}.
@@ -49,44 +47,45 @@ export async function measureRanges(
   // Each row of the table knows its own state; here it is only passed on.
   const calibrator = calibrators[options.method] as Calibrator<unknown>
   const { extremesSuffice } = calibrator
-  const { probe, outputs } = probeModel(model, values, extremesSuffice)
+  const { probe, outputs } = probeModel(model, values, extremesSuffice, carriedBy(samples))
   const states = values.map(() => calibrator.start())
   const { where, threads } = options
   await withSession(probe, { threads, where }, async (session) => {
-    const input = session.inputs[0]!
-    const fixed = checkShape(input, samples.shape, where)
-    if (fixed !== undefined && fixed > samples.size)
-      throw new UserError(
-        `${where}: its batch is larger than the calibration data: ${fixed} of ${samples.size} samples — use more samples`,
-      )
-    const width = sizeOf(samples.shape)
     const wanted = batches[extremesSuffice ? 'extremes' : 'values']
-    const batch = fixed ?? Math.min(samples.size, wanted, Math.ceil(largestFeed / width))
-    const buffer = new Float32Array(batch * width)
+    const feeder = feederFor(session, samples, { batch: wanted, where })
+    const { batch } = feeder
+    if (batch > samples.size)
+      throw new UserError(
+        `${where}: its batch is larger than the calibration data: ${batch} of ${samples.size} samples — use more samples`,
+      )
+    const names = [...new Set(outputs.flat())]
     for (let start = 0; start < samples.size; start += batch) {
       options.check()
       // The native call blocks; let timers and signals have their turn.
       await new Promise(setImmediate)
-      // A fixed batch that the last samples do not fill takes some of those before once more: ranges do not mind.
-      const first = fixed === undefined ? start : Math.min(start, samples.size - fixed)
-      const count = Math.min(batch, samples.size - first)
-      for (let row = 0; row < count; row++) samples.read(first + row, buffer, row * width)
-      const feed = tensorOf('float32', [count, ...samples.shape], buffer.subarray(0, count * width))
-      const results = await session.run({ [input.name]: feed })
-      for (const [index, names] of outputs.entries())
-        for (const name of names)
-          states[index] = calibrator.observe(states[index], elements(results[name]!, 'float32'))
+      // A batch that the last samples do not fill takes some of those before once more: ranges do not mind.
+      const first = Math.min(start, samples.size - batch)
+      feeder.load(Array.from({ length: batch }, (_, row) => first + row))
+      for await (const results of runSteps(session, feeder, names))
+        for (const [index, own] of outputs.entries())
+          for (const name of own)
+            states[index] = calibrator.observe(states[index], elements(results[name]!, 'float32'))
       options.progress(Math.min(1, (start + batch) / samples.size))
     }
   })
   return new Map(values.map((value, index) => [value, calibrator.range(states[index], options)]))
 }
 
+/** The outputs that are carried from one chunk of the samples to the next. */
+const carriedBy = ({ inputs = {} }: Samples): ReadonlySet<string> =>
+  new Set(Object.values(inputs).flatMap((source) => ('carry' in source ? [source.carry] : [])))
+
 /** A copy of the model that gives the values, or the least and the greatest element of each. */
 function probeModel(
   model: Model,
   values: readonly Value[],
   extremes: boolean,
+  kept: ReadonlySet<string>,
 ): { readonly probe: Model; readonly outputs: readonly (readonly string[])[] } {
   const probe = cloneModel(model)
   const { graph } = probe
@@ -96,7 +95,8 @@ function probeModel(
       value,
     ]),
   )
-  graph.outputs.length = 0
+  const state = graph.outputs.filter(({ name }) => kept.has(name))
+  graph.outputs.splice(0, graph.outputs.length, ...state)
   const g = build(graph)
   const outputs = values.map(({ name }) => {
     const value = named.get(name)

@@ -62,12 +62,15 @@ interface StoredWeights {
   readonly scale: Value
 }
 
-/** Rewrites the layers in place, those in `excluded` excepted; gives how many there were. */
+/** Rewrites the layers in place, in branches too, those in `excluded` excepted; gives how many there were. */
 export function quantizeDynamically(
   graph: Graph,
   excluded: ReadonlySet<Node>,
   options: WeightOptions,
 ): number {
+  const inner = graph.nodes
+    .flatMap(({ subgraphs }) => subgraphs)
+    .map((subgraph) => quantizeDynamically(subgraph, excluded, options))
   const store = weightStore(graph, options)
   /** Each activation is quantized once, however many layers read it. */
   const activations = new Map<Value, readonly Value[]>()
@@ -91,7 +94,7 @@ export function quantizeDynamically(
     const sum = g.Mul(g.Cast(products, { to: dataTypes.float32.code }), g.Mul(inputScale, scale))
     takeOver(graph, node, addBias(g, node, sum, form))
   }
-  return layers.length
+  return inner.reduce((sum, count) => sum + count, layers.length)
 }
 
 function isLayer(node: Node): boolean {

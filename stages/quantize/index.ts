@@ -1,9 +1,9 @@
 // Quantization: fewer bits a number, and a check that the result still does what its input did.
 import { join } from 'node:path'
 import { throwIfAborted, UserError } from '../../base/errors.ts'
+import { firstSamples, type Samples } from '../../base/samples.ts'
 import { describeHost } from '../../benchmarks/host.ts'
 import type { Model, Node, Value, ValueType } from '../../onnx/graph.ts'
-import type { Samples } from '../../runtime/predict.ts'
 import { inferTypes } from '../../runtime/shapes.ts'
 import { simplify } from '../optimize.ts'
 import { defineStage, type StageContext } from '../stage.ts'
@@ -150,9 +150,7 @@ function calibrationSamples({ data }: StageContext, count: number): Samples {
       "scheme: 'static' needs calibration data: there is none — name the data, or use scheme 'dynamic'",
     )
   // Every prefix of the calibration split holds the classes in their proportions.
-  const { shape, size } = data.calibration
-  const read: Samples['read'] = (index, into, offset) => data.calibration.read(index, into, offset)
-  return { shape, size: Math.min(count, size), read }
+  return firstSamples(data.calibration, count)
 }
 
 /** Sums of two 8-bit products overflow 16 bits on x86 processors before VNNI; 7-bit weights cannot reach that far. */

@@ -46,7 +46,7 @@ export function copyForQuantization(input: Model, exclude: readonly string[]): P
     throw new UserError(
       `model: it is quantized already: it has ${found.opType} '${layerName(found)}' — quantize the float model`,
     )
-  const items = graph.nodes.map((node): Selectable & { node: Node } => ({
+  const items = [...allNodes(graph)].map((node): Selectable & { node: Node } => ({
     name: layerName(node),
     opType: node.opType,
     node,

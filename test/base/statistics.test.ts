@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import {
-  expectedCalibrationError,
+  calibration,
   klDivergence,
   logSoftmax,
   mcnemarExact,
@@ -74,7 +74,17 @@ describe('softmax and klDivergence', () => {
   })
 })
 
-describe('expectedCalibrationError', () => {
+describe('calibration', () => {
+  const expectedCalibrationError = (
+    confidences: readonly number[],
+    correct: readonly (number | boolean)[],
+  ) => {
+    const gathered = calibration()
+    for (const [index, confidence] of confidences.entries())
+      gathered.add(confidence, correct[index]!)
+    return gathered.error()
+  }
+
   it('is the gap between confidence and accuracy, weighted by the bins', () => {
     // Bin of 0.9: accuracy 0.5, gap 0.4, two samples of three; bin of 0.6: accuracy 1, gap 0.4.
     expect(expectedCalibrationError([0.9, 0.9, 0.6], [1, 0, 1])).toBeCloseTo(0.4, 12)

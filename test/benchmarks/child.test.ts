@@ -5,17 +5,22 @@ import { join, resolve } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
 import { Interrupted } from '../../base/errors.ts'
 import { type CellProcess, explainEnd, startCell } from '../../benchmarks/cell-process.ts'
-import { writeSamples } from '../../benchmarks/samples.ts'
+import { openPredictions } from '../../benchmarks/predictions-file.ts'
+import { inFile } from '../../benchmarks/test-data.ts'
 import { predict } from '../../runtime/predict.ts'
 import { linearModel, temporaryFolder, threeClasses } from '../support/measured.ts'
 
 const folder = temporaryFolder()
 const data = threeClasses(70)
-const samples = writeSamples(data, join(folder, 'samples.f32'))
+const recipe = inFile(data.recipe, join(folder, 'test.records'))
+const all = {
+  indices: Uint32Array.from({ length: data.size }, (_, i) => i),
+  outputs: 'first',
+} as const
 const good = await linearModel(join(folder, 'good.onnx'))
 
 const open = async (cell: CellProcess, path = good, provider: 'cpu' | 'wasm' = 'cpu') =>
-  await cell.ask('open', { path, where: 'model', provider, threads: 1, samples })
+  await cell.ask('open', { path, where: 'model', provider, threads: 1, data: recipe })
 
 async function withCell<Result>(use: (cell: CellProcess) => Promise<Result>): Promise<Result> {
   const cell = startCell()
@@ -39,21 +44,31 @@ describe('a measuring process', () => {
   it.each(['cpu', 'wasm'] as const)('computes on %s what this process does', async (provider) => {
     const outputs = await withCell(async (cell) => {
       await open(cell, good, provider)
-      return await cell.ask('predict', {})
+      return await cell.ask('predict', all)
     })
-    expect(outputs).toEqual(await predict(good, data))
+    const { row: _, size: __, ...expected } = await predict(good, data)
+    expect(outputs).toEqual(expected)
   })
 
   it('predicts for the samples that it is asked for', async () => {
     const { outputs, width } = await withCell(async (cell) => {
       await open(cell)
-      return await cell.ask('predict', { indices: Uint32Array.of(69, 3) })
+      return await cell.ask('predict', { indices: Uint32Array.of(69, 3), outputs: 'first' })
     })
-    const all = await predict(good, data)
-    expect([...outputs]).toEqual([
-      ...all.outputs.subarray(69 * width, 70 * width),
-      ...all.outputs.subarray(3 * width, 4 * width),
-    ])
+    const expected = await predict(good, data)
+    expect(width).toBe(3)
+    expect([...outputs]).toEqual([...expected.row(69), ...expected.row(3)])
+  })
+
+  it('writes the predictions for all samples to a file', async () => {
+    const path = join(folder, 'all.predictions')
+    const written = await withCell(async (cell) => {
+      await open(cell)
+      return await cell.ask('predictAll', { path, outputs: 'first' })
+    })
+    expect(written).toEqual({ path, size: 70, width: 3, widths: [3] })
+    const [found, expected] = [openPredictions(written), await predict(good, data)]
+    for (const index of [69, 0, 35]) expect(found.row(index)).toEqual(expected.row(index))
   })
 
   it('times runs, counts operations, and says where nodes run', async () => {
@@ -95,12 +110,11 @@ describe('when a measuring process fails', () => {
   ] as const)('%s becomes a reason', async (signal, reason) => {
     await withCell(async (cell) => {
       await open(cell)
-      process.kill(cell.pid!, 'SIGSTOP')
-      const answer = cell.ask('predict', {})
+      await cell.ask('warm', { batch: 1, indices: all.indices, budgetMs: 1 })
+      const answer = cell.ask('time', { runs: 1e6, budgetMs: 60_000 })
       process.kill(cell.pid!, signal)
-      process.kill(cell.pid!, 'SIGCONT')
       await expect(answer).rejects.toThrow(reason)
-      await expect(cell.ask('predict', {})).rejects.toThrow(reason)
+      await expect(cell.ask('predict', all)).rejects.toThrow(reason)
     })
   })
 
@@ -133,7 +147,7 @@ describe('when a measuring process fails', () => {
     const cell = startCell({ silenceMs: 3000 })
     await open(cell)
     process.kill(cell.pid!, 'SIGSTOP')
-    await expect(cell.ask('predict', {})).rejects.toThrow('it gave no answer for 3 s')
+    await expect(cell.ask('predict', all)).rejects.toThrow('it gave no answer for 3 s')
     await cell.close()
     expect(isAlive(cell.pid!)).toBe(false)
   })

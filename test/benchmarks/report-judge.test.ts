@@ -86,9 +86,9 @@ describe('recommendations', () => {
 })
 
 describe('comparison', () => {
-  const retained = (accuracy: number, mcnemarP: number): Variant => ({
+  const retained = (accuracy: number, p: number): Variant => ({
     ...variant('distill'),
-    retention: { ...variant('distill').retention!, accuracy, mcnemarP },
+    retention: { ...variant('distill').retention!, accuracy, p },
   })
   it.each([
     [0.99, 0.05, 'no significant difference (p = 0.05)'],

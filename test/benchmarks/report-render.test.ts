@@ -3,9 +3,16 @@ import { parseHTML } from 'linkedom'
 import { parse } from 'yaml'
 import { escapeMarkdown } from '../../benchmarks/report/markdown.ts'
 import { renderReport } from '../../benchmarks/report/render.ts'
-import { checkReport } from '../../benchmarks/report/report.ts'
+import { checkReport, type Report } from '../../benchmarks/report/report.ts'
 import { buildSections, sections } from '../../benchmarks/report/sections.ts'
-import { hostileReport, reportFixture } from '../support/report-fixture.ts'
+import {
+  hostileReport,
+  matchReport,
+  oldReport,
+  rankingReport,
+  regressionReport,
+  reportFixture,
+} from '../support/report-fixture.ts'
 
 const report = reportFixture()
 const files = renderReport(report)
@@ -52,6 +59,7 @@ describe('renderReport', () => {
       'verdict',
       'gates',
       'journey',
+      'figures',
       'reproduce',
     ])
   })
@@ -163,5 +171,47 @@ describe('escapeMarkdown', () => {
     ['see https://x.test @you', 'see https://\u200bx.test @\u200byou'],
   ])('makes %j safe', (text, expected) => {
     expect(escapeMarkdown(text)).toBe(expected)
+  })
+})
+
+describe('a report of another task', () => {
+  const plain = (text: string) => text.replace(/[\u202f\u00a0]/g, ' ').replaceAll('\u200b', '')
+  const rendered = (of: Report) => {
+    const { 'report.html': html, 'report.md': markdown } = renderReport(of)
+    expect(html).not.toMatch(/NaN|Infinity|undefined/)
+    return { document: parseHTML(html).document, markdown: plain(markdown) }
+  }
+
+  it('shows R² and errors in their unit, and nothing of classes', () => {
+    const { document, markdown } = rendered(regressionReport())
+    const titles = [...document.querySelectorAll('h2')].map((h2) => h2.textContent)
+    expect(titles).not.toContain(sections.classes.title)
+    expect(markdown).toContain("quantize keeps 93.8 % of the teacher's R² at 1/36 of its bytes")
+    expect(markdown).toMatch(/\| Variant \| R² \| Retention \| Agreement \| Size/)
+    expect(markdown).toContain('0.7893**<br>0.768–0.806')
+    expect(markdown).toContain('MAE, median house value ↓')
+    expect(markdown).toContain('−0.0831')
+  })
+
+  it('shows NDCG and hit rates', () => {
+    const { markdown } = rendered(rankingReport())
+    expect(markdown).toContain('NDCG@10')
+    expect(markdown).toMatch(/Hit rate@5.*64\.27 %/)
+    expect(markdown).toContain('Same first')
+  })
+
+  it('shows what has no truth but the teacher', () => {
+    const { markdown } = rendered(matchReport())
+    expect(markdown).toContain('Fidelity R²')
+    expect(markdown).toContain('31.20 dB')
+    expect(markdown).toContain('the teacher is the target')
+  })
+
+  it('is still read as it was before there were others', () => {
+    const old = oldReport()
+    expect(checkReport(JSON.parse(JSON.stringify(old)))).toEqual(old)
+    const { document, markdown } = rendered(old)
+    expect(plain(document.body.textContent ?? '')).toContain("98.9 % of the teacher's accuracy")
+    expect(markdown).toContain('97.75 %')
   })
 })

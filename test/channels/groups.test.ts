@@ -3,7 +3,8 @@ import { random } from '../../base/random.ts'
 import { cutChannels } from '../../channels/cut.ts'
 import { channelGroups, type Group } from '../../channels/groups.ts'
 import { prepareChannels, restoreInterface } from '../../channels/prepare.ts'
-import { architectureOptions, buildArchitecture } from '../../models/index.ts'
+import { type ArchitectureInput, buildArchitecture } from '../../models/index.ts'
+import { oneInput } from '../../models/layers.ts'
 import { type Builder, build, newModel, type Operand } from '../../onnx/build.ts'
 import { Graph, type Model, type Value } from '../../onnx/graph.ts'
 import { sizeOf, type Tensor, tensorOf } from '../../onnx/tensor.ts'
@@ -204,13 +205,25 @@ const topologies: Readonly<Record<string, readonly [Model, readonly number[]]>> 
   ],
 }
 
-const shape = { shape: [3, 16, 16], classes: 5, seed: 1 }
-const architectures = {
-  mlp: buildArchitecture({ architecture: 'mlp', hidden: [16, 12] }, shape),
-  lenet: buildArchitecture(architectureOptions.parse({ architecture: 'lenet' }), shape),
-  resnet: buildArchitecture({ architecture: 'resnet', depth: 8, width: 8 }, shape),
-  mobilenet: buildArchitecture(architectureOptions.parse({ architecture: 'mobilenet' }), shape),
-}
+const shape = { ...oneInput([3, 16, 16], 5), seed: 1 }
+const architectures: Readonly<Record<string, Model>> = Object.fromEntries(
+  (
+    [
+      { architecture: 'mlp', hidden: [16, 12], normalisation: true, dropout: 0.1 },
+      { architecture: 'lenet-300-100', width: 0.1 },
+      { architecture: 'lenet' },
+      { architecture: 'lenet-5', activation: 'relu', pool: 'max' },
+      { architecture: 'resnet', depth: 8, width: 8 },
+      { architecture: 'wide-resnet', depth: 10, widen: 0.5 },
+      { architecture: 'vgg', width: 0.1 },
+      { architecture: 'mobilenet' },
+      { architecture: 'mobilenet-v1', width: 0.1 },
+      { architecture: 'mobilenet-v2', width: 0.1 },
+      { architecture: 'mobilenet-v3-small', width: 0.1 },
+      { architecture: 'ds-cnn', channels: 8 },
+    ] satisfies readonly ArchitectureInput[]
+  ).map((options) => [options.architecture, buildArchitecture(options, shape)]),
+)
 
 /** Graphs whose one group of 6 channels cannot be cut, and why. */
 const obstacles: Readonly<Record<string, readonly [Model, string]>> = {

@@ -5,6 +5,7 @@ import { dirname, join, resolve } from 'node:path'
 import { beforeAll, describe, expect, it } from '@jest/globals'
 import { commands } from '../../cli/commands.ts'
 import { buildArchitecture } from '../../models/index.ts'
+import { oneInput } from '../../models/layers.ts'
 import { loadModel } from '../../onnx/load.ts'
 import { saveModel } from '../../onnx/save.ts'
 import type { RunEvent } from '../../pipeline/events.ts'
@@ -30,7 +31,7 @@ const writeRecipe = (name: string, recipe: object) =>
 beforeAll(async () => {
   const model = buildArchitecture(
     { architecture: 'lenet', channels: [2, 3], hidden: [8] },
-    { shape: [1, 28, 28], classes: 10, seed: 1 },
+    { ...oneInput([1, 28, 28], 10), seed: 1 },
   )
   await saveModel(model, join(folder, 'lenet.onnx'))
   writeRecipe('tiny.json', tinyRecipe)

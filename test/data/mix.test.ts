@@ -4,24 +4,22 @@ import { random } from '../../base/random.ts'
 import { augmentOptions } from '../../data/augment.ts'
 import { batches, batchMaker, type EpochOptions } from '../../data/batches.ts'
 import { beta } from '../../data/beta.ts'
-import type { Batch, Dataset } from '../../data/dataset.ts'
+import type { Batch } from '../../data/dataset.ts'
 import { type MixOptions, mixer, mixProbabilities } from '../../data/mix.ts'
+import { datasetOf } from '../support/samples.ts'
 
 const size = 40
 const [channels, height, width] = [2, 5, 6]
 const values = channels * height * width
 // Every value of sample i is i, so that a blend tells what was blended.
-const dataset: Dataset = {
+const shape = [channels, height, width]
+const dataset = datasetOf({
   source: 'constants',
-  size,
-  shape: [channels, height, width],
+  shape,
   classes: Array.from({ length: size }, (_, index) => `${index}`),
   labels: Int32Array.from({ length: size }, (_, index) => index),
-  fingerprint: 'constants',
-  read(index, into, offset) {
-    into.fill(index, offset, offset + values)
-  },
-}
+  write: (index, into) => into.fill(index),
+})
 const options = (mix: MixOptions, rest: Partial<EpochOptions> = {}): EpochOptions => ({
   size: 8,
   seed: 3,
@@ -31,9 +29,12 @@ const options = (mix: MixOptions, rest: Partial<EpochOptions> = {}): EpochOption
   ...rest,
 })
 const copies = (how: EpochOptions): Batch[] =>
-  Array.from(batches(dataset, how), (batch) => ({ ...batch, inputs: batch.inputs.slice() }))
-const sampleOf = ({ inputs }: Batch, place: number) =>
-  inputs.subarray(place * values, (place + 1) * values)
+  Array.from(batches(dataset, how), (batch) => ({
+    ...batch,
+    columns: batch.columns.map((column) => column.slice()),
+  }))
+const sampleOf = ({ columns }: Batch, place: number) =>
+  (columns[0] as Float32Array).subarray(place * values, (place + 1) * values)
 
 it('blends two samples as the label says', () => {
   const shares = new Set<number>()
@@ -69,11 +70,27 @@ it('puts a rectangle of the other sample in, of the area that the label says', (
   expect(least).toBeLessThan(1)
 })
 
+it.each([{ mixup: 1 }, { cutmix: 1 }])('blends target numbers as the samples with %j', (mix) => {
+  const inputs = Float32Array.from({ length: 4 * values }, (_, at) => Math.floor(at / values))
+  const labels = Int32Array.of(0, 1, 2, 3)
+  const targets = Float32Array.of(0, 0, 10, 1, 20, 2, 30, 3)
+  const { partners, shares } = mixer({ shape }, mix, 5)!({ inputs, labels, targets }, 1, 0)!
+  for (const [place, other] of partners.entries()) {
+    const expected = shares[place]! * place + (1 - shares[place]!) * other
+    expect(targets[2 * place]).toBeCloseTo(10 * expected, 4)
+    expect(targets[2 * place + 1]).toBeCloseTo(expected, 4)
+  }
+})
+
 it('pairs samples both ways, and leaves over at most one', () => {
   for (const count of [1, 2, 7, 8]) {
     const labels = Int32Array.from({ length: count }, (_, index) => index)
     const inputs = new Float32Array(count * values)
-    const { partners } = mixer(dataset, { mixup: 1 }, 5)!({ inputs, labels }, 1, 0)!
+    const { partners } = mixer({ shape }, { mixup: 1 }, 5)!(
+      { inputs, labels, targets: new Float32Array() },
+      1,
+      0,
+    )!
     for (const [place, other] of partners.entries()) expect(partners[other]).toBe(place)
     expect(partners.filter((other, place) => other === place)).toHaveLength(count % 2)
   }
@@ -84,8 +101,7 @@ it('mixes a batch the same from whichever it starts, and differently in each epo
   const all = copies(options(mix))
   expect(copies(options(mix, { from: 3 }))).toEqual(all.slice(3))
   const maker = batchMaker(dataset, options(mix))
-  for (const number of [4, 0, 2])
-    expect(maker.make(1, number, new Float32Array(maker.values))).toEqual(all[number])
+  for (const number of [4, 0, 2]) expect(maker.make(1, number, maker.memory())).toEqual(all[number])
   expect(copies(options(mix, { epoch: 2 }))).not.toEqual(all)
   expect(copies(options(mix, { seed: 4 }))).not.toEqual(all)
 })
@@ -100,14 +116,14 @@ it.each([
 ] satisfies [MixOptions, number[]][])('mixes as often as %j says', (mix, expected) => {
   const { mixup, cutmix } = mixProbabilities(mix)!
   expect([mixup.probability, cutmix.probability]).toEqual(expected)
-  const apply = mixer(dataset, mix, 1)!
+  const apply = mixer({ shape }, mix, 1)!
   const rounds = 600
   let [blended, cut] = [0, 0]
   for (let number = 0; number < rounds; number++) {
     const inputs = new Float32Array(4 * values)
-    for (let place = 0; place < 4; place++) dataset.read(place, inputs, place * values)
+    for (let place = 0; place < 4; place++) dataset.read(place, 0, inputs, place * values)
     const labels = Int32Array.of(0, 1, 2, 3)
-    const mixed = apply({ inputs, labels }, 1, number)
+    const mixed = apply({ inputs, labels, targets: new Float32Array() }, 1, number)
     if (!mixed) continue
     // A cut leaves whole numbers only, but for a share of 0 or 1 a blend does so, too.
     if (inputs.some((value) => !Number.isInteger(value))) blended++
@@ -122,13 +138,13 @@ it.each([{}, { mixup: 0 }, { mixup: 0, cutmix: { alpha: 1, probability: 0 } }])(
   'mixes nothing with %j',
   (mix) => {
     expect(mixProbabilities(mix)).toBeUndefined()
-    expect(mixer(dataset, mix, 1)).toBeUndefined()
+    expect(mixer({ shape }, mix, 1)).toBeUndefined()
     expect(copies(options(mix)).every((batch) => batch.mix === undefined)).toBe(true)
   },
 )
 
 it('blends what is no image, but cannot cut it', () => {
-  const rows = { ...dataset, shape: [values] }
+  const rows = { shape: [values] }
   expect(mixer(rows, { mixup: 1 }, 1)).toBeDefined()
   expect(() => mixer(rows, { cutmix: 1 }, 1)).toThrow(UserError)
   expect(() => mixer(rows, { cutmix: 1 }, 1)).toThrow(/augment.cutmix: needs images .*\[60\]/)

@@ -4,22 +4,37 @@ import { describe, expect, it } from '@jest/globals'
 import { z } from 'zod'
 import { UserError } from '../../base/errors.ts'
 import { batches } from '../../data/batches.ts'
-import { checkData, openData } from '../../data/open.ts'
+import { type OpenOptions, openData } from '../../data/open.ts'
+import { preprocessOptions } from '../../data/preprocess.ts'
 import { readers } from '../../data/readers/index.ts'
-import { dataOptions, sources } from '../../data/sources.ts'
+import { dataOptions, locate, sources } from '../../data/sources.ts'
 import { itWithShared, sharedData } from '../support/shared.ts'
 import { smallIdx, temporaryFolders, writeFiles } from './support.ts'
 
 const folder = temporaryFolders()
 const log = () => undefined
 
+/** Opens data as a recipe of classification without a model does. */
+const open = (
+  options: z.input<typeof dataOptions>,
+  rest: Partial<OpenOptions> = {},
+  preprocess: z.input<typeof preprocessOptions> = {},
+) =>
+  openData(dataOptions.parse(options), {
+    ...{ cacheFolder: folder(), seed: 1, target: 'class', version: 'test', log },
+    preprocess: preprocessOptions.parse(preprocess),
+    ...rest,
+  })
+
 describe('the schema of data', () => {
   it('fills in defaults', () => {
     expect(dataOptions.parse({ source: 'digits' })).toEqual({
       source: 'digits',
-      preprocess: { scale: 1 / 255, mean: 0, std: 1, pad: 0 },
+      download: true,
+      targetScale: 1,
+      damaged: 'refuse',
       train: {},
-      test: {},
+      test: { share: 0.2 },
       validation: 0.1,
     })
   })
@@ -31,16 +46,24 @@ describe('the schema of data', () => {
 
   it.each<[unknown, string, string]>([
     [{}, '', "give a 'source'"],
-    [{ source: 'mnits' }, 'source', 'expected one of'],
+    [{ source: 'mnits' }, 'source', 'expected one of "digits"\\|'],
+    [{ source: 'toString' }, 'source', 'expected one of'],
     [{ source: 'mnist', format: 'idx', path: 'x' }, 'format', "give either 'source' or 'format'"],
     [{ source: 'mnist', path: 'x' }, 'path', "goes with 'format'"],
     [{ format: 'idx' }, 'path', "needs the 'path'"],
     [{ path: 'x' }, '', "give a 'source'"],
     [{ format: 'png', path: 'x' }, 'format', 'expected one of'],
     [{ source: 'digits', shuffle: true }, '', 'Unrecognized key'],
-    [{ source: 'digits', preprocess: { mean: 'a' } }, 'preprocess.mean', 'expected a number, or'],
-    [{ source: 'digits', preprocess: { std: 0 } }, 'preprocess.std', 'expected a number, or|>0'],
-    [{ source: 'digits', preprocess: { crop: 1 } }, 'preprocess', 'Unrecognized key'],
+    [{ source: 'digits', preprocess: {} }, '', 'Unrecognized key'],
+    [{ format: 'csv', path: 'x', csv: { delimeter: ';' } }, 'csv', 'Unrecognized key'],
+    [
+      { source: 'digits', features: { '1': { kind: 'tensor', column: 'image' } } },
+      'features.1',
+      '',
+    ],
+    [{ source: 'digits', features: { x: { kind: 'tensors' } } }, 'features.x.kind', ''],
+    [{ source: 'digits', damaged: 'ignore' }, 'damaged', 'refuse'],
+    [{ source: 'digits', test: { share: 1 } }, 'test.share', '<1'],
     [{ source: 'digits', train: { limit: 0 } }, 'train.limit', '>=1'],
     [{ source: 'digits', validation: 1 }, 'validation', '<1'],
   ])('refuses %j at %j', (options, path, message) => {
@@ -51,7 +74,7 @@ describe('the schema of data', () => {
 
   it('describes every field, for editors', () => {
     const schema = z.toJSONSchema(dataOptions, { io: 'input' })
-    expect(schema.oneOf).toEqual([{ required: ['source'] }, { required: ['format', 'path'] }])
+    expect(schema.oneOf).toEqual([{ required: ['source'] }, { required: ['format'] }])
     for (const field of Object.values(schema.properties ?? {}))
       expect(field).toHaveProperty('description')
   })
@@ -63,90 +86,114 @@ describe('the schema of data', () => {
   })
 })
 
+describe('the schema of preprocess', () => {
+  it.each<[unknown, string, string]>([
+    [{ mean: 'a' }, 'mean', 'expected a number, or'],
+    [{ std: 0 }, 'std', 'expected a number, or|>0'],
+    [{ crop: 1 }, '', 'Unrecognized key'],
+  ])('refuses %j at %j', (options, path, message) => {
+    const { error } = preprocessOptions.safeParse(options)
+    expect(error?.issues[0]?.path.join('.')).toBe(path)
+    expect(error?.issues[0]?.message).toMatch(new RegExp(message))
+  })
+})
+
 describe('a data set of one’s own', () => {
-  it('is checked without reading it, and opened', async () => {
+  it('is opened and split', async () => {
     const path = writeFiles(folder(), smallIdx)
-    const options = dataOptions.parse({
-      format: 'idx',
-      path,
-      preprocess: { pad: 1 },
-      test: { limit: 1 },
-      validation: 0.5,
-    })
-    const facts = {
+    const options = { format: 'idx', path, test: { limit: 1 }, validation: 0.5 } as const
+    const { facts, fingerprint, splits } = await open(options, { calibration: 2 }, { pad: 1 })
+    expect(facts).toMatchObject({
       source: path,
-      format: 'idx',
-      folder: path,
-      shape: [1, 4, 5],
+      columns: [
+        { name: 'image', dtype: 'float32', shape: [1, 4, 5] },
+        { name: 'image.raw', dtype: 'uint8', shape: [2, 3, 1] },
+        { name: 'image.planes', dtype: 'uint8', shape: [1, 2, 3] },
+      ],
       classes: ['0', '1', '2'],
-      trainSize: 6,
-      testSize: 1,
-    }
-    expect(await checkData(options, { cacheFolder: folder() })).toEqual(facts)
-    const opened = await openData(options, { cacheFolder: folder(), seed: 1, calibration: 2, log })
-    expect(opened.facts).toEqual(facts)
-    expect(opened.fingerprint).toMatch(/^[0-9a-f]{64}$/)
-    const { train, validation, calibration, test } = opened.splits
+      targetWidth: 0,
+      features: { image: { kind: 'tensor', column: 'image' } },
+    })
+    expect(fingerprint).toMatch(/^[0-9a-f]{64}$/)
+    const { train, validation, calibration, test } = splits
     expect([train.size, validation.size, calibration.size, test.size]).toEqual([3, 3, 2, 1])
+    expect((await open(options, { calibration: 2 }, { pad: 1 })).fingerprint).toBe(fingerprint)
+    expect((await open(options, { calibration: 2 })).fingerprint).not.toBe(fingerprint)
   })
 
   it('that is absent is refused', async () => {
     const path = join(folder(), 'absent')
-    const failed = checkData(dataOptions.parse({ format: 'idx', path }), { cacheFolder: folder() })
+    const failed = open({ format: 'idx', path })
     await expect(failed).rejects.toThrow(UserError)
-    await expect(failed).rejects.toThrow(`data.path: no such folder: '${path}' — check the path`)
+    await expect(failed).rejects.toThrow(
+      `data.path: no such file or folder: '${path}' — check the path`,
+    )
   })
 
   it.each([
-    ['a loop of links', 'loop', /symbolic links form a loop/],
-    ['a file', '/etc/hostname', /data.path: no such folder/],
+    ['a loop of links', 'loop', /loop: the path has symbolic links that lead in a circle/],
+    ['a file', '/etc/hostname', /loop: a part of the path is a file, not a folder/],
   ])('that is %s is refused', async (_, target, message) => {
     const path = join(folder(), 'loop')
     symlinkSync(target, path)
-    const failed = checkData(dataOptions.parse({ format: 'idx', path }), { cacheFolder: folder() })
+    const failed = open({ format: 'idx', path })
     await expect(failed).rejects.toThrow(UserError)
     await expect(failed).rejects.toThrow(message)
+    await expect(failed).rejects.not.toThrow(/\n/)
   })
 
-  it('with a mean that does not fit is refused before reading', async () => {
+  it('with a mean that does not fit is refused', async () => {
     const path = writeFiles(folder(), smallIdx)
-    const options = dataOptions.parse({ format: 'idx', path, preprocess: { mean: [1, 2, 3] } })
-    await expect(checkData(options, { cacheFolder: folder() })).rejects.toThrow(
-      'data.preprocess.mean: the images have 1 channels: 3 values',
+    await expect(open({ format: 'idx', path }, {}, { mean: [1, 2, 3] })).rejects.toThrow(
+      'preprocess.mean: the samples have 1 channel: 3 values',
     )
+  })
+
+  it('has its classes in the order of the model, matched by name', async () => {
+    const path = writeFiles(folder(), { ...smallIdx, 'classes.txt': 'cat\ndog\nbird' })
+    const model = { classes: ['Bird', 'fish', 'Cat', 'Dog'] }
+    const lines: string[] = []
+    const { splits, facts } = await open(
+      { format: 'idx', path },
+      { model, log: (line) => lines.push(line) },
+    )
+    expect(facts.classes).toEqual(model.classes)
+    expect([...splits.test.labels]).toEqual([0, 2])
+    expect(lines).toEqual([expect.stringContaining("'cat' is 2")])
   })
 })
 
 describe('a well-known data set', () => {
-  const mnist = dataOptions.parse({ source: 'mnist' })
+  const mnist = dataOptions.parse({ source: 'mnist', download: false })
 
   it('is looked for in the data folder, then in the cache', async () => {
     const [dataFolder, cacheFolder] = [folder(), folder()]
     const inCache = writeFiles(join(cacheFolder, 'data', 'mnist'), smallIdx)
-    expect((await checkData(mnist, { cacheFolder, dataFolder })).folder).toBe(inCache)
+    expect((await locate(mnist, { cacheFolder, dataFolder, log })).path).toBe(inCache)
     const inData = writeFiles(join(dataFolder, 'mnist'), smallIdx)
-    expect(await checkData(mnist, { cacheFolder, dataFolder })).toMatchObject({
+    expect(await locate(mnist, { cacheFolder, dataFolder, log })).toMatchObject({
       source: 'mnist',
-      folder: inData,
+      format: 'idx',
+      path: inData,
       classes: ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'],
     })
   })
 
   it('that is absent is refused with the folders looked in', async () => {
     const [dataFolder, cacheFolder] = [folder(), folder()]
-    const failed = checkData(mnist, { cacheFolder, dataFolder })
+    const failed = locate(mnist, { cacheFolder, dataFolder, log })
     await expect(failed).rejects.toThrow(UserError)
     await expect(failed).rejects.toThrow(
-      `data.source: 'mnist' was not found: looked in ${dataFolder}/mnist and ${cacheFolder}/data/mnist — put its IDX files there, or set CONDENSE_DATA to the folder that holds 'mnist'`,
+      `data.source: 'mnist' was not found: looked in ${dataFolder}/mnist and ${cacheFolder}/data/mnist — put its files there, set CONDENSE_DATA to the folder that holds 'mnist', or let it be downloaded`,
     )
   })
 
   it('of digits needs no folder', async () => {
-    const options = dataOptions.parse({ source: 'digits', train: { limit: 1000 } })
-    const { splits, facts } = await openData(options, { cacheFolder: folder(), seed: 7, log })
-    expect(facts).toMatchObject({ source: 'digits', trainSize: 1000, testSize: 2000 })
-    expect([splits.train.size, splits.validation.size]).toEqual([900, 100])
-    expect(splits.train.classes).toHaveLength(10)
+    const { splits, facts } = await open({ source: 'digits', train: { limit: 1000 } }, { seed: 7 })
+    expect(facts).toMatchObject({ source: 'digits' })
+    const { train, validation, test } = splits
+    expect([train.size, validation.size, test.size]).toEqual([900, 100, 2000])
+    expect(train.classes).toHaveLength(10)
   })
 })
 
@@ -159,26 +206,27 @@ const known = [
 
 for (const [source, shape, trainSize, mean, std] of known)
   itWithShared(`reads the real ${source}`, async () => {
-    const options = dataOptions.parse({
-      source,
-      preprocess: { mean: [...mean], std: [...std] },
-      train: { limit: 2000 },
-    })
-    const folders = { cacheFolder: folder(), dataFolder: sharedData }
-    const facts = await checkData({ ...options, train: {} }, folders)
-    expect(facts).toMatchObject({ source, shape, trainSize, testSize: 10000 })
+    const options = { source, train: { limit: 2000 }, download: false }
+    const where = { dataFolder: sharedData, seed: 7 }
+    const preprocess = { mean: [...mean], std: [...std] }
+    const { splits, facts } = await open(options, where, preprocess)
+    expect(facts).toMatchObject({ source, columns: [{ shape }, {}, {}] })
     expect(facts.classes).toHaveLength(10)
-    const { splits } = await openData(options, { ...folders, seed: 7, log })
-    expect([splits.train.size, splits.validation.size]).toEqual([1800, 200])
+    expect(splits.train.recipe.store.size).toBe(trainSize)
+    expect([splits.train.size, splits.validation.size, splits.test.size]).toEqual([
+      1800, 200, 10000,
+    ])
     const plane = shape[1] * shape[2]
     const sums = new Float64Array(shape[0])
     const squares = new Float64Array(shape[0])
-    for (const { inputs } of batches(splits.train, { size: 256 }))
+    for (const { columns } of batches(splits.train, { size: 256 })) {
+      const inputs = columns[0]!
       for (let at = 0; at < inputs.length; at++) {
         const channel = Math.floor(at / plane) % shape[0]
         sums[channel]! += inputs[at]!
         squares[channel]! += inputs[at]! ** 2
       }
+    }
     for (const [channel, sum] of sums.entries()) {
       const [average, power] = [sum / (1800 * plane), squares[channel]! / (1800 * plane)]
       expect(Math.abs(average)).toBeLessThan(0.05)

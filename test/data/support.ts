@@ -72,3 +72,10 @@ export function cifarRecords(labels: readonly number[]): Uint8Array {
     ]),
   )
 }
+
+/** Records of CIFAR-100, each with a coarse and a fine label; pixels as in {@link cifarRecords}, by the fine one. */
+export function cifar100Records(labels: readonly (readonly [number, number])[]): Uint8Array {
+  return Buffer.concat(
+    labels.map(([coarse, fine]) => Uint8Array.of(coarse, ...cifarRecords([fine]))),
+  )
+}

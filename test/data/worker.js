@@ -1,27 +1,48 @@
 // Runs one scenario with the compiled worker and prints what came of it as JSON:
 //   node worker.js scenario
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { augmentOptions } from '../../dist/data/augment.js'
-import { batches } from '../../dist/data/batches.js'
-import { hashed, imageDataset } from '../../dist/data/images.js'
-import { preprocessing, preprocessOptions } from '../../dist/data/preprocess.js'
+import { batches, batchMaker } from '../../dist/data/batches.js'
+import { preprocessOptions } from '../../dist/data/preprocess.js'
+import { fileWriter, layOut, memoryWriter, viewsOf } from '../../dist/data/store.js'
+import { storedDataset } from '../../dist/data/stored-dataset.js'
 import { openBatches } from '../../dist/data/stream.js'
 import { startBatchWorker } from '../../dist/data/worker.js'
 
 const size = 50
-const samples = Uint8Array.from({ length: size * 3 * 9 * 9 }, (_, at) => (at * 7919) & 255)
-const labels = Int32Array.from({ length: size }, (_, index) => index % 5)
+const layout = layOut([
+  { name: 'image', dtype: 'uint8', shape: [3, 9, 9] },
+  { name: 'number', dtype: 'int32', shape: [2] },
+  { name: ':target', dtype: 'float32', shape: [2] },
+])
+/** Writes all samples to a store. */
+const written = (writer) => {
+  const [image, number, target] = viewsOf(layout, writer.record)
+  for (let index = 0; index < size; index++) {
+    for (let at = 0; at < 243; at++) image[at] = ((index * 243 + at) * 7919) & 255
+    number.set([index, -index])
+    target.set([index / 3, index])
+    writer.next()
+  }
+  return writer.finish()
+}
 const recipe = {
   source: 'made up',
-  part: hashed({ samples, labels }),
+  store: written(memoryWriter(layout, 'made up', size)),
   indices: Uint32Array.from({ length: size }, (_, index) => size - 1 - index),
+  labels: Int32Array.from({ length: size }, (_, index) => (size - 1 - index) % 5),
   classes: ['a', 'b', 'c', 'd', 'e'],
-  preprocessing: preprocessing(
-    [3, 9, 9],
-    preprocessOptions.parse({ mean: [0.4, 0.5, 0.6], std: [0.2, 0.3, 0.4], pad: 1 }),
-  ),
+  group: 1,
+  targetNames: [],
+  preprocess: preprocessOptions.parse({
+    ...{ mean: [0.4, 0.5, 0.6], std: [0.2, 0.3, 0.4] },
+    ...{ pad: 1, layout: 'nhwc', colour: 'bgr' },
+  }),
 }
-const dataset = imageDataset(recipe)
+const dataset = storedDataset(recipe)
 const everything = {
   ...{ flip: true, verticalFlip: 0.3, shift: 1, crop: { padding: 2, mode: 'reflect' } },
   ...{ resizedCrop: true, rotate: 20, grayscale: 0.2, noise: 0.05, erasing: true },
@@ -33,8 +54,8 @@ const optionsOf = (augment, rest = {}) => ({
   ...rest,
 })
 // JSON has no -0 and no NaN, so bits are compared as bytes.
-const textOf = ({ inputs, labels, indices, size, mix }) =>
-  [inputs, labels, indices, mix?.partners ?? [], mix?.shares ?? []]
+const textOf = ({ columns, labels, targets, indices, size, mix }) =>
+  [...columns, labels, targets, indices, mix?.partners ?? [], mix?.shares ?? []]
     .map((part) => Buffer.from(part.buffer ?? [], part.byteOffset, part.byteLength).toString('hex'))
     .concat(size)
     .join()
@@ -89,6 +110,23 @@ const scenarios = {
     return { differing, posted: posted > 0 }
   },
 
+  /** Records in a file, which the worker opens itself. */
+  async file() {
+    const folder = mkdtempSync(join(tmpdir(), 'condense-worker-'))
+    try {
+      const store = written(fileWriter(layout, join(folder, 'records')))
+      const options = optionsOf(everything)
+      const stream = openBatches(storedDataset({ ...recipe, store }), options)
+      const expected = Array.from(batches(dataset, { ...options, epoch: 3 }), textOf)
+      const found = []
+      for await (const batch of stream.epoch(3)) found.push(textOf(batch))
+      await stream.close()
+      return { same: found.join() === expected.join(), posted: posted > 0 }
+    } finally {
+      rmSync(folder, { recursive: true, force: true })
+    }
+  },
+
   /** Two epochs side by side on one worker. */
   async interleaved() {
     const options = optionsOf(everything)
@@ -140,14 +178,15 @@ const scenarios = {
 
   /** What goes wrong in the worker. */
   async errors() {
-    const ask = async (worker, inputs = new Float32Array(8 * 3 * 11 * 11)) =>
-      (await worker.ask({ epoch: 1, number: 0, inputs }))()
+    const memory = () => batchMaker(dataset, { size: 8 }).memory()
+    const ask = async (worker, columns = memory()) =>
+      (await (await worker.ask({ epoch: 1, number: 0, columns }))()).batch
     const far = startBatchWorker(recipe, optionsOf({ shift: 40 }))
     const good = startBatchWorker(recipe, optionsOf({ shift: 1 }))
     const found = [
       await messageOf(ask(far)),
       await messageOf(ask(far)),
-      await messageOf(ask(good, new Float32Array(5))),
+      await messageOf(ask(good, memory().with(0, new Float32Array(5)))),
       (await ask(good)).size,
     ]
     // What is owed when it ends, and what is asked for after.
@@ -162,10 +201,10 @@ const scenarios = {
   async crash() {
     const worker = startBatchWorker(recipe, optionsOf({ flip: true }))
     // What is not enumerable is not posted: the worker has no memory to hand back.
-    const inputs = Object.defineProperty({}, 'buffer', { value: new ArrayBuffer(4) })
-    const ask = async (memory) => (await worker.ask({ epoch: 1, number: 0, inputs: memory }))()
+    const stray = Object.defineProperty({}, 'buffer', { value: new ArrayBuffer(4) })
+    const ask = async (memory) => (await worker.ask({ epoch: 1, number: 0, columns: [memory] }))()
     const found = await Promise.all(
-      [inputs, new Float32Array(9)].map((memory) => messageOf(ask(memory))),
+      [stray, new Float32Array(9)].map((memory) => messageOf(ask(memory))),
     )
     found.push(await messageOf(ask(new Float32Array(9))))
     await worker.close()
@@ -181,15 +220,11 @@ const scenarios = {
     return ticks > 0
   },
 
-  /** What is read in this thread: nothing is changed, or the samples are in no shared memory. */
+  /** What is read in this thread: nothing is changed. */
   async own() {
-    const { recipe: _, ...alone } = dataset
-    for (const [data, augment] of [
-      [dataset, {}],
-      [dataset, { shift: 0 }],
-      [alone, everything],
-    ])
-      for await (const _ of openBatches(data, optionsOf(augment)).epoch(1)) break
+    for (const augment of [{}, { shift: 0 }, { mixup: 0 }])
+      for await (const _ of openBatches(dataset, optionsOf(augment)).epoch(1)) break
+    for await (const _ of openBatches(dataset, { size: 8 }).epoch(1)) break
     return posted
   },
 }

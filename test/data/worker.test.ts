@@ -4,9 +4,9 @@ import { resolve } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, it } from '@jest/globals'
 import { UserError } from '../../base/errors.ts'
-import { hashed } from '../../data/images.ts'
 import { openBatches } from '../../data/stream.ts'
 import { hasWorkers } from '../../data/worker.ts'
+import { datasetOf, imagesOf } from '../support/samples.ts'
 
 /** What a scenario of worker.js comes to; a process that does not end by itself is an error. */
 async function run(scenario: string): Promise<unknown> {
@@ -20,6 +20,10 @@ async function run(scenario: string): Promise<unknown> {
 
 it('makes the same batches as the main thread, bit by bit, from any epoch and batch on', async () => {
   expect(await run('same')).toEqual({ differing: [], posted: true })
+})
+
+it('reads records from a file by itself', async () => {
+  expect(await run('file')).toEqual({ same: true, posted: true })
 })
 
 it('makes two epochs side by side', async () => {
@@ -44,7 +48,7 @@ it('passes on what goes wrong in it, and goes on where it can', async () => {
   expect(await run('errors')).toEqual([
     far,
     far,
-    expect.stringMatching(/^Error: internal: sample \d+ of 50 read to offset 0$/),
+    expect.stringMatching(/^Error: internal: sample \d+ read to offset 0 of 5$/),
     8,
     'Error: the worker that makes batches was closed',
     'Error: the worker that makes batches was closed',
@@ -60,7 +64,7 @@ it('leaves the event loop free', async () => {
   expect(await run('free')).toBe(true)
 })
 
-it('is not started where nothing is changed, or for samples of this thread alone', async () => {
+it('is not started where nothing is changed', async () => {
   expect(await run('own')).toBe(0)
 })
 
@@ -68,20 +72,19 @@ it('is not there for sources, which Node cannot run in a worker', () => {
   expect(hasWorkers).toBe(false)
 })
 
-it('shares the memory of images, and copies them where it is not shared', () => {
-  const labels = Int32Array.of(0)
-  const { samples } = hashed({ samples: Uint8Array.of(1, 2), labels })
-  expect([...samples]).toEqual([1, 2])
-  expect(samples.buffer).toBeInstanceOf(SharedArrayBuffer)
-  expect(hashed({ samples, labels }).samples).toBe(samples)
+it('shares the memory of samples', () => {
+  const images = imagesOf(Uint8Array.of(1, 2), [1, 1, 1], { labels: Int32Array.of(0, 0) })
+  const { place, recordBytes } = images.recipe.store
+  const memory = 'memory' in place ? place.memory : undefined
+  expect(memory?.buffer).toBeInstanceOf(SharedArrayBuffer)
+  expect([memory?.[0], memory?.[recordBytes]]).toEqual([1, 2])
 })
 
 it('refuses options that do not fit before anything is started', () => {
-  const dataset = {
-    ...{ source: 'none', size: 1, shape: [1, 4, 4], classes: ['a'], fingerprint: 'none' },
-    labels: Int32Array.of(0),
-    read: () => undefined,
-  }
+  const dataset = datasetOf({
+    ...{ source: 'none', shape: [1, 4, 4], classes: ['a'], labels: Int32Array.of(0) },
+    write: () => undefined,
+  })
   const open = () => openBatches(dataset, { size: 1, augment: { shift: 4 } })
   expect(open).toThrow(UserError)
   expect(open).toThrow(/augment.shift: .* 4 x 4: 4/)

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from '@jest/globals'
 import { UserError } from '../../base/errors.ts'
 import { buildArchitecture } from '../../models/index.ts'
+import { oneInput } from '../../models/layers.ts'
 import { saveModel, serializeModel } from '../../onnx/save.ts'
 import { findEntry, listEntries } from '../../pipeline/cache.ts'
 import type { RunOptions } from '../../pipeline/prepare.ts'
@@ -19,7 +20,7 @@ const inFolder = (name: string) => join(folder, name)
 const elsewhere = process.platform === 'darwin' ? 'dml' : 'coreml'
 
 const mlp = (shape: readonly number[], classes: number) =>
-  buildArchitecture({ architecture: 'mlp', hidden: [4] }, { shape, classes, seed: 1 })
+  buildArchitecture({ architecture: 'mlp', hidden: [4] }, { ...oneInput(shape, classes), seed: 1 })
 const { shape, classes } = tinyShape
 
 beforeAll(async () => {
@@ -98,7 +99,7 @@ describe('before anything is run', () => {
     [
       'a data folder that is not there',
       { data: { format: 'cifar', path: inFolder('nowhere') } },
-      /data\.path: no such folder: '.*nowhere' — check the path/,
+      /data\.path: no such file or folder: '.*nowhere' — check the path/,
     ],
     [
       'a gate on a provider that is not here',
@@ -117,7 +118,8 @@ describe('before anything is run', () => {
   })
 
   it('says that a data set is looked for in $CONDENSE_DATA', async () => {
-    const told = await refusal({ data: { source: 'mnist' } }, { dataFolder: inFolder('no-data') })
+    const data = { source: 'mnist', download: false } as const
+    const told = await refusal({ data }, { dataFolder: inFolder('no-data') })
     expect(told).toMatch(/data\.source: 'mnist' was not found: looked in .*set CONDENSE_DATA/)
   })
 

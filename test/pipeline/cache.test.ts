@@ -4,6 +4,7 @@ import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
 import { buildArchitecture } from '../../models/index.ts'
+import { oneInput } from '../../models/layers.ts'
 import {
   clearCache,
   defaultCacheFolder,
@@ -20,7 +21,7 @@ import { temporaryFolder } from './tiny.ts'
 
 const model = buildArchitecture(
   { architecture: 'mlp', hidden: [] },
-  { shape: [3], classes: 2, seed: 1 },
+  { ...oneInput([3], 2), seed: 1 },
 )
 const about = { stage: 'train', seconds: 2, work: 10, epochSeconds: [1, 1] }
 

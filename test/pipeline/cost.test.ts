@@ -1,5 +1,6 @@
 import { expect, it } from '@jest/globals'
 import { buildArchitecture } from '../../models/index.ts'
+import { oneInput } from '../../models/layers.ts'
 import type { Listed } from '../../pipeline/cache.ts'
 import { assumedThroughput, estimate, macsOf, modelsIn } from '../../pipeline/cost.ts'
 
@@ -16,7 +17,7 @@ it('counts the multiplications of one sample', async () => {
   // ResNet-20 of He et al. has 41 million, the projections of its shortcuts included.
   const model = buildArchitecture(
     { architecture: 'resnet', depth: 20, width: 16 },
-    { shape: [3, 32, 32], classes: 10, seed: 1 },
+    { ...oneInput([3, 32, 32], 10), seed: 1 },
   )
   expect(await macsOf(model)).toBe(40_813_184)
 })

@@ -72,6 +72,32 @@ describe('gates', () => {
     expect(judgeGates({ size: '<= 1' }, failed)[0]?.passed).toBe(false)
   })
 
+  it('limit the main figure and the others themselves', () => {
+    const accuracy = {
+      metric: 'r2',
+      value: 0.8,
+      interval: [0.7, 0.9] as const,
+      metrics: { r2: 0.8, mae: 0.12, rmse: null },
+    }
+    const regression = { ...report, variants: [variant('a', 'teacher', { accuracy })] }
+    const gates = gatesOptions.parse({
+      accuracy: '>= 0.75',
+      metrics: { mae: '<= 0.1', r2: '>= -1', rmse: '<= 1', constructor: '>= 0' },
+    })
+    expect(judgeGates(gates, regression)).toEqual([
+      { name: 'accuracy', variant: 'a', limit: '>= 0.75', value: 0.8, passed: true },
+      { name: 'metrics.mae', variant: 'a', limit: '<= 0.1', value: 0.12, passed: false },
+      { name: 'metrics.r2', variant: 'a', limit: '>= -1', value: 0.8, passed: true },
+      { name: 'metrics.rmse', variant: 'a', limit: '<= 1', value: null, passed: false },
+      { name: 'metrics.constructor', variant: 'a', limit: '>= 0', value: null, passed: false },
+    ])
+    // A report of classification alone has its figure under another name.
+    expect(judge({ variant: 'int8', accuracy: '> 0.9' })[0]).toMatchObject({
+      value: 0.9,
+      passed: false,
+    })
+  })
+
   it('are none where the recipe has none', () => {
     expect(judgeGates(undefined, report)).toEqual([])
   })

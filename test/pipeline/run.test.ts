@@ -57,6 +57,7 @@ describe('a run', () => {
   it('leaves the files that the design promises, and no others', () => {
     expect(filesOf(outFolder)).toEqual([
       'events.ndjson',
+      'preparation.json',
       'recipe.resolved.json',
       'report.html',
       'report.json',

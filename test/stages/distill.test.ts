@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
 import { sha256 } from '../../base/hash.ts'
 import { buildArchitecture } from '../../models/index.ts'
+import { oneInput } from '../../models/layers.ts'
 import type { Model } from '../../onnx/graph.ts'
 import { serializeModel } from '../../onnx/save.ts'
 import { predict } from '../../runtime/predict.ts'
@@ -13,7 +14,10 @@ import { train } from '../../stages/train.ts'
 import { classes, contextOf, data, shape } from './support.ts'
 
 const mlp = (hidden: number, seed: number): Model =>
-  buildArchitecture({ architecture: 'mlp', hidden: [hidden] }, { shape, classes, seed })
+  buildArchitecture(
+    { architecture: 'mlp', hidden: [hidden] },
+    { ...oneInput(shape, classes), seed },
+  )
 const untrained = mlp(32, 1)
 
 const trained = async (): Promise<Model> => {

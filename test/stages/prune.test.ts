@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import { prepareChannels } from '../../channels/prepare.ts'
 import { architectureOptions, buildArchitecture } from '../../models/index.ts'
+import { oneInput } from '../../models/layers.ts'
 import { countMacs, countParameters } from '../../onnx/cost.ts'
 import type { Model } from '../../onnx/graph.ts'
 import { layersOf } from '../../onnx/layers.ts'
@@ -15,11 +16,11 @@ import { classes, contextOf, data, shape } from './support.ts'
 
 const lenet = buildArchitecture(
   architectureOptions.parse({ architecture: 'lenet', channels: [8, 12] }),
-  { shape, classes, seed: 1 },
+  { ...oneInput(shape, classes), seed: 1 },
 )
 const resnet = buildArchitecture(
   { architecture: 'resnet', depth: 8, width: 8 },
-  { shape, classes, seed: 1 },
+  { ...oneInput(shape, classes), seed: 1 },
 )
 
 const { context, messages } = contextOf(resnet)

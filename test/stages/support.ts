@@ -7,6 +7,8 @@ import { random } from '../../base/random.ts'
 import type { Dataset, Splits } from '../../data/dataset.ts'
 import type { Model } from '../../onnx/graph.ts'
 import type { StageContext } from '../../stages/stage.ts'
+import { tasks } from '../../tasks/index.ts'
+import { datasetOf } from '../support/samples.ts'
 
 /** Shape of one sample of {@link data}. */
 export const shape = [1, 8, 8]
@@ -16,22 +18,20 @@ export const classes = 4
 /** Samples of four classes: which quarter of a noisy image is bright. */
 function samples(size: number, seed: number): Dataset {
   const labels = Int32Array.from({ length: size }, (_, index) => index % classes)
-  return {
+  return datasetOf({
     source: 'quarters',
-    size,
     shape,
     classes: ['a', 'b', 'c', 'd'],
     labels,
-    fingerprint: `quarters ${size} ${seed}`,
-    read(index, into, offset) {
+    write(index, into) {
       const noise = random(seed, index)
       const label = labels[index]!
       for (let pixel = 0; pixel < 64; pixel++) {
         const quarter = (pixel >> 5) * 2 + ((pixel >> 2) & 1)
-        into[offset + pixel] = noise.normal() * 0.5 + (quarter === label ? 1 : 0)
+        into[pixel] = noise.normal() * 0.5 + (quarter === label ? 1 : 0)
       }
     },
-  }
+  })
 }
 
 /** A data set that is learned in a moment. */
@@ -54,6 +54,7 @@ export function contextOf(teacher: Model): { context: StageContext; messages: st
   const messages: string[] = []
   const context: StageContext = {
     teacher,
+    task: tasks.classification,
     data,
     seed: 1,
     threads: 1,

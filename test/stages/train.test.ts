@@ -3,6 +3,7 @@ import { describe, expect, it } from '@jest/globals'
 import { UserError } from '../../base/errors.ts'
 import type { Splits } from '../../data/dataset.ts'
 import { buildArchitecture } from '../../models/index.ts'
+import { oneInput } from '../../models/layers.ts'
 import type { Model } from '../../onnx/graph.ts'
 import { serializeModel } from '../../onnx/save.ts'
 import { predict } from '../../runtime/predict.ts'
@@ -10,7 +11,10 @@ import { train } from '../../stages/train.ts'
 import { classes, contextOf, data, shape } from './support.ts'
 
 const net = (): Model =>
-  buildArchitecture({ architecture: 'resnet', depth: 8, width: 4 }, { shape, classes, seed: 1 })
+  buildArchitecture(
+    { architecture: 'resnet', depth: 8, width: 4 },
+    { ...oneInput(shape, classes), seed: 1 },
+  )
 
 async function trained(options: object = {}, splits: Splits = data, model = net()) {
   const { context, messages } = contextOf(model)
@@ -64,7 +68,7 @@ describe('training', () => {
     // Small, for convolutions in plain JavaScript are slow.
     const mlp = buildArchitecture(
       { architecture: 'mlp', hidden: [16] },
-      { shape, classes, seed: 1 },
+      { ...oneInput(shape, classes), seed: 1 },
     )
     const [ours, theirs] = [
       await trained(options, data, mlp),

@@ -8,6 +8,7 @@ import type { Dataset } from '../../data/dataset.ts'
 import { newModel } from '../../onnx/build.ts'
 import { saveModel } from '../../onnx/save.ts'
 import { tensorOf } from '../../onnx/tensor.ts'
+import { datasetOf } from './samples.ts'
 
 /** A folder for the tests of one file. */
 export function temporaryFolder(): string {
@@ -25,16 +26,13 @@ export function threeClasses(size: number, shape: readonly number[] = [4]): Data
     const [a, b, c] = samples.subarray(index * values, index * values + 3) as unknown as number[]
     return a! >= b! && a! >= c! ? 0 : b! >= c! ? 1 : 2
   })
-  return {
+  return datasetOf({
     source: 'three classes',
-    size,
     shape,
     classes: ['first', 'second', 'third'],
     labels,
-    fingerprint: 'three classes',
-    read: (index, into, offset) =>
-      into.set(samples.subarray(index * values, (index + 1) * values), offset),
-  }
+    write: (index, into) => into.set(samples.subarray(index * values, (index + 1) * values)),
+  })
 }
 
 /** What a test model does with its four inputs. */

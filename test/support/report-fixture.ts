@@ -189,7 +189,18 @@ export function hostileReport(): Report {
       stage: evil,
       ...(variant.id === 'prune' && { failed: evil }),
       ...(variant.retention && {
-        retention: { ...variant.retention, perClass: { [evil]: 0.9, constructor: 1 } },
+        retention: {
+          ...variant.retention,
+          perClass: { [evil]: 0.9, constructor: 1 },
+          measures: { [evil]: 0.5, __proto__: 1 },
+        },
+      }),
+      ...(variant.accuracy && {
+        accuracy: {
+          ...variant.accuracy,
+          metrics: { [evil]: 0.5, [`mae.${evil}`]: 1, constructor: 2 },
+          classMetrics: { [evil]: { [evil]: 0.5, constructor: 1 } },
+        },
       }),
       providers: { ...variant.providers, [evil]: { available: false, reason: evil } },
     })),
@@ -218,18 +229,28 @@ function variantOf(outline: Outline): Variant {
     nonzeroParameters: outline.parameters - 12,
     macs: outline.macs,
     accuracy: {
+      metric: 'top1',
+      value: outline.correct / test,
+      interval: wilsonInterval(outline.correct, test),
+      metrics: {
+        top1: outline.correct / test,
+        top5: 0.9995,
+        'f1-macro': outline.correct / test - 0.0004,
+        auc: 0.99987,
+      },
+      perClass: classesOf(outline, 0.9885),
+      classMetrics: { precision: classesOf(outline, 0.987), f1: classesOf(outline, 0.9877) },
       top1: outline.correct / test,
       top1Interval: wilsonInterval(outline.correct, test),
-      perClass: Object.fromEntries(
-        digits.map((digit, index) => [digit, 0.9885 * outline.perClass[index]!]),
-      ),
     },
     retention: {
       accuracy: outline.correct / teacher!.correct,
       agreement: outline.agreement,
       klDivergence: outline.klDivergence,
-      perClass: Object.fromEntries(digits.map((digit, index) => [digit, outline.perClass[index]!])),
+      perClass: classesOf(outline, 1),
+      p: outline.mcnemarP,
       mcnemarP: outline.mcnemarP,
+      measures: {},
     },
     calibrationError: 0.0071,
     ...(epochs !== undefined && { training: { epochs: courseOf(epochs, outline.correct / test) } }),
@@ -243,6 +264,157 @@ function variantOf(outline: Outline): Variant {
     },
   }
 }
+
+/** A figure of each class, in proportion to what the teacher has. */
+const classesOf = ({ perClass }: Outline, scale: number): Record<string, number> =>
+  Object.fromEntries(digits.map((digit, index) => [digit, Math.min(1, scale * perClass[index]!)]))
+
+/** The fixture as it was written when there was nothing but classification. */
+export function oldReport(): Report {
+  const old = (variant: Variant): Variant => {
+    const { top1, top1Interval, perClass } = variant.accuracy!
+    const { p: _p, measures: _measures, ...retention } = variant.retention!
+    return { ...variant, accuracy: { top1, top1Interval, perClass }, retention }
+  }
+  const { teacher, variants, ...report } = reportFixture()
+  return { ...report, teacher: old(teacher), variants: variants.map(old) }
+}
+
+/** What one variant is in a report of another task. */
+type Judged = Pick<Variant, 'accuracy' | 'retention'> & {
+  /** What the epochs of a training came to, before they came to the main figure itself. */
+  readonly start: number
+}
+
+/** The fixture with another task: its figures, no classes. */
+function reportOf(task: string, name: string, judge: (index: number) => Judged): Report {
+  const { classes: _, teacher, variants, gates, ...report } = reportFixture()
+  const judged = (variant: Variant, index: number): Variant => {
+    const { start, ...found } = judge(index)
+    const { training } = variant
+    const end = found.accuracy!.value!
+    const epochs = training?.epochs.map((epoch, at, all) => ({
+      ...epoch,
+      trainAccuracy: null,
+      validationAccuracy: end - (end - start) * 0.4 ** ((4 * at) / all.length),
+    }))
+    return {
+      ...variant,
+      ...found,
+      calibrationError: null,
+      ...(epochs && { training: { epochs } }),
+    }
+  }
+  return {
+    ...report,
+    ...{ task, name },
+    data: { ...report.data, source: name },
+    teacher: judged(teacher, 0),
+    variants: variants.map((variant, index) => judged(variant, index + 1)),
+    gates: [
+      ...gates,
+      {
+        name: 'accuracy',
+        variant: 'quantize',
+        limit: '>= 0.7',
+        value: judge(3).accuracy!.value!,
+        passed: true,
+      },
+    ],
+  }
+}
+
+/** A regression with two outputs, one of them in large numbers, and a variant that is worse than the mean. */
+export const regressionReport = (): Report =>
+  reportOf('regression', 'housing', (index) => {
+    const r2 = [0.8412, 0.8257, 0.7961, 0.7893, -0.0831][index]!
+    return {
+      start: -0.4,
+      accuracy: {
+        metric: 'r2',
+        value: r2,
+        interval: [r2 - 0.021, r2 + 0.017],
+        metrics: {
+          r2,
+          mae: 12_840.5 * (1.8 - r2),
+          rmse: 20_113.1 * (1.8 - r2),
+          'max-error': 311_290,
+          'r2.median house value': r2 + 0.02,
+          'mae.median house value': 25_640 * (1.8 - r2),
+          'rmse.median house value': 40_120 * (1.8 - r2),
+          'r2.rooms': r2 - 0.02,
+          'mae.rooms': 0.412,
+          'rmse.rooms': 0.661,
+        },
+      },
+      retention: {
+        accuracy: Math.max(0, r2 / 0.8412),
+        agreement: [1, 0.981, 0.952, 0.949, 0][index]!,
+        klDivergence: null,
+        perClass: {},
+        p: [1, 0.31, 0.004, 0.002, 0.002][index]!,
+        measures: { fidelity: [1, 0.981, 0.952, 0.949, -0.21][index]!, mae: 3101.2 * index },
+      },
+    }
+  })
+
+/** A recommender. */
+export const rankingReport = (): Report =>
+  reportOf('ranking', 'interactions', (index) => {
+    const ndcg = [0.5127, 0.5033, 0.4871, 0.4868, 0.5029][index]!
+    return {
+      start: 0.1,
+      accuracy: {
+        metric: 'ndcg@10',
+        value: ndcg,
+        interval: [ndcg - 0.018, ndcg + 0.019],
+        metrics: {
+          'ndcg@10': ndcg,
+          'hit-rate@1': ndcg - 0.2,
+          'hit-rate@5': ndcg + 0.13,
+          'hit-rate@10': ndcg + 0.24,
+          mrr: ndcg - 0.06,
+        },
+      },
+      retention: {
+        accuracy: ndcg / 0.5127,
+        agreement: [1, 0.93, 0.88, 0.87, 0.93][index]!,
+        klDivergence: null,
+        perClass: {},
+        p: [1, 0.18, 0.004, 0.004, 0.17][index]!,
+        measures: { 'same-first': 0.71, 'overlap@10': 0.84 },
+      },
+    }
+  })
+
+/** A model without labels, measured against its teacher alone. */
+export const matchReport = (): Report =>
+  reportOf('match', 'super-resolution', (index) => {
+    const fidelity = [1, 0.9973, 0.9911, 0.9902, 0.99732][index]!
+    return {
+      start: 0.3,
+      accuracy: {
+        metric: 'fidelity',
+        value: fidelity,
+        interval: [fidelity - 0.0004 * index, fidelity + 0.0002 * Math.min(1, index)],
+        metrics: {
+          fidelity,
+          cosine: 0.9991,
+          psnr: [150, 36.41, 31.2, 30.9, 36.4][index]!,
+          mae: 0.0071,
+          'max-error': 0.213,
+        },
+      },
+      retention: {
+        accuracy: fidelity,
+        agreement: fidelity,
+        klDivergence: null,
+        perClass: {},
+        p: null,
+        measures: { cosine: 0.9991 },
+      },
+    }
+  })
 
 function courseOf(epochs: number, reached: number) {
   return Array.from({ length: epochs }, (_, index) => ({

@@ -461,7 +461,13 @@ describe('train', () => {
     ],
     [
       'samples that do not fit the input',
-      { validate: (model: Model) => accuracyOf(model, { ...patterns(4, 2), shape: [3, 8, 8] }) },
+      {
+        validate: (model: Model) =>
+          accuracyOf(model, {
+            ...patterns(4, 2),
+            columns: [{ name: 'x', dtype: 'float32', shape: [3, 8, 8] }],
+          }),
+      },
       /does not fit the data/,
     ],
   ])('refuses %s', async (_, rest, message) => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import { buildArchitecture } from '../../models/index.ts'
+import { oneInput } from '../../models/layers.ts'
 import { onnx } from '../../train/engines/onnx.ts'
 import { optimizerOptions } from '../../train/options.ts'
 import { Stepper, type StepperSettings } from '../../train/stepper.ts'
@@ -9,7 +10,10 @@ import { batchesOf, classes, dropoutNet, patterns, residualNet, shape } from './
 
 const data = patterns(96, 1)
 const perceptron = () =>
-  buildArchitecture({ architecture: 'mlp', hidden: [24, 16] }, { shape, classes, seed: 1 })
+  buildArchitecture(
+    { architecture: 'mlp', hidden: [24, 16] },
+    { ...oneInput(shape, classes), seed: 1 },
+  )
 
 function settingsOf(
   model: Definition['model'],

@@ -3,12 +3,14 @@ import { random } from '../../base/random.ts'
 import { batches } from '../../data/batches.ts'
 import type { Dataset } from '../../data/dataset.ts'
 import { buildArchitecture } from '../../models/index.ts'
+import { oneInput } from '../../models/layers.ts'
 import { newModel } from '../../onnx/build.ts'
 import type { Model } from '../../onnx/graph.ts'
 import { tensorOf } from '../../onnx/tensor.ts'
 import { predict } from '../../runtime/predict.ts'
 import { optimizerOptions } from '../../train/options.ts'
 import type { TrainingBatch, TrainSettings } from '../../train/settings.ts'
+import { datasetOf } from '../support/samples.ts'
 
 export const shape = [2, 8, 8] as const
 export const classes = 4
@@ -21,24 +23,25 @@ export function patterns(size: number, seed: number): Dataset {
     Float32Array.from({ length: width }, () => template.normal()),
   )
   const labels = Int32Array.from({ length: size }, (_, index) => index % classes)
-  return {
+  return datasetOf({
     source: 'patterns',
-    size,
     shape,
     classes: ['a', 'b', 'c', 'd'],
     labels,
-    fingerprint: `patterns ${size} ${seed}`,
-    read(index, into, offset) {
+    write(index, into) {
       const noise = random(seed, index)
       for (let cell = 0; cell < width; cell++)
-        into[offset + cell] = clean[labels[index]!]![cell]! + 2 * noise.normal()
+        into[cell] = clean[labels[index]!]![cell]! + 2 * noise.normal()
     },
-  }
+  })
 }
 
 /** A residual net with BatchNormalization. */
 export const residualNet = (): Model =>
-  buildArchitecture({ architecture: 'resnet', depth: 8, width: 4 }, { shape, classes, seed: 1 })
+  buildArchitecture(
+    { architecture: 'resnet', depth: 8, width: 4 },
+    { ...oneInput(shape, classes), seed: 1 },
+  )
 
 /** A perceptron with two Dropouts, in an older opset, with an input and an output of unusual names. */
 export function dropoutNet(): Model {
@@ -68,7 +71,7 @@ export function* batchesOf(
   from = 0,
 ): Generator<TrainingBatch, void, void> {
   const options = { size, seed: 9, epoch, from, shuffle: true, dropLast: true }
-  for (const batch of batches(dataset, options)) yield { ...batch, inputs: [batch.inputs] }
+  for (const batch of batches(dataset, options)) yield { ...batch, inputs: batch.columns }
 }
 
 /** What is held out of the training on patterns. */

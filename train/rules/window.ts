@@ -132,8 +132,15 @@ export const maxPool: Rule = unary((context) => {
   return g.Reshape(sum, xShape)
 })
 
-/** The positions that MaxPool gives as its second output: row-major in the whole of x, where nobody asked otherwise. */
+/** Where the largest cells are, row-major in the whole of x; positions that the model asked for may be in another order. */
 function indicesOf({ g, node }: RuleContext): Value {
+  const byColumn = node.number('storage_order', 0) === 1
+  if (node.outputs[1] && byColumn) {
+    const indices = g.node('MaxPool', [node.input(0)], { outputs: 2 })[1]!
+    for (const [name, attribute] of node.attributes)
+      if (name !== 'storage_order') indices.producer!.attributes.set(name, attribute)
+    return indices
+  }
   if (!node.outputs[1]) node.attributes.delete('storage_order')
   return optionalOutput(g, node, 1, 'indices')
 }

@@ -1,8 +1,10 @@
 // Retention class by class: an average can hide a class that a variant no longer knows.
-import type { Block, Dot } from '../blocks.ts'
+import type { Block, Cell, Dot } from '../blocks.ts'
 import { formatPercent } from '../format.ts'
+import { headline, mainName } from '../judge.ts'
+import { formatMetric, metricTitle } from '../metrics.ts'
 import type { Report, Variant } from '../report.ts'
-import { legendOf, seriesOf, variantCell } from './cells.ts'
+import { legendOf, missing, seriesOf, variantCell } from './cells.ts'
 
 /** More rows than this do not fit on a screen; the classes that lost most are shown then. */
 const shownClasses = 20
@@ -45,7 +47,7 @@ export function classes(report: Report): Block[] {
       spec: {
         plot: 'dots',
         x: {
-          label: "Share of the teacher's accuracy",
+          label: `Share of the teacher's ${mainName(report)}`,
           format: (value) => formatPercent(value, 1),
           scale: 'linear',
         },
@@ -56,8 +58,46 @@ export function classes(report: Report): Block[] {
       legend: legendOf(report, measured),
     },
     table(report, measured),
+    ...figuresByClass(report, shown),
   ]
 }
+
+/** Further figures of the variant that the verdict speaks of, with the teacher's below, for the classes that are shown. */
+function figuresByClass(report: Report, shown: readonly string[]): Block[] {
+  const variant = headline(report)
+  const own = Object.entries(variant?.accuracy?.classMetrics ?? {})
+  if (!variant || own.length === 0) return []
+  const theirs = new Map(Object.entries(report.teacher.accuracy?.classMetrics ?? {}))
+  const cell = (metric: string, name: string, figures: Figures): Cell => {
+    const value = at(figures, name)
+    const teacher = at(theirs.get(metric), name)
+    if (value === undefined) return missing
+    return {
+      text: formatMetric(metric, value),
+      ...(teacher !== undefined && { note: formatMetric(metric, teacher) }),
+    }
+  }
+  return [
+    {
+      kind: 'table',
+      caption: `${variant.id} by class, the quieter line is the teacher`,
+      columns: [
+        { title: 'Class', align: 'left' },
+        ...own.map(([metric]) => ({ title: metricTitle(metric), align: 'right' }) as const),
+      ],
+      rows: shown.map((name) => [
+        { text: name },
+        ...own.map(([metric, figures]) => cell(metric, name, figures)),
+      ]),
+    },
+  ]
+}
+
+type Figures = Readonly<Record<string, number | null>>
+
+// A name from outside must not find what every object inherits.
+const at = (figures: Figures | undefined, name: string): number | undefined =>
+  figures && Object.hasOwn(figures, name) ? (figures[name] ?? undefined) : undefined
 
 function table(report: Report, measured: readonly Variant[]): Block {
   return {

@@ -19,14 +19,14 @@ export function gates(report: Report): Block[] {
       columns: [
         { title: 'Gate', align: 'left' },
         { title: 'Variant', align: 'left' },
-        { title: 'Limit', align: 'right', unit: 'of the teacher' },
-        { title: 'Value', align: 'right', unit: 'of the teacher' },
+        { title: 'Limit', align: 'right' },
+        { title: 'Value', align: 'right' },
         { title: 'Result', align: 'left' },
       ],
       rows: report.gates.map(({ name, variant, limit, value, passed }) => {
         const limited = everyVariant(report).find(({ id }) => id === variant)
         return [
-          { text: name },
+          { text: name, note: isAbsolute(name) ? 'of the variant itself' : 'of the teacher' },
           limited ? variantCell(report, limited) : { text: variant },
           { text: limit },
           value === null ? missing : { text: formatNumber(value) },
@@ -36,3 +36,6 @@ export function gates(report: Report): Block[] {
     },
   ]
 }
+
+/** Whether a gate limits the figure itself and not its relation to the teacher's. */
+const isAbsolute = (name: string): boolean => name === 'accuracy' || name.startsWith('metrics.')

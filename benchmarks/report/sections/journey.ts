@@ -3,7 +3,6 @@ import type { Block, Cell, Column } from '../blocks.ts'
 import {
   formatBytes,
   formatCount,
-  formatInterval,
   formatMs,
   formatNumber,
   formatPercent,
@@ -11,6 +10,13 @@ import {
 } from '../format.ts'
 import type { Worsening } from '../judge.ts'
 import { everyVariant, latencyRatio, timed, timedProviders, worsenings } from '../judge.ts'
+import {
+  formatMetric,
+  formatMetricInterval,
+  mainFigure,
+  mainMetric,
+  metricTitle,
+} from '../metrics.ts'
 import type { Report, Variant } from '../report.ts'
 import { missing, variantCell } from './cells.ts'
 
@@ -22,7 +28,7 @@ export function journey(report: Report): Block[] {
     {
       kind: 'table',
       caption: 'The teacher and its variants',
-      columns: [...columns, ...providers.map(latencyColumn)],
+      columns: [...columnsOf(report), ...providers.map(latencyColumn)],
       rows: everyVariant(report).map((variant) => rowOf(report, variant, providers)),
     },
     ...(worse.length > 0
@@ -34,12 +40,17 @@ export function journey(report: Report): Block[] {
   ]
 }
 
-const columns: readonly Column[] = [
+/** Where nothing has a divergence, the task has none. */
+const hasDivergence = (report: Report): boolean =>
+  mainMetric(report) === 'top1' ||
+  report.variants.some(({ retention }) => retention && retention.klDivergence !== null)
+
+const columnsOf = (report: Report): readonly Column[] => [
   { title: 'Variant', align: 'left' },
-  { title: 'Accuracy', align: 'right' },
+  { title: metricTitle(mainMetric(report)), align: 'right' },
   { title: 'Retention', align: 'right' },
   { title: 'Agreement', align: 'right' },
-  { title: 'KL', align: 'right', unit: 'nats' },
+  ...(hasDivergence(report) ? [{ title: 'KL', align: 'right', unit: 'nats' } as const] : []),
   { title: 'Size', align: 'right' },
   { title: 'Gzip', align: 'right' },
   { title: 'Parameters', align: 'right' },
@@ -56,6 +67,7 @@ function rowOf(report: Report, variant: Variant, providers: readonly string[]): 
   const { teacher } = report
   const { accuracy, retention, macs } = variant
   const isTeacher = variant === teacher
+  const main = accuracy && mainFigure(accuracy)
   const worse = worsenings(report, variant)
   const measured = (text: string, note: string | undefined, key?: Worsening): Cell => {
     const bad = key !== undefined && worse.has(key)
@@ -83,14 +95,22 @@ function rowOf(report: Report, variant: Variant, providers: readonly string[]): 
   })
   return [
     variantCell(report, variant, originOf(variant)),
-    accuracy
-      ? measured(formatPercent(accuracy.top1), formatInterval(accuracy.top1Interval), 'accuracy')
+    main
+      ? measured(
+          formatMetric(main.metric, main.value),
+          formatMetricInterval(main.metric, main.interval),
+          'accuracy',
+        )
       : { text: 'failed', mark: 'bad' },
     isTeacher || !retention ? missing : measured(formatPercent(retention.accuracy), undefined),
     isTeacher || !retention ? missing : measured(formatPercent(retention.agreement), undefined),
-    isTeacher || !retention || retention.klDivergence === null
-      ? missing
-      : measured(formatNumber(retention.klDivergence), undefined),
+    ...(hasDivergence(report)
+      ? [
+          isTeacher || !retention || retention.klDivergence === null
+            ? missing
+            : measured(formatNumber(retention.klDivergence), undefined),
+        ]
+      : []),
     measured(
       formatBytes(variant.sizeBytes),
       relative(variant.sizeBytes, teacher.sizeBytes),

@@ -11,6 +11,7 @@ export function reproduce(report: Report): Block[] {
   const conditions: readonly (readonly [string, string])[] = [
     ['Created', report.createdAt],
     ['Seed', String(report.seed)],
+    ...(report.task === undefined ? [] : [['Task', report.task] as const]),
     ['Data', data.source],
     [
       'Samples',

@@ -1,12 +1,20 @@
-// Accuracy against what it costs: one plot for the size, one for the latency on each provider.
+// Quality against what it costs: one plot for the size, one for the latency on each provider.
 import { paretoFront } from '../../statistics.ts'
 import type { Block } from '../blocks.ts'
-import { formatBytes, formatInterval, formatMs, formatPercent } from '../format.ts'
+import { formatBytes, formatMs } from '../format.ts'
 import { everyVariant, isEmulated, timed, timedProviders } from '../judge.ts'
+import {
+  formatMetric,
+  formatMetricInterval,
+  formatTick,
+  mainFigure,
+  mainMetric,
+  metricTitle,
+} from '../metrics.ts'
 import type { Report, Variant } from '../report.ts'
 import { seriesOf } from './cells.ts'
 
-/** Plots the accuracy of every variant against its size and its latencies. */
+/** Plots the main figure of every variant against its size and its latencies. */
 export function tradeoffs(report: Report): Block[] {
   const size = plot(report, 'Size', 'size of the file', formatBytes, ({ sizeBytes }) => sizeBytes)
   const latencies = timedProviders(report)
@@ -34,35 +42,33 @@ function plot(
     const cost = costOf(variant)
     const { accuracy, failed } = variant
     return accuracy && failed === undefined && cost !== undefined && cost > 0
-      ? [{ variant, accuracy, cost }]
+      ? [{ variant, main: mainFigure(accuracy), cost }]
       : []
   })
   if (measured.length < 2) return []
   const front = new Set(
     paretoFront(
-      measured.map(({ variant, accuracy, cost }) => ({
-        id: variant.id,
-        cost,
-        value: accuracy.top1,
-      })),
+      measured.map(({ variant, main, cost }) => ({ id: variant.id, cost, value: main.value })),
     ),
   )
+  const metric = mainMetric(report)
+  const title = metricTitle(metric)
   return [
     {
       kind: 'plot',
-      caption: `Accuracy against the ${what}`,
+      caption: `${title} against the ${what}`,
       spec: {
         plot: 'scatter',
         x: { label, format, scale: 'log' },
-        y: { label: 'Accuracy', format: (top1) => formatPercent(top1, 1), scale: 'linear' },
-        points: measured.map(({ variant, accuracy, cost }) => ({
+        y: { label: title, format: (value) => formatTick(metric, value), scale: 'linear' },
+        points: measured.map(({ variant, main, cost }) => ({
           label: variant.id,
-          title: `${variant.id}: ${formatPercent(accuracy.top1)} (${formatInterval(accuracy.top1Interval)}) at ${format(cost)}`,
+          title: `${variant.id}: ${formatMetric(metric, main.value)} (${formatMetricInterval(metric, main.interval)}) at ${format(cost)}`,
           series: seriesOf(report, variant),
           x: cost,
-          y: accuracy.top1,
-          low: accuracy.top1Interval[0],
-          high: accuracy.top1Interval[1],
+          y: main.value,
+          low: main.interval[0],
+          high: main.interval[1],
           onFront: front.has(variant.id),
         })),
       },

@@ -1,7 +1,8 @@
 // How the stages that train got there: accuracy and loss by epoch.
 import type { Block, Curve } from '../blocks.ts'
-import { formatNumber, formatPercent } from '../format.ts'
+import { formatNumber } from '../format.ts'
 import { everyVariant } from '../judge.ts'
+import { formatMetric, formatTick, mainMetric, metricTitle } from '../metrics.ts'
 import type { Report, TrainingEpoch, Variant } from '../report.ts'
 import { legendOf, missing, seriesOf, variantCell } from './cells.ts'
 
@@ -23,18 +24,20 @@ export function training(report: Report): Block[] {
   const loss = curve(false, ({ loss: value }) => (value > 0 ? value : undefined))
   const x = { label: 'Epoch', format: String, scale: 'whole' } as const
   const legend = legendOf(report, trained)
+  const metric = mainMetric(report)
+  const title = metricTitle(metric)
   const plots: Block[] = []
   if (validation.length + train.length > 0) {
     plots.push({
       kind: 'plot',
       caption:
         train.length > 0
-          ? 'Accuracy by epoch: solid on the validation split, dashed on the training batches'
-          : 'Accuracy on the validation split by epoch',
+          ? `${title} by epoch: solid on the validation split, dashed on the training batches`
+          : `${title} on the validation split by epoch`,
       spec: {
         plot: 'curves',
         x,
-        y: { label: 'Accuracy', format: (value) => formatPercent(value, 1), scale: 'linear' },
+        y: { label: title, format: (value) => formatTick(metric, value), scale: 'linear' },
         curves: [...validation, ...train],
       },
       legend,
@@ -57,6 +60,7 @@ export function training(report: Report): Block[] {
 }
 
 function table(report: Report, trained: readonly Variant[]): Block {
+  const metric = mainMetric(report)
   return {
     kind: 'table',
     caption: 'Trainings',
@@ -64,21 +68,23 @@ function table(report: Report, trained: readonly Variant[]): Block {
       { title: 'Variant', align: 'left' },
       { title: 'Epochs', align: 'right' },
       { title: 'Best epoch', align: 'right' },
-      { title: 'Validation accuracy', align: 'right', unit: 'best epoch' },
+      { title: metricTitle(metric), align: 'right', unit: 'validation, best epoch' },
       { title: 'Last loss', align: 'right' },
       { title: 'Time', align: 'right', unit: 's' },
     ],
     rows: trained.map((variant) => {
       const epochs = epochsOf(variant)
-      const accuracyOf = (epoch: TrainingEpoch) => epoch.validationAccuracy ?? -1
+      const accuracyOf = (epoch: TrainingEpoch) =>
+        epoch.validationAccuracy ?? Number.NEGATIVE_INFINITY
       // Of equally good epochs the last one is kept, as training does.
       const best = epochs.reduce((a, b) => (accuracyOf(b) >= accuracyOf(a) ? b : a))
+      const measured = Number.isFinite(accuracyOf(best))
       const seconds = epochs.reduce((sum, epoch) => sum + epoch.seconds, 0)
       return [
         variantCell(report, variant),
         { text: String(epochs.length) },
-        accuracyOf(best) < 0 ? missing : { text: String(best.epoch) },
-        accuracyOf(best) < 0 ? missing : { text: formatPercent(accuracyOf(best)) },
+        measured ? { text: String(best.epoch) } : missing,
+        measured ? { text: formatMetric(metric, accuracyOf(best)) } : missing,
         { text: formatNumber(epochs.at(-1)?.loss ?? 0) },
         { text: seconds.toFixed(1) },
       ]

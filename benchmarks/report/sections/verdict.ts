@@ -7,12 +7,14 @@ import {
   headline,
   latencyRatio,
   losesAccuracy,
+  mainName,
   recommendations,
   timed,
   timedProviders,
   verdict,
 } from '../judge.ts'
-import type { Report, Variant } from '../report.ts'
+import { formatMetric, mainFigure, mainMetric, metricTitle } from '../metrics.ts'
+import type { Accuracy, Report, Variant } from '../report.ts'
 import { missing, variantCell } from './cells.ts'
 
 /** Says what came out of the run. */
@@ -27,19 +29,19 @@ export function verdictSection(report: Report): Block[] {
       kind: 'table',
       caption:
         'Recommended for each goal, among those that keep at least ' +
-        `${formatPercent(acceptableRetention, 0)} of the teacher's accuracy`,
+        `${formatPercent(acceptableRetention, 0)} of the teacher's ${mainName(report)}`,
       columns: [
         { title: 'Goal', align: 'left' },
         { title: 'Variant', align: 'left' },
         { title: 'Value', align: 'right' },
-        { title: 'Accuracy', align: 'right' },
+        { title: metricTitle(mainMetric(report)), align: 'right' },
         { title: 'Against the teacher', align: 'left' },
       ],
       rows: chosen.map(({ goal, variant: best, value, relative }) => [
         { text: goal },
         best ? variantCell(report, best) : { text: 'none is good enough', mark: 'muted' },
         best ? { text: value, note: relative } : missing,
-        best?.accuracy ? { text: formatPercent(best.accuracy.top1) } : missing,
+        best?.accuracy ? { text: figureOf(best.accuracy) } : missing,
         best === report.teacher
           ? { text: 'the teacher itself', mark: 'muted' }
           : best
@@ -63,8 +65,8 @@ function figures(report: Report, variant: Variant): Figure[] {
       ? [
           {
             value: formatPercent(variant.retention.accuracy, 1),
-            label: "of the teacher's accuracy",
-            note: `${formatPercent(variant.accuracy.top1)} of ${report.data.test} test samples; ${comparison(variant)}`,
+            label: `of the teacher's ${mainName(report)}`,
+            note: `${noteOf(report, variant.accuracy)}; ${comparison(variant)}`,
             ...(losesAccuracy(variant) && { mark: 'bad' as const }),
           },
         ]
@@ -84,6 +86,19 @@ function figures(report: Report, variant: Variant): Figure[] {
       return [cost(`of its latency on ${provider}`, ratio, note)]
     }),
   ]
+}
+
+const figureOf = (accuracy: Accuracy): string => {
+  const { metric, value } = mainFigure(accuracy)
+  return formatMetric(metric, value)
+}
+
+function noteOf(report: Report, accuracy: Accuracy): string {
+  const { metric } = mainFigure(accuracy)
+  const samples = `${report.data.test} test samples`
+  return metric === 'top1'
+    ? `${figureOf(accuracy)} of ${samples}`
+    : `${metricTitle(metric)} ${figureOf(accuracy)} on ${samples}`
 }
 
 function failures(report: Report): Block[] {

@@ -4,18 +4,22 @@ import { expect, it } from '@jest/globals'
 import { UserError } from '../../../base/errors.ts'
 import { sha256 } from '../../../base/hash.ts'
 import { digits, digitsFolder } from '../../../data/readers/digits.ts'
-import type { RawPart } from '../../../data/readers/reader.ts'
 import { temporaryFolders, writeFiles } from '../support.ts'
+import { imagesIn, opened } from './opened.ts'
 
 const folder = temporaryFolders()
-const real = digits.read({ folder: digitsFolder() }, () => undefined)
-const image = ({ samples }: RawPart, index: number) =>
+const table = opened(digits, digitsFolder(), {})
+const parts = table.then(async ({ train, test }) => ({
+  train: await imagesIn(train),
+  test: await imagesIn(test),
+}))
+const image = ({ samples }: { readonly samples: Uint8Array }, index: number) =>
   samples.subarray(index * 784, (index + 1) * 784)
 
 it('holds 8,000 training and 2,000 test digits with bytes restored', async () => {
-  const { train, test, shape, classes } = await real
-  expect(shape).toEqual([1, 28, 28])
-  expect(classes).toHaveLength(10)
+  const { train, test } = await parts
+  expect([...train.shapes, ...test.shapes]).toEqual(['1,28,28', '1,28,28'])
+  expect((await table).classes).toHaveLength(10)
   expect([train.labels.length, test.labels.length]).toEqual([8000, 2000])
   expect([train.samples.length, test.samples.length]).toEqual([8000 * 784, 2000 * 784])
   const file = readFileSync(join(digitsFolder(), 'src', 'digits', '3.json'), 'utf8')
@@ -29,26 +33,26 @@ it('holds 8,000 training and 2,000 test digits with bytes restored', async () =>
 })
 
 it('never shows a test digit in training', async () => {
-  const { train, test } = await real
+  const { train, test } = await parts
   const seen = new Set([...train.labels.keys()].map((index) => sha256(image(train, index))))
   const again = [...test.labels.keys()].filter((index) => seen.has(sha256(image(test, index))))
   expect(again).toEqual([])
 })
 
 it('has a fifth of each class in the test part, and in each prefix of it', async () => {
-  const { train, test } = await real
-  const count = (labels: Int32Array, digit: number) =>
+  const { train, test } = await parts
+  const count = (labels: readonly number[], digit: number) =>
     labels.filter((label) => label === digit).length
   for (let digit = 0; digit < 10; digit++) {
     const [some, all] = [count(test.labels, digit), count(train.labels, digit)]
     expect(Math.abs(some / (some + all) - 0.2)).toBeLessThan(0.001)
-    expect(Math.abs(count(test.labels.subarray(0, 200), digit) - some / 10)).toBeLessThan(1.5)
+    expect(Math.abs(count(test.labels.slice(0, 200), digit) - some / 10)).toBeLessThan(1.5)
   }
 })
 
 it('keeps its split for ever', async () => {
-  const { train, test } = await real
-  expect([...test.labels.subarray(0, 20)]).toMatchInlineSnapshot(`
+  const { train, test } = await parts
+  expect([...test.labels.slice(0, 20)]).toMatchInlineSnapshot(`
 [
   1,
   7,
@@ -99,7 +103,7 @@ it.each([
   ['too few digits', whole(`{"data":[${new Array(784).fill(0)}]}`), /not the 10000 digits/],
   ['strings', whole(`{"data":[${new Array(784).fill('"a"')}]}`), /not a grey value 0..1 at 0: a/],
 ])('refuses a package with %s', async (_, files, message) => {
-  const failed = digits.read({ folder: writeFiles(folder(), files) }, () => undefined)
+  const failed = opened(digits, writeFiles(folder(), files), {})
   await expect(failed).rejects.toThrow(UserError)
   await expect(failed).rejects.toThrow(message)
 })

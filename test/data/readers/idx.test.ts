@@ -5,9 +5,9 @@ import { expect, it } from '@jest/globals'
 import { UserError } from '../../../base/errors.ts'
 import { idx } from '../../../data/readers/idx.ts'
 import { idxFile, smallIdx, temporaryFolders, writeFiles } from '../support.ts'
+import { imagesIn, opened, readAll } from './opened.ts'
 
 const folder = temporaryFolders()
-const log = () => undefined
 const compressed = Object.fromEntries(
   Object.entries(smallIdx).map(([name, file]) => [`${name}.gz`, file]),
 )
@@ -23,14 +23,20 @@ it.each([
   ['compressed', compressed],
   ['otherwise named', dotted],
 ])('reads %s files', async (_, files) => {
-  const place = { folder: writeFiles(folder(), files) }
-  expect(await idx.inspect(place)).toEqual({
-    shape: [1, 2, 3],
+  const table = await opened(idx, writeFiles(folder(), files), {})
+  expect(table).toMatchObject({
+    columns: [
+      { name: 'image', type: 'tensor' },
+      { name: 'label', type: 'number' },
+    ],
+    label: 'label',
     classes: ['0', '1', '2'],
-    trainSize: 6,
-    testSize: 2,
+    train: { size: 6 },
+    test: { size: 2 },
   })
-  const { train, test } = await idx.read(place, log)
+  expect(table.validation).toBeUndefined()
+  const [train, test] = [await imagesIn(table.train), await imagesIn(table.test)]
+  expect([...train.shapes, ...test.shapes]).toEqual(['1,2,3', '1,2,3'])
   expect([...train.samples]).toEqual(Array.from({ length: 36 }, (_, at) => at))
   expect([...train.labels]).toEqual([0, 1, 2, 0, 1, 2])
   expect([...test.samples.subarray(0, 3)]).toEqual([255, 254, 253])
@@ -38,10 +44,11 @@ it.each([
 })
 
 it('takes class names from classes.txt before the known ones', async () => {
-  const place = { folder: writeFiles(folder(), smallIdx), classes: ['a', 'b', 'c', 'd'] }
-  expect((await idx.inspect(place)).classes).toEqual(['a', 'b', 'c', 'd'])
-  writeFiles(place.folder, { 'classes.txt': 'cat\r\ndog\n bird \n\n' })
-  expect((await idx.inspect(place)).classes).toEqual(['cat', 'dog', 'bird'])
+  const path = writeFiles(folder(), smallIdx)
+  const known = { classes: ['a', 'b', 'c', 'd'] }
+  expect((await opened(idx, path, {}, known)).classes).toEqual(['a', 'b', 'c', 'd'])
+  writeFiles(path, { 'classes.txt': 'cat\r\ndog\n bird \n\n' })
+  expect((await opened(idx, path, {}, known)).classes).toEqual(['cat', 'dog', 'bird'])
 })
 
 const images = 'train-images-idx3-ubyte'
@@ -120,7 +127,7 @@ it.each<[string, Record<string, Uint8Array | string | undefined>, RegExp]>([
     /classes.txt: too long/,
   ],
 ])('refuses %s before reading images', async (_, files, message) => {
-  const failed = idx.inspect({ folder: writeFiles(folder(), files) })
+  const failed = opened(idx, writeFiles(folder(), files), {})
   await expect(failed).rejects.toThrow(UserError)
   await expect(failed).rejects.toThrow(message)
   await expect(failed).rejects.not.toThrow(/\n/)
@@ -144,9 +151,9 @@ it.each([
     /truncated: 40 bytes where 52/,
   ],
 ])('refuses %s when it is read', async (_, content, message) => {
-  const place = { folder: writeFiles(folder(), without(images)) }
-  writeFileSync(join(place.folder, `${images}.gz`), content)
-  const failed = idx.read(place, log)
+  const path = writeFiles(folder(), without(images))
+  writeFileSync(join(path, `${images}.gz`), content)
+  const failed = readAll(idx, path, {})
   await expect(failed).rejects.toThrow(UserError)
   await expect(failed).rejects.toThrow(message)
 })
@@ -157,9 +164,9 @@ it.each([
   ['a device', '/dev/zero', /not a regular file/],
   ['a folder', '/tmp', /not a regular file/],
 ])('refuses %s in place of a file', async (_, target, message) => {
-  const place = { folder: writeFiles(folder(), without(images)) }
-  symlinkSync(target, join(place.folder, images))
-  const failed = idx.inspect(place)
+  const path = writeFiles(folder(), without(images))
+  symlinkSync(target, join(path, images))
+  const failed = opened(idx, path, {})
   await expect(failed).rejects.toThrow(UserError)
   await expect(failed).rejects.toThrow(message)
 })

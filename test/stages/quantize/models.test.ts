@@ -2,6 +2,7 @@ import { describe, expect } from '@jest/globals'
 import { UserError } from '../../../base/errors.ts'
 import type { Dataset } from '../../../data/dataset.ts'
 import { openData } from '../../../data/open.ts'
+import { preprocessOptions } from '../../../data/preprocess.ts'
 import { dataOptions } from '../../../data/sources.ts'
 import { loadModel } from '../../../onnx/load.ts'
 import { serializeModel } from '../../../onnx/save.ts'
@@ -72,12 +73,14 @@ const cifar = () => {
   opened ??= openData(
     dataOptions.parse({
       source: 'cifar10',
-      preprocess: { mean: 0.5, std: 0.5 },
       train: { limit: 2000 },
       test: { limit: 1000 },
     }),
     {
       seed: 1,
+      target: 'class',
+      preprocess: preprocessOptions.parse({ mean: 0.5, std: 0.5 }),
+      version: 'test',
       calibration: 64,
       cacheFolder: '/nowhere',
       dataFolder: sharedData,

@@ -5,6 +5,7 @@ import type { Model, Value } from '../../../onnx/graph.ts'
 import { parseModel } from '../../../onnx/load.ts'
 import { serializeModel } from '../../../onnx/save.ts'
 import { elements, numbers, tensorOf } from '../../../onnx/tensor.ts'
+import { reading } from '../../support/samples.ts'
 import {
   firstSample,
   interpret,
@@ -248,10 +249,7 @@ describe('what cannot be quantized is refused', () => {
 
   it('with data that is not finite', async () => {
     const data = samplesOf(image)
-    const poisoned = {
-      ...data,
-      read: (_: number, into: Float32Array, at: number) => void into.fill(Number.NaN, at),
-    }
+    const poisoned = reading(data, (_index, into, at) => void into.fill(Number.NaN, at))
     await expect(quantized(float, { scheme: 'static' }, poisoned)).rejects.toThrow(UserError)
     await expect(quantized(float, { scheme: 'static' }, poisoned)).rejects.toThrow(/not finite/)
   })
@@ -284,14 +282,11 @@ describe('what cannot be quantized is refused', () => {
       [20],
     )
     const data = samplesOf([20])
-    const misleading = {
-      ...data,
-      read(index: number, into: Float32Array, offset: number) {
-        data.read(index, into, offset)
-        // Calibrated on this one alone, nothing else has room.
-        if (index === 0) for (let place = 0; place < 20; place++) into[offset + place] = 1e-6
-      },
-    }
+    const misleading = reading(data, (index, into, offset) => {
+      data.read(index, 0, into, offset)
+      // Calibrated on this one alone, nothing else has room.
+      if (index === 0) for (let place = 0; place < 20; place++) into[offset + place] = 1e-6
+    })
     await expect(
       quantized(classifier, { scheme: 'static', calibration: { samples: 1 } }, misleading),
     ).rejects.toThrow(/^model: the result is noise: agreement with the input model 0\.\d+ — /)

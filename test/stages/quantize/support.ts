@@ -7,29 +7,23 @@ import { elements, numbers, sizeOf, type Tensor, tensorOf } from '../../../onnx/
 import { withSession } from '../../../runtime/session.ts'
 import { quantize } from '../../../stages/quantize/index.ts'
 import type { Artifact, StageContext } from '../../../stages/stage.ts'
+import { tasks } from '../../../tasks/index.ts'
 import { temporaryFolder } from '../../support/folder.ts'
+import { datasetOf } from '../../support/samples.ts'
 
 /** Random samples, the same each time. */
 export function samplesOf(shape: readonly number[], size = 32, scale = 1): Dataset {
   const width = sizeOf(shape)
-  const made = new Map<number, Float32Array>()
-  const sample = (index: number) => {
-    const { normal } = random(7, index)
-    const found = made.get(index) ?? Float32Array.from({ length: width }, () => scale * normal())
-    made.set(index, found)
-    return found
-  }
-  return {
+  return datasetOf({
     source: 'random',
-    size,
     shape,
     classes: ['0', '1'],
     labels: new Int32Array(size),
-    fingerprint: 'random',
-    read(index, into, offset) {
-      into.set(sample(index), offset)
+    write(index, into) {
+      const { normal } = random(7, index)
+      for (let place = 0; place < width; place++) into[place] = scale * normal()
     },
-  }
+  })
 }
 
 /** A context with logs that can be looked at. */
@@ -38,6 +32,7 @@ export function contextOf(model: Model, data?: Dataset): StageContext & { logs: 
   const folder = temporaryFolder()
   const context: StageContext = {
     teacher: model,
+    task: tasks.classification,
     data:
       data && ({ train: data, validation: data, calibration: data, test: data } satisfies Splits),
     seed: 1,
@@ -73,9 +68,10 @@ export function weights(dims: readonly number[], label: string, scale = 0.5): Te
 
 /** The first sample as a batch of one. */
 export function firstSample(data: Dataset): Tensor {
-  const values = new Float32Array(sizeOf(data.shape))
-  data.read(0, values, 0)
-  return tensorOf('float32', [1, ...data.shape], values)
+  const { shape } = data.columns[0]!
+  const values = new Float32Array(sizeOf(shape))
+  data.read(0, 0, values, 0)
+  return tensorOf('float32', [1, ...shape], values)
 }
 
 /** The first output of a model in ONNX Runtime. */

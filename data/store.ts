@@ -1,0 +1,201 @@
+// Prepared samples: one record of fixed length each, in memory that threads share or in a file, read by position.
+
+import { createHash } from 'node:crypto'
+import { closeSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs'
+import { UserError } from '../base/errors.ts'
+import { explainFileError } from '../base/files.ts'
+import type { StoredType } from './features/feature.ts'
+
+/** A tensor of every record. */
+export interface StoredColumn {
+  readonly name: string
+  readonly dtype: StoredType
+  readonly shape: readonly number[]
+  readonly ids?: number
+  /** Where it begins in the record, bytes; a multiple of four. */
+  readonly offset: number
+}
+
+/** Records of one layout; can be posted to a thread, and to a process where they are in a file. */
+export interface Store {
+  readonly columns: readonly StoredColumn[]
+  /** Bytes of a record, a multiple of four. */
+  readonly recordBytes: number
+  readonly size: number
+  /** SHA-256 of all records. */
+  readonly hash: string
+  readonly place: { readonly memory: Uint8Array } | { readonly path: string }
+}
+
+const bytesOf = { uint8: 1, float32: 4, int32: 4 } as const satisfies Record<StoredType, number>
+
+const lengthOf = (shape: readonly number[]) => shape.reduce((product, dim) => product * dim, 1)
+
+/** Bytes of a column of one sample. */
+export const columnBytes = ({ dtype, shape }: Pick<StoredColumn, 'dtype' | 'shape'>): number =>
+  bytesOf[dtype] * lengthOf(shape)
+
+/** Lays columns side by side. */
+export function layOut(
+  columns: readonly Omit<StoredColumn, 'offset'>[],
+): Pick<Store, 'columns' | 'recordBytes'> {
+  let offset = 0
+  const placed = columns.map((column) => {
+    const at = offset
+    offset += Math.ceil(columnBytes(column) / 4) * 4
+    return { ...column, offset: at }
+  })
+  return { columns: placed, recordBytes: offset }
+}
+
+/** Views of the columns of one record in memory. */
+export function viewsOf(
+  { columns }: Pick<Store, 'columns'>,
+  record: Uint8Array,
+): (Uint8Array | Float32Array | Int32Array)[] {
+  return columns.map(({ dtype, shape, offset }) => {
+    const length = lengthOf(shape)
+    const start = record.byteOffset + offset
+    if (dtype === 'uint8') return new Uint8Array(record.buffer, start, length)
+    if (dtype === 'int32') return new Int32Array(record.buffer, start, length)
+    return new Float32Array(record.buffer, start, length)
+  })
+}
+
+/** Takes records one after the other. */
+export interface StoreWriter {
+  /** The memory of the next record, all zeros; it is taken over by {@link next}. */
+  readonly record: Uint8Array
+  next(): void
+  /** Ends the store. */
+  finish(): Store
+  /** Gives up; nothing of use is left. */
+  abandon(): void
+}
+
+type Layout = Pick<Store, 'columns' | 'recordBytes'>
+
+/** Collects records in memory that threads share. */
+export function memoryWriter(layout: Layout, where: string, expected = 1024): StoreWriter {
+  const { recordBytes } = layout
+  const hash = createHash('sha256')
+  let memory = allocate(where, Math.max(1, expected) * recordBytes)
+  let size = 0
+  const record = new Uint8Array(recordBytes)
+  return {
+    record,
+    next() {
+      if ((size + 1) * recordBytes > memory.length) {
+        const larger = allocate(where, memory.length * 2)
+        larger.set(memory)
+        memory = larger
+      }
+      memory.set(record, size++ * recordBytes)
+      hash.update(record)
+      record.fill(0)
+    },
+    finish: () => ({
+      ...layout,
+      size,
+      hash: hash.digest('hex'),
+      place: { memory: memory.subarray(0, size * recordBytes) },
+    }),
+    abandon: () => undefined,
+  }
+}
+
+const pieceBytes = 1 << 20
+
+/** Writes records to a new file, which is whole once it is finished. */
+export function fileWriter(layout: Layout, path: string): StoreWriter {
+  const { recordBytes } = layout
+  const perPiece = Math.max(1, Math.floor(pieceBytes / Math.max(1, recordBytes)))
+  const piece = new Uint8Array(perPiece * recordBytes)
+  const hash = createHash('sha256')
+  const file = openOrExplain(path, 'w')
+  const record = new Uint8Array(recordBytes)
+  let waiting = 0
+  let size = 0
+  let isOpen = true
+  const close = () => {
+    if (isOpen) closeSync(file)
+    isOpen = false
+  }
+  const flush = () => {
+    const bytes = piece.subarray(0, waiting * recordBytes)
+    hash.update(bytes)
+    try {
+      for (let done = 0; done < bytes.length; ) done += writeSync(file, bytes, done)
+    } catch (thrown) {
+      throw explainFileError(path, thrown)
+    }
+    waiting = 0
+  }
+  return {
+    record,
+    next() {
+      piece.set(record, waiting++ * recordBytes)
+      size++
+      record.fill(0)
+      if (waiting === perPiece) flush()
+    },
+    finish() {
+      flush()
+      fsyncSync(file)
+      close()
+      return { ...layout, size, hash: hash.digest('hex'), place: { path } }
+    },
+    abandon: close,
+  }
+}
+
+/** The bytes of a column of a record, valid until the next call. */
+export type RecordReader = (index: number, column: StoredColumn) => Uint8Array
+
+/** Opens a store for reading; its file stays open until the process ends. */
+export function openStore({ place, recordBytes }: Store): RecordReader {
+  if ('memory' in place) {
+    const { memory } = place
+    return (index, column) => {
+      const start = index * recordBytes + column.offset
+      return memory.subarray(start, start + columnBytes(column))
+    }
+  }
+  const { path } = place
+  // Opened with the first record; a process has few stores, so that the descriptor may wait for its end.
+  let file: number | undefined
+  let scratch = new Uint8Array()
+  return (index, column) => {
+    const length = columnBytes(column)
+    file ??= openOrExplain(path, 'r')
+    // Aligned for every type, and never seen by two columns at once.
+    if (scratch.length < length) scratch = new Uint8Array(length)
+    const start = index * recordBytes + column.offset
+    for (let done = 0; done < length; ) {
+      const count = readSync(file, scratch, done, length - done, start + done)
+      if (count === 0)
+        throw new UserError(`${path}: became shorter while it was read — run the same again`)
+      done += count
+    }
+    return scratch.subarray(0, length)
+  }
+}
+
+function openOrExplain(path: string, flags: 'r' | 'w'): number {
+  try {
+    return openSync(path, flags)
+  } catch (thrown) {
+    throw explainFileError(path, thrown)
+  }
+}
+
+function allocate(where: string, bytes: number): Uint8Array {
+  try {
+    return new Uint8Array(new SharedArrayBuffer(bytes))
+  } catch (thrown) {
+    throw new UserError(
+      `${where}: does not fit in memory: ${bytes} bytes — use fewer or smaller samples`,
+      { cause: thrown },
+    )
+  }
+}

@@ -1,0 +1,49 @@
+// The column of a data set that augmentation changes: the images, or the one column of floats.
+import { UserError } from '../base/errors.ts'
+import { type AugmentOptions, changesSamples } from './augment.ts'
+import type { Dataset } from './dataset.ts'
+import { mixProbabilities } from './mix.ts'
+
+/** A column of floats as augmentation sees it. */
+export interface Varied {
+  readonly column: number
+  /** Shape of one sample; `[C, H, W]` for images. */
+  readonly shape: readonly number[]
+  /** Numbers of one sample. */
+  readonly width: number
+  readonly background?: Float32Array
+  readonly white?: Float32Array
+  read(index: number, into: Float32Array, offset: number): void
+  /** Puts one changed sample into the order that the model takes. */
+  arrange(values: Float32Array, offset: number): void
+}
+
+/**
+ * Finds what these options change; undefined where they change nothing.
+ *
+ * Samples without a single column that can be meant are a {@link UserError}.
+ */
+export function varied(dataset: Dataset, augment: AugmentOptions): Varied | undefined {
+  if (!changesSamples(augment)) return undefined
+  if (mixProbabilities(augment) && dataset.recipe.targetClasses?.form === 'positions')
+    throw new UserError(
+      'augment: samples with a class for each position cannot be mixed — leave mixup and cutmix out',
+    )
+  const { image, columns } = dataset
+  if (image)
+    return { ...image, width: image.shape.reduce((product, length) => product * length, 1) }
+  const floats = [...columns.keys()].filter((at) => columns[at]!.dtype === 'float32')
+  const [column] = floats
+  if (column === undefined || floats.length > 1)
+    throw new UserError(
+      `augment: needs one input of floats: the data has ${floats.length} — leave it out`,
+    )
+  const { shape } = columns[column]!
+  return {
+    column,
+    shape,
+    width: shape.reduce((product, length) => product * length, 1),
+    read: (index, into, offset) => dataset.read(index, column, into, offset),
+    arrange: () => undefined,
+  }
+}

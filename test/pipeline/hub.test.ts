@@ -1,0 +1,125 @@
+// A teacher in a folder laid out as on the Hugging Face Hub: its own files say how it is fed.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { beforeAll, describe, expect, it } from '@jest/globals'
+import sharp from 'sharp'
+import { random } from '../../base/random.ts'
+import { bench, buildArchitecture, oneInput, runStage, serializeModel } from '../../index.ts'
+import { temporaryFolder } from './tiny.ts'
+import { folderOf, quickly, wholeRun } from './whole.ts'
+
+const cacheFolder = temporaryFolder()
+const classes = ['red', 'green', 'blue']
+let images: string
+const model = serializeModel(
+  buildArchitecture(
+    { architecture: 'lenet', channels: [4, 6], hidden: [8] },
+    { ...oneInput([3, 16, 16], 3), seed: 5 },
+  ),
+)
+
+/** Noisy pictures of one colour, of several sizes. */
+beforeAll(async () => {
+  const files: Record<string, Uint8Array> = {}
+  for (let index = 0; index < 90; index++) {
+    const { integer } = random(7, 'pictures', index)
+    const side = 20 + integer(8)
+    const pixels = Uint8Array.from(
+      { length: side * side * 3 },
+      (_, at) => integer(200) + (at % 3 === index % 3 ? 50 : 0),
+    )
+    const raw = { width: side, height: side, channels: 3 } as const
+    files[`${classes[index % 3]}/${index}.png`] = await sharp(pixels, { raw }).png().toBuffer()
+  }
+  images = folderOf(files)
+})
+
+const processor = {
+  image_processor_type: 'ViTImageProcessor',
+  do_resize: true,
+  size: { height: 16, width: 16 },
+  resample: 3,
+  do_rescale: true,
+  rescale_factor: 1 / 255,
+  do_normalize: true,
+  image_mean: [0.5, 0.4, 0.3],
+  image_std: [0.2, 0.3, 0.4],
+  do_pad: true,
+}
+const hub = () =>
+  folderOf({
+    'onnx/model.onnx': model,
+    'config.json': JSON.stringify({
+      num_channels: 3,
+      id2label: { 0: 'Blue', 1: 'Red', 2: 'GREEN' },
+    }),
+    'preprocessor_config.json': JSON.stringify(processor),
+  })
+
+/** The same by hand: classes in the order of the model, which the data has by the alphabet. */
+const byHand = {
+  preprocess: { scale: 1 / 255, mean: [0.5, 0.4, 0.3], std: [0.2, 0.3, 0.4] },
+  features: {
+    image: { kind: 'image', column: 'image', resize: [16, 16], interpolation: 'bicubic' },
+  },
+} as const
+
+describe('a folder of the Hub', () => {
+  it('gives preprocessing, sizes and names of classes to a recipe that has none', async () => {
+    const stages = [
+      { stage: 'quantize', scheme: 'static', calibration: { samples: 32 } },
+    ] as const
+    const data = { format: 'images', path: images } as const
+    const own = await wholeRun({ data, teacher: { model: { file: hub() } }, stages: [...stages] })
+    const plain = folderOf({
+      'model.onnx': model,
+      'config.json': JSON.stringify({ id2label: { 0: 'blue', 1: 'red', 2: 'green' } }),
+    })
+    const told = await wholeRun({
+      data: { ...data, features: byHand.features },
+      preprocess: byHand.preprocess,
+      teacher: { model: { file: join(plain, 'model.onnx') } },
+      stages: [...stages],
+    })
+    expect(own.logs.join('\n')).toMatch(/preprocessor_config\.json: not applied: do_pad/)
+    const figures = ({ report }: typeof own) =>
+      [report.teacher, ...report.variants].map(({ accuracy, retention }) => [
+        ...[accuracy?.top1, accuracy?.metrics, Object.values(accuracy?.perClass ?? {})],
+        retention,
+      ])
+    const withoutNames = (value: unknown) => JSON.stringify(value).toLowerCase()
+    expect(withoutNames(figures(own))).toBe(withoutNames(figures(told)))
+    const preparation = JSON.parse(readFileSync(join(own.outFolder, 'preparation.json'), 'utf8'))
+    expect(preparation).toMatchObject({
+      classes: ['Blue', 'Red', 'GREEN'],
+      preprocess: byHand.preprocess,
+      features: { image: { resize: [16, 16], interpolation: 'bicubic' } },
+    })
+  })
+
+  it('is used by one stage and by a benchmark as well', async () => {
+    const file = join(hub(), 'onnx', 'model.onnx')
+    const plain = join(folderOf({ 'model.onnx': model }), 'model.onnx')
+    const folder = temporaryFolder()
+    const stage = (file: string, output: string, more: object) =>
+      runStage({
+        options: { stage: 'quantize', scheme: 'static', calibration: { samples: 32 } },
+        ...{ model: { file }, output, cacheFolder, threads: 1 },
+        data: { format: 'images', path: images },
+        ...more,
+      })
+    const [own, told] = [join(folder, 'own.onnx'), join(folder, 'told.onnx')]
+    await stage(file, own, {})
+    await stage(plain, told, {
+      data: { format: 'images', path: images, features: byHand.features },
+      preprocess: byHand.preprocess,
+    })
+    expect(readFileSync(own).equals(readFileSync(told))).toBe(true)
+    const report = await bench({
+      ...{ teacher: file, models: [own], data: { format: 'images', path: images } },
+      ...{ cacheFolder, latency: quickly.latency },
+    })
+    expect(Object.keys(report.teacher.accuracy?.perClass ?? {})).toEqual(['Blue', 'Red', 'GREEN'])
+    expect(report.variants[0]?.retention?.agreement).toBeGreaterThan(0.8)
+  })
+})
