@@ -48,8 +48,6 @@ export interface PreparedPart {
   /** The label of every record. */
   readonly labels: Int32Array
   readonly group: number
-  /** How many of them are damaged and in no split. */
-  readonly damaged: number
 }
 
 /** Which records of which part a split has. */
@@ -128,6 +126,10 @@ export async function prepareTable(
   const trained = whole(train!, split.train)
   const { classes } = targets
   if (target.kind === 'class') {
+    if (classes.length === 1)
+      note(
+        `data: there is one class alone: '${classes[0]}' — any model is right, which says nothing`,
+      )
     noteAbsent('training', classes, train!, trained, note)
     noteAbsent('test', classes, tested ?? train!, limited, note)
   }
@@ -167,7 +169,7 @@ function noteAbsent(
   const named = absent.slice(0, mostNamed).map((name) => `'${name}'`)
   if (absent.length > mostNamed) named.push('…')
   note(
-    `data: ${absent.length} of ${classes.length} classes have no sample in the ${split} split: ${named.join(', ')}`,
+    `data: classes without a sample in the ${split} split: ${absent.length} of ${classes.length}: ${named.join(', ')}`,
   )
 }
 
@@ -289,15 +291,6 @@ async function atRow(
 
 const keptOf = ({ skipped: _, ...part }: Encoded): PreparedPart => part
 
-/** Says how many samples of a part are left out, where there are any. */
-export function tellDamaged(
-  { where }: Pick<Part, 'where'>,
-  { damaged, store }: Pick<PreparedPart, 'damaged' | 'store'>,
-  log: (line: string) => void,
-): void {
-  if (damaged > 0) log(`${where}: ${damaged} of ${store.size} samples are damaged and left out`)
-}
-
 interface Encoded extends PreparedPart {
   /** Records of rows that could not be read. */
   readonly skipped: ReadonlySet<number>
@@ -376,9 +369,9 @@ async function encodePart(
       throw new UserError(
         `${part.where}: none of the ${store.size} samples can be read — use damaged: refuse to see why`,
       )
-    const facts = { store, labels: Int32Array.from(labels), group, damaged: skipped.size }
-    tellDamaged(part, facts, log)
-    return { ...facts, skipped }
+    if (skipped.size > 0)
+      log(`${part.where}: ${skipped.size} of ${store.size} samples are damaged and left out`)
+    return { store, labels: Int32Array.from(labels), group, skipped }
   } catch (thrown) {
     writer.abandon()
     throw thrown

@@ -26,7 +26,6 @@ const partSchema = z.strictObject({
   hash: z.string(),
   labels: z.string().describe('SHA-256 of the labels.'),
   group: z.int(),
-  damaged: z.int(),
 })
 
 const splitSchema = z.strictObject({ part: z.enum(partNames), indices: z.string() })
@@ -87,7 +86,7 @@ export async function findPrepared(folder: string): Promise<Prepared | undefined
     for (const name of partNames) {
       const part = manifest.parts[name]
       if (!part) continue
-      const { labels: labelsHash, group, damaged, ...layout } = part
+      const { labels: labelsHash, group, ...layout } = part
       const path = join(folder, recordsName(name))
       const labels = readNumbers(join(folder, labelsName(name)))
       if (sha256(bytesOf(labels)) !== labelsHash) return undefined
@@ -95,7 +94,7 @@ export async function findPrepared(folder: string): Promise<Prepared | undefined
       const columns = layout.columns.map(({ ids, ...column }) =>
         ids === undefined ? column : { ...column, ids },
       )
-      parts[name] = { store: { ...layout, columns, place: { path } }, labels, group, damaged }
+      parts[name] = { store: { ...layout, columns, place: { path } }, labels, group }
     }
     const splitNamed = (name: keyof typeof manifest.splits) => {
       const { part, indices: hash } = manifest.splits[name]
@@ -132,10 +131,10 @@ export async function keepPrepared(
     const prepared = await make((part) => join(temporary, recordsName(part)))
     const parts: Record<string, unknown> = {}
     for (const [name, part] of Object.entries(prepared.parts)) {
-      const { store, labels, group, damaged } = part
+      const { store, labels, group } = part
       const { place: _, ...layout } = store
       writeAtomically(join(temporary, labelsName(name as PartName)), bytesOf(labels))
-      parts[name] = { ...layout, labels: sha256(bytesOf(labels)), group, damaged }
+      parts[name] = { ...layout, labels: sha256(bytesOf(labels)), group }
     }
     const splits: Record<string, unknown> = {}
     for (const [name, { part, indices }] of Object.entries(prepared.splits)) {

@@ -68,6 +68,11 @@ const limit = z.int().min(1).optional()
 /** The formats that a recipe may name. */
 const formats = Object.keys(readers).filter((name) => name !== 'digits') as [Format, ...Format[]]
 
+/** Formats that have options of their own. */
+type Optioned = {
+  [Name in Format]: keyof (typeof readers)[Name]['options']['shape'] extends never ? never : Name
+}[Format]
+
 /** The options of each format that has some, under its name. */
 const formatOptions = Object.fromEntries(
   formats
@@ -78,7 +83,8 @@ const formatOptions = Object.fromEntries(
         .optional()
         .describe(`Options of this format. ${readers[name].summary}.`),
     ]),
-)
+  // The loss of names is fromEntries' own.
+) as unknown as { [Name in Optioned]: z.ZodOptional<(typeof readers)[Name]['options']> }
 
 /** Schema of the recipe's `data` section: a well-known `source`, a module of one's own, or a `format` with its `path`. */
 export const dataOptions = z

@@ -57,10 +57,6 @@ export async function readTargets(table: Table, options: TargetOptions): Promise
     case 'class': {
       const [at = 0] = places
       const classes = table.classes ?? (await classesIn(table, (row) => [row[at] ?? null]))
-      if (classes.length < 2)
-        throw new UserError(
-          `${table.train.where}: column '${columns[0]}': all samples are of one class: '${classes[0]}' — add samples of another, or choose another task`,
-        )
       const numbers = numbersOf(classes)
       const label = (row: Row) => classOf(row[at] ?? null, columns[0]!, numbers, table.classes)
       return { ...plain, classes, label }

@@ -28,6 +28,10 @@ export interface Segment {
  */
 export function segmentChains(graph: Graph): Segment[][] {
   const meets = meetingPoints(graph)
+  const surroundings = {
+    position: new Map(graph.nodes.map((node, index) => [node, index])),
+    outputs: new Set(graph.outputs),
+  }
   const followed = new Set<Value>()
   const chains: Segment[][] = []
   // The longest ways come first, as they start at the inputs.
@@ -37,7 +41,7 @@ export function segmentChains(graph: Graph): Segment[][] {
     for (let exit = meets.get(entry); exit; exit = meets.get(exit)) {
       if (followed.has(entry)) break
       followed.add(entry)
-      chain.push(segmentBetween(graph, entry, exit))
+      chain.push(segmentBetween(entry, exit, surroundings))
       entry = exit
     }
     if (chain.length > 0) chains.push(chain)
@@ -85,17 +89,22 @@ function meetingPoints(graph: Graph): Map<Value, Value | undefined> {
   return new Map([...meets].reverse())
 }
 
-function segmentBetween(graph: Graph, entry: Value, exit: Value): Segment {
+/** What is known of a graph as a whole. */
+interface Surroundings {
+  readonly position: ReadonlyMap<Node, number>
+  readonly outputs: ReadonlySet<Value>
+}
+
+function segmentBetween(entry: Value, exit: Value, { position, outputs }: Surroundings): Segment {
   const core = new Set<Node>()
   const open = [...entry.users]
-  const own = new Set(graph.nodes)
   for (let node = open.pop(); node; node = open.pop()) {
-    if (core.has(node) || !own.has(node)) continue
+    if (core.has(node) || !position.has(node)) continue
     core.add(node)
     if (node.outputs.includes(exit)) continue
     for (const output of node.outputs) open.push(...(output?.users ?? []))
   }
-  const members = withHelpers(graph, core, entry)
+  const members = withHelpers(core, entry, outputs)
   const weights = new Set<Value>()
   for (const node of members)
     for (const input of node.inputs)
@@ -103,14 +112,18 @@ function segmentBetween(graph: Graph, entry: Value, exit: Value): Segment {
   return {
     entry,
     exit,
-    nodes: graph.nodes.filter((node) => members.has(node)),
+    nodes: [...members].sort((a, b) => position.get(a)! - position.get(b)!),
     weights: weights.size,
     signature: signatureOf(entry, exit, members),
   }
 }
 
 /** The nodes themselves and those that work for them alone, as on a mask that every block prepares anew. */
-function withHelpers(graph: Graph, core: ReadonlySet<Node>, entry: Value): Set<Node> {
+function withHelpers(
+  core: ReadonlySet<Node>,
+  entry: Value,
+  outputs: ReadonlySet<Value>,
+): Set<Node> {
   const members = new Set(core)
   const open = [...core]
   for (let node = open.pop(); node; node = open.pop())
@@ -119,8 +132,7 @@ function withHelpers(graph: Graph, core: ReadonlySet<Node>, entry: Value): Set<N
       if (!maker || input === entry || members.has(maker)) continue
       const alone = maker.outputs.every(
         (output) =>
-          !output ||
-          (!graph.outputs.includes(output) && [...output.users].every((user) => members.has(user))),
+          !output || (!outputs.has(output) && [...output.users].every((user) => members.has(user))),
       )
       // Where another user turns out to be a member later, the maker is looked at again from there.
       if (!alone) continue

@@ -62,7 +62,10 @@ export async function bench(request: BenchRequest): Promise<Report> {
 function idsOf(paths: readonly string[]): string[] {
   const taken = new Set(['teacher'])
   return paths.map((path) => {
-    const base = path.replace(/^.*[\\/]/, '').replace(/\.onnx$/, '')
+    const base = path
+      .replace(/[\\/]+$/, '')
+      .replace(/^.*[\\/:]/, '')
+      .replace(/\.onnx$/, '')
     let id = base
     for (let count = 2; taken.has(id); count++) id = `${base}-${count}`
     taken.add(id)

@@ -1,6 +1,7 @@
 // Everything that can be known to be wrong before the first expensive step: files, shapes, classes, providers.
 import { UserError } from '../base/errors.ts'
 import { firstSamples } from '../base/samples.ts'
+import { suggest } from '../base/suggest.ts'
 import type { Dataset } from '../data/dataset.ts'
 import type { StudentSource } from '../models/source.ts'
 import { openSource } from '../models/source.ts'
@@ -33,17 +34,28 @@ export async function checkModels(
   data: Dataset,
   task: Task,
 ): Promise<Model> {
-  const { teacher, stages, seed } = recipe
+  const { teacher, stages, seed, preprocess } = recipe
+  if (preprocess && !data.image)
+    throw new UserError(
+      `${where}: preprocess: is for images, of which the data has none — leave it out`,
+    )
+  const known = new Set<string>()
   const open = async (source: StudentSource, path: string, reference?: Model) => {
     const shape = shapeFor(data, task, reference)
     const model = await openSource(source, { ...shape, seed, teacher: reference })
     await checkFits(model, data, task, 'file' in source ? source.file : path)
+    for (const { name } of model.graph.feeds) known.add(name)
     return model
   }
   const opened = await open(teacher.model, `${where}: teacher.model`)
   for (const [index, step] of stages.entries())
     for (const [key, source] of modelsIn(step))
       await open(source, `${where}: stages.${index}.${key}`, opened)
+  const stray = Object.keys(data.inputs ?? {}).find((name) => !known.has(name))
+  if (stray !== undefined)
+    throw new UserError(
+      `${where}: inputs.${stray}: no model has an input of that name — ${suggest(stray, [...known])}`,
+    )
   return opened
 }
 

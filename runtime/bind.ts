@@ -184,8 +184,22 @@ function columnInput(
       `${where}: input '${input.name}' is ${input.dtype}, column '${column.name}' of the data is ${column.dtype} — map another column to it, or export the model with ${accepted[column.dtype][0]} inputs`,
     )
   const { chunk } = source
+  if (chunk !== undefined) checkChunk(`${where}: inputs.${input.name}.chunk`, chunk, column.shape)
   const shape = chunk === undefined ? column.shape : [...column.shape.slice(0, -1), chunk]
   return { name: input.name, dtype: input.dtype, column: at, shape: fitted(input, shape, where) }
+}
+
+/** Checks that a column can be cut into pieces of so many values. */
+function checkChunk(where: string, chunk: number, shape: readonly number[]): void {
+  const length = shape.at(-1) ?? 1
+  if (sizeOf(shape) !== length)
+    throw new UserError(
+      `${where}: only columns with one axis can be cut: [${shape.join(',')}] — leave it out`,
+    )
+  if (length % chunk !== 0)
+    throw new UserError(
+      `${where}: ${length} values cannot be cut into pieces of ${chunk} — choose a divisor of ${length}`,
+    )
 }
 
 /** Whether an input takes samples of a shape. */
@@ -217,14 +231,6 @@ function stepsOf(
     const chunk = 'column' in source ? source.chunk : undefined
     if (chunk === undefined) continue
     const length = columns[column]!.shape.at(-1) ?? 1
-    if (length % chunk !== 0)
-      throw new UserError(
-        `${where}: inputs.${name}.chunk: ${length} values cannot be cut into pieces of ${chunk} — choose a divisor of ${length}`,
-      )
-    if (sizeOf(columns[column]!.shape) !== length)
-      throw new UserError(
-        `${where}: inputs.${name}.chunk: only columns with one axis can be cut: [${columns[column]!.shape.join(',')}] — leave it out`,
-      )
     if (steps !== undefined && steps !== length / chunk)
       throw new UserError(
         `${where}: inputs.${name}.chunk: cut into ${length / chunk} pieces, another input into ${steps} — choose chunks that go together`,

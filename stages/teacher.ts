@@ -50,7 +50,11 @@ export async function cachedAnswers(
 ): Promise<Teacher> {
   const { shared, log } = context
   const model = serializeModel(taught(context.teacher, dataset, wanted))
-  const key = hashOf([sha256(model), dataset.fingerprint, context.threads, context.provider])
+  const key = hashOf([
+    sha256(model),
+    wanted.outputs,
+    ...[dataset.fingerprint, context.threads, context.provider],
+  ])
   const path = join(shared, `teacher-${key}.records`)
   let store = await findAnswers(path)
   if (!store) {
@@ -89,8 +93,8 @@ async function writeAnswers(
   { threads, provider, signal }: StageContext,
 ): Promise<Store> {
   const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`
+  let writer: ReturnType<typeof fileWriter> | undefined
   try {
-    let writer: ReturnType<typeof fileWriter> | undefined
     let record: Float32Array | undefined
     const options = { where: 'teacher', outputs: wanted.outputs, signal }
     await withSession(model, { threads, provider, where: 'teacher' }, (session) =>
@@ -117,6 +121,7 @@ async function writeAnswers(
     writeAtomically(`${path}.json`, JSON.stringify(facts))
     return { ...facts, place: { path } }
   } finally {
+    writer?.abandon()
     rmSync(temporary, { force: true })
   }
 }

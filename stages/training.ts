@@ -8,13 +8,14 @@ import { batchCount } from '../data/batches.ts'
 import type { Dataset, Splits } from '../data/dataset.ts'
 import { openBatches } from '../data/stream.ts'
 import type { Model } from '../onnx/graph.ts'
+import { bindInputs } from '../runtime/bind.ts'
 import { predict } from '../runtime/predict.ts'
 import type { Predictions, Task } from '../tasks/task.ts'
 import { train } from '../train/loop.ts'
 import { needsTeacher } from '../train/losses.ts'
 import { type LossOptions, lossOptions, trainingOptions } from '../train/options.ts'
 import type { TrainSettings } from '../train/settings.ts'
-import { feedingOf } from './feeding.ts'
+import { feedingOf, inputsOf } from './feeding.ts'
 import type { Artifact, StageContext } from './stage.ts'
 import { cachedAnswers, onlineAnswers, taughtOutputs } from './teacher.ts'
 import { trainable } from './trainable.ts'
@@ -59,10 +60,12 @@ export async function trainModel(
   const trained = trainable(model, data.train)
   const fedData = trained.samples(data.train)
   const feeding = feedingOf(trained.model.graph, fedData, task, size)
-  const batches = openBatches(fedData, {
-    ...{ size, seed, shuffle: true, augment, dropLast: true, columns: feeding.columns },
-  })
   const taught = needsTeacher(losses)
+  const asked = taught && changesSamples(augment) ? columnsOfTeacher(context, data.train) : []
+  const columns = [...new Set([...feeding.columns, ...asked])]
+  const batches = openBatches(fedData, {
+    ...{ size, seed, shuffle: true, augment, dropLast: true, columns },
+  })
   const wanted = taughtOutputs(losses)
   // What changes each time, by itself or by mixing, the teacher must be asked about each time.
   const online =
@@ -110,6 +113,19 @@ export async function trainModel(
     await batches.close()
     await online?.session.dispose()
   }
+}
+
+/** The columns that the teacher reads of a batch whose samples change. */
+function columnsOfTeacher({ teacher }: StageContext, data: Dataset): number[] {
+  const columns = bindInputs(inputsOf(teacher.graph), data, 'teacher').columns
+  for (const { column } of columns) {
+    const { name } = data.columns[column]!
+    if (/\.(raw|planes)$/.test(name))
+      throw new UserError(
+        `augment: the teacher takes the bytes of '${name}', which augmentation does not change — leave it out`,
+      )
+  }
+  return columns.map(({ column }) => column)
 }
 
 /** Samples of a batch: not more than there are, and whole groups of them. */

@@ -1,6 +1,6 @@
 // The whole benchmark on models that are made here; measuring processes run from dist.
 import { getEventListeners } from 'node:events'
-import { readdirSync, writeFileSync } from 'node:fs'
+import { readdirSync, readlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
 import { Interrupted, UserError } from '../../base/errors.ts'
@@ -32,6 +32,18 @@ const measure = (request: Partial<BenchmarkRequest>) =>
     seed: 1,
     ...request,
   })
+
+/** The files that this process has open, where the system tells. */
+const openFiles = (): string[] =>
+  process.platform === 'linux'
+    ? readdirSync('/proc/self/fd').flatMap((name) => {
+        try {
+          return [readlinkSync(`/proc/self/fd/${name}`)]
+        } catch {
+          return [] // the one that listed them
+        }
+      })
+    : []
 
 describe('benchmark', () => {
   it('leaves its listeners off the signal that it is given', async () => {
@@ -98,6 +110,7 @@ describe('benchmark', () => {
       ...result,
     })
     expect(readdirSync(workFolder)).toEqual([])
+    expect(openFiles().filter((path) => path.startsWith(workFolder))).toEqual([])
   })
 
   it('marks a variant that guesses, and one whose outputs are no numbers', async () => {

@@ -20,8 +20,9 @@ describe('options of the command line', () => {
   it('read models as paths and as YAML', () => {
     expect(modelOption('a.onnx')).toEqual({ file: 'a.onnx' })
     expect(modelOption('{ architecture: mlp, hidden: [3] }')).toEqual({
-      architecture: 'mlp',
-      hidden: [3],
+      ...{ architecture: 'mlp', hidden: [3] },
+      // The architecture's own defaults.
+      ...{ activation: 'relu', normalisation: false, dropout: 0 },
     })
   })
 

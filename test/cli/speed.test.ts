@@ -19,7 +19,17 @@ it('tells epoch, loss, accuracy, speed and time left', () => {
     accuracy: 0.972,
     samples: 3000,
   })
-  expect(inWords(parts)).toBe('epoch 2/4  loss 0.512  accuracy 97.20 %  1500 images/s  6.0 s left')
+  expect(inWords(parts)).toBe(
+    'epoch 2/4  loss 0.512  accuracy 97.20\u202f%  1500 samples/s  6.0 s left',
+  )
+})
+
+it.each([
+  ['mae', 0.51234, 'mean absolute error|MAE'],
+  ['ndcg@10', 0.5, 'NDCG@10'],
+])('tells the figure of another task by its name: %s', (metric, accuracy, title) => {
+  const [, said] = speedometer(() => 0)({ done: 0.5, epoch: 1, epochs: 2, metric, accuracy })
+  expect(said?.long).toMatch(new RegExp(`^(${title}) 0\\.5`))
 })
 
 it('counts only what is done here when a training goes on from a checkpoint', () => {
@@ -40,7 +50,7 @@ it('has no speed before the second report, which is the first with a time', () =
   expect(inWords(speed({ done: 0.1, epoch: 1, epochs: 2, samples: 64 }))).toBe('epoch 1/2')
   now = 6000
   const text = inWords(speed({ done: 0.2, epoch: 1, epochs: 2, samples: 64 }))
-  expect(text).toBe('epoch 1/2  64 images/s  8.0 s left')
+  expect(text).toBe('epoch 1/2  64 samples/s  8.0 s left')
 })
 
 describe('the line of a bar', () => {
@@ -48,12 +58,12 @@ describe('the line of a bar', () => {
     { long: 'epoch 12/20', short: '12/20' },
     { long: 'loss 0.123', short: 'loss 0.123' },
     { long: 'accuracy 97.20 %', short: 'acc 97.2 %' },
-    { long: '15000 images/s', short: '15000/s' },
+    { long: '15000 samples/s', short: '15000/s' },
     { long: '1 min 20 s left', short: '1 min 20 s left' },
   ]
   it.each([
     [120, '[1/4] distill ████████████░░░░░░░░░░░░  epoch 12/20  loss 0.123  accuracy 97.20 %'],
-    [100, '[1/4] distill █████░░░░░  epoch 12/20  loss 0.123  accuracy 97.20 %'],
+    [100, '[1/4] distill █████░░░░  epoch 12/20  loss 0.123  accuracy 97.20 %'],
     [79, '[1/4] distill ██████░░░░░░  12/20 loss 0.123 acc 97.2 % 15000/s 1 min 20 s left'],
   ])('fits %d columns', (width, start) => {
     const line = barLine({ label: '[1/4] distill', done: 0.5, parts }, width)

@@ -30,7 +30,7 @@ it('writes one line for each epoch that is finished to a log, with its loss and 
   expect(lines.filter((line) => line.startsWith('teacher: epoch'))).toEqual(
     [1, 2, 3].map((epoch) =>
       expect.stringMatching(
-        RegExp(`^teacher: epoch ${epoch}/3  loss \\d\\.\\d{3}  accuracy \\d+\\.\\d\\d %`),
+        RegExp(`^teacher: epoch ${epoch}/3  loss \\d\\.\\d{3}  accuracy \\d+\\.\\d\\d\u202f%`),
       ),
     ),
   )

@@ -20,6 +20,9 @@ const columns = { x: 'number', label: 'text' } as const
 const rows = (count: number, classes: readonly string[] = ['a', 'b']): Row[] =>
   Array.from({ length: count }, (_, index) => [index, classes[index % classes.length]!])
 
+/** Classes that are known whatever the rows say. */
+const known = { classes: ['a', 'b'] }
+
 async function complaint(run: Promise<unknown>): Promise<string> {
   const thrown = await run.then(
     () => undefined,
@@ -91,6 +94,9 @@ describe('splits', () => {
     const found = await prepared(tableOf(columns, rare, { test }))
     expect(found.classes).toEqual(['a', 'b', 'c'])
     expect(labelsIn(found, 'test')).toEqual([2])
+    expect(found.lines).toContainEqual(
+      expect.stringContaining("2 of 3 classes have no sample in the test split: 'a', 'b'"),
+    )
   })
 
   it.each([
@@ -98,18 +104,20 @@ describe('splits', () => {
     ['one row', 1, 'too few samples for training, validation and test: 1'],
     ['two rows', 2, 'too few samples for training, validation and test: 2'],
   ])('of %s are refused', async (_, count, what) => {
-    const none = { ...tableOf(columns, rows(count)), classes: ['a', 'b'] }
-    expect(await complaint(prepared(none))).toContain(`train.csv: ${what}`)
+    const table = tableOf(columns, rows(count), known)
+    expect(await complaint(prepared(table))).toContain(`train.csv: ${what}`)
   })
 
   it('of one row with a test part lack validation', async () => {
-    const table = tableOf(columns, rows(1), { test: partOf('test.csv', rows(1)) })
+    const table = tableOf(columns, rows(1), { ...known, test: partOf('test.csv', rows(1)) })
     expect(await complaint(prepared(table))).toContain('too few training samples')
   })
 
   it('of one row work where all parts are given', async () => {
     const part = partOf('other.csv', rows(1))
-    const found = await prepared(tableOf(columns, rows(1), { test: part, validation: part }))
+    const found = await prepared(
+      tableOf(columns, rows(1), { ...known, test: part, validation: part }),
+    )
     expect(columnOf(found, 'train', 'x')).toEqual([[0]])
   })
 
@@ -150,7 +158,7 @@ describe('what features learn', () => {
     const features = featuresOf({ f: { kind: 'category', column: 'word' } })
     const table = tableOf(
       { word: 'text', label: 'text' },
-      Array.from({ length: 40 }, (_, index): Row => [`w${index}`, 'a']),
+      Array.from({ length: 40 }, (_, index): Row => [`w${index}`, index % 2 ? 'a' : 'b']),
     )
     const found = await prepared(table, { features, trainLimit: 10 })
     const { f } = found.learned as { f: { categories: readonly string[] } }

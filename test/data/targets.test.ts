@@ -128,7 +128,7 @@ describe('one class', () => {
   })
 
   it('of an image is none', async () => {
-    const { label } = await read(column('text', ['a']), 'class')
+    const { label } = await read(column('text', ['a', 'b']), 'class')
     expect(await complaint(() => label([new Uint8Array(3)]))).toContain('another kind of value')
     expect(await complaint(() => label([null]))).toContain('it is missing')
   })
@@ -136,6 +136,9 @@ describe('one class', () => {
   it('must be there at all, and not of as many kinds as there are samples', async () => {
     expect(await complaint(() => read(column('text', [null, null]), 'class'))).toContain(
       'train.csv: no sample has a class',
+    )
+    expect(await complaint(() => read(column('text', ['a', 'a']), 'class'))).toContain(
+      "column 'label': all samples are of one class: 'a'",
     )
     const many = Array.from({ length: 100_001 }, (_, index) => `c${index}`)
     expect(await complaint(() => read(column('text', many), 'class'))).toContain(

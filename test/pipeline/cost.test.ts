@@ -42,6 +42,6 @@ it('says when an estimate is an assumption', () => {
 it('finds the models that options name', () => {
   const student = { architecture: 'mlp', hidden: [3] }
   expect(modelsIn({ stage: 'distill', student, other: { file: 3 } })).toEqual([
-    ['student', student],
+    ['student', { ...student, activation: 'relu', normalisation: false, dropout: 0 }],
   ])
 })

@@ -4,7 +4,15 @@ import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from '@jest/globals'
 import sharp from 'sharp'
 import { random } from '../../base/random.ts'
-import { bench, buildArchitecture, oneInput, runStage, serializeModel } from '../../index.ts'
+import {
+  bench,
+  buildArchitecture,
+  type DataInput,
+  oneInput,
+  runStage,
+  type StageRequest,
+  serializeModel,
+} from '../../index.ts'
 import { temporaryFolder } from './tiny.ts'
 import { folderOf, quickly, wholeRun } from './whole.ts'
 
@@ -57,18 +65,16 @@ const hub = () =>
   })
 
 /** The same by hand: classes in the order of the model, which the data has by the alphabet. */
-const byHand = {
+const byHand: Pick<StageRequest, 'preprocess'> & Pick<DataInput, 'features'> = {
   preprocess: { scale: 1 / 255, mean: [0.5, 0.4, 0.3], std: [0.2, 0.3, 0.4] },
   features: {
     image: { kind: 'image', column: 'image', resize: [16, 16], interpolation: 'bicubic' },
   },
-} as const
+}
 
 describe('a folder of the Hub', () => {
   it('gives preprocessing, sizes and names of classes to a recipe that has none', async () => {
-    const stages = [
-      { stage: 'quantize', scheme: 'static', calibration: { samples: 32 } },
-    ] as const
+    const stages = [{ stage: 'quantize', scheme: 'static', calibration: { samples: 32 } }] as const
     const data = { format: 'images', path: images } as const
     const own = await wholeRun({ data, teacher: { model: { file: hub() } }, stages: [...stages] })
     const plain = folderOf({

@@ -1,6 +1,7 @@
 // Real models with several inputs: columns, constants and carried state.
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, it } from '@jest/globals'
+import { describe, expect } from '@jest/globals'
 import sharp from 'sharp'
 import { random } from '../../base/random.ts'
 import { bench, runStage } from '../../index.ts'
@@ -16,7 +17,7 @@ const chunk = 512
 const recordings = () =>
   folderOf(
     Object.fromEntries(
-      Array.from({ length: 12 }, (_, index) => {
+      Array.from({ length: 8 }, (_, index) => {
         const loud = signal(16_000, 16_000).map((value, at) => value * ((at >> 12) % 3) * 0.4)
         return [
           `${index}.wav`,
@@ -34,7 +35,7 @@ const speech = () => ({
   path: recordings(),
   wav: { labels: 'none' as const },
   features: {
-    audio: { kind: 'audio' as const, rate: 16_000, seconds: (4 * chunk) / 16_000 },
+    audio: { kind: 'audio' as const, rate: 16_000, seconds: (3 * chunk) / 16_000 },
   },
 })
 const carried = {
@@ -61,8 +62,9 @@ describe('a model that carries state (silero-vad)', () => {
       expect(report.teacher.accuracy?.value).toBe(1)
       expect(exported?.accuracy?.value).toBe(1)
       expect(exported?.retention?.agreement).toBe(1)
-      console.log(quantized?.accuracy?.metrics, quantized?.sizeBytes)
-      expect(quantized?.accuracy?.value).toBeGreaterThan(0.5)
+      // Without a voice all answers are near 0.
+      expect(quantized?.accuracy?.metrics?.mae).toBeLessThan(1e-3)
+      expect(quantized?.sizeBytes).toBeLessThan(0.7 * report.teacher.sizeBytes)
     },
   )
 
@@ -173,7 +175,6 @@ describe('a text model (DistilBERT) in a folder of the Hub', () => {
   const names: Readonly<Record<string, string>> = { negative: 'NEGATIVE', positive: 'POSITIVE' }
 
   itWithShared('takes ids and mask, and labels in the order of config.json', async () => {
-    const { readFileSync } = await import('node:fs')
     const model = readFileSync(sharedModel('optimum-test-asset.onnx'))
     // The other way round than the data, whose classes are in the order of the alphabet.
     const hub = folderOf({

@@ -3,10 +3,19 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
 import { random } from '../../base/random.ts'
-import type { RecipeInput } from '../../index.ts'
+import type { ArchitectureInput, RecipeInput } from '../../index.ts'
 import { wavOf } from '../data/audio/sound.ts'
 import { fixture } from '../data/readers/fixtures.ts'
-import { csvOf, folderOf, jsonlOf, npyOf, npzOf, safetensorsOf, wholeRun } from './whole.ts'
+import {
+  csvOf,
+  folderOf,
+  jsonlOf,
+  npyOf,
+  npzOf,
+  quickly,
+  safetensorsOf,
+  wholeRun,
+} from './whole.ts'
 
 const count = 240
 const adam = (rate = 0.01) => ({ name: 'adam', rate }) as const
@@ -50,7 +59,7 @@ const tones = Object.fromEntries(
   }),
 )
 
-const mlp = (hidden: number) => ({ architecture: 'mlp', hidden: [hidden] }) as const
+const mlp = (hidden: number): ArchitectureInput => ({ architecture: 'mlp', hidden: [hidden] })
 
 interface Case {
   readonly recipe: () => Omit<RecipeInput, 'name'>
@@ -126,15 +135,12 @@ const cases: Readonly<Record<string, Case>> = {
         target: ['sum', 'product'],
         targetScale: 2,
       },
-      teacher: { model: mlp(16), train: { ...epochs(30), augment: { mixup: 0 } } },
+      teacher: { model: mlp(16), train: epochs(30) },
       stages: [
         { stage: 'distill', student: mlp(8), ...epochs(20) },
         { stage: 'quantize', scheme: 'static', calibration: { samples: 64 } },
       ],
-      benchmark: {
-        latency: { batches: [1], threads: [1], rounds: 1, runs: 3, seconds: 0.02 },
-        gates: { metrics: { mae: '<= 3' } },
-      },
+      benchmark: { ...quickly, gates: { metrics: { mae: '<= 3' } } },
     }),
     metric: 'r2',
     atLeast: 0.8,

@@ -31,7 +31,10 @@ it('is distilled and quantized, fed with the channels of a pixel side by side', 
   const { report, logs } = await wholeRun({
     data: { format: 'images', path: folderOf(files) },
     preprocess: { layout: 'nhwc' },
-    teacher: { model: { file }, train: { epochs: 4, batch: 8, optimizer: { name: 'adam', rate: 0.01 } } },
+    teacher: {
+      model: { file },
+      train: { epochs: 4, batch: 8, optimizer: { name: 'adam', rate: 0.01 } },
+    },
     stages: [
       {
         stage: 'distill',

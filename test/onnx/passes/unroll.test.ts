@@ -134,6 +134,37 @@ describe('unrolling', () => {
     )
   })
 
+  it('gives columns that are not cut to all steps', async () => {
+    const { model, g } = newModel('moved')
+    const x = g.input('x', { dtype: 'float32', shape: ['N', 2] })
+    const by = g.input('by', { dtype: 'float32', shape: ['N', 2] })
+    const sum = g.input('sum', { dtype: 'float32', shape: ['N', 2] })
+    const next = g.Add(sum, g.Mul(x, by))
+    g.output('y', g.Identity(next), { dtype: 'float32', shape: ['N', 2] })
+    g.output('next', next, { dtype: 'float32', shape: ['N', 2] })
+    const samples = (inputs: Samples['inputs']): Samples => ({
+      size: 3,
+      columns: [
+        { name: 'x', dtype: 'float32', shape: [6] },
+        { name: 'by', dtype: 'float32', shape: [2] },
+      ],
+      inputs,
+      read(index, column, into, offset) {
+        const values = column === 0 ? [1, 2, 3, 4, 5, 6] : [10, 100]
+        for (const [at, value] of values.entries()) into[offset + at] = value * (index + 1)
+      },
+    })
+    const carried = [{ input: 'sum', output: 'next' }]
+    const stepwise = { x: { column: 'x', chunk: 2 }, sum: { carry: 'next' } }
+    const expected = await predict(model, samples(stepwise))
+    // Sums of x by 10 and by 100: of the odd and the even ones.
+    expect([...expected.row(0)]).toEqual([10, 200, 40, 600, 90, 1200])
+    expect([...expected.row(1)]).toEqual([40, 800, 160, 2400, 360, 4800])
+    const unrolled = unroll(model, { steps: 3, inputs: [{ name: 'x', chunk: 2 }], carried })
+    const got = await predict(unrolled, samples({}))
+    expect([...got.outputs]).toEqual([...expected.outputs])
+  })
+
   itWithShared.each(['silero-vad-op18-ifless', 'silero-vad'])(
     '%s: a voice detector over 8 chunks',
     async (name) => {

@@ -1,0 +1,90 @@
+// Every recipe that the package brings, from its data to its report, in its quick profile.
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
+import { mainFigure } from '../../benchmarks/report/metrics.ts'
+import { run } from '../../pipeline/run.ts'
+import { temporaryFolder } from '../support/folder.ts'
+import { sharedData, sharedModel } from '../support/shared.ts'
+
+interface RecipeCase {
+  /** Below `recipes/`. */
+  readonly file: string
+  /** What must be there below the folder of data sets. */
+  readonly data?: string
+  /** A model of ../shared that is the teacher. */
+  readonly model?: string
+  /** The least that the task's main figure may be, by variant; all variants must have been measured. */
+  readonly atLeast: Readonly<Record<string, number>>
+}
+
+/** The bounds are a few points below what was measured. */
+const recipes: readonly RecipeCase[] = [
+  {
+    file: 'fsdd.yaml',
+    data: 'fsdd',
+    atLeast: { teacher: 0.9, alone: 0.6, distill: 0.6, int8: 0.55 },
+  },
+  {
+    file: 'banking77.yaml',
+    data: 'banking77',
+    atLeast: { teacher: 0.6, alone: 0.55, distill: 0.5, int8: 0.5 },
+  },
+  {
+    file: 'recommender.yaml',
+    // A blind guess has 0.045.
+    atLeast: { teacher: 0.3, alone: 0.2, distill: 0.2, float16: 0.2 },
+  },
+  {
+    file: 'super-resolution.yaml',
+    data: 'cifar-10',
+    model: 'super-resolution-10.onnx',
+    atLeast: { teacher: 1, distill: 0.98, int8: 0.95 },
+  },
+]
+
+const { CONDENSE_DATA: before } = process.env
+const dataFolder = before ?? sharedData
+
+describe('the quick profile of a recipe', () => {
+  // Paths in recipes, and modules of data, know this folder from here alone.
+  beforeAll(() => {
+    process.env.CONDENSE_DATA = dataFolder
+  })
+  afterAll(() => {
+    if (before === undefined) delete process.env.CONDENSE_DATA
+    else process.env.CONDENSE_DATA = before
+  })
+
+  for (const { file, data, model, atLeast } of recipes) {
+    const missing = [
+      ...(data === undefined ? [] : [join(dataFolder, data)]),
+      ...(model === undefined ? [] : [sharedModel(model)]),
+    ].filter((path) => !existsSync(path))
+    if (missing.length > 0) {
+      it.skip(`${file} (skipped: ${missing.join(' and ')} is absent)`, () => undefined)
+      continue
+    }
+    it(`${file} comes out as it should`, async () => {
+      const folder = temporaryFolder()
+      const report = await run(join('recipes', file), {
+        profile: 'quick',
+        set: model === undefined ? [] : [`teacher.model.file=${sharedModel(model)}`],
+        cacheFolder: join(folder, 'cache'),
+        outFolder: join(folder, 'out'),
+      })
+      const variants = [report.teacher, ...report.variants]
+      expect(variants.flatMap(({ id, failed }) => (failed === undefined ? [] : [id]))).toEqual([])
+      const figures = new Map(
+        variants.map(({ id, accuracy }) => [id, accuracy ? mainFigure(accuracy).value : 0]),
+      )
+      const poor = Object.entries(atLeast).filter(
+        ([id, bound]) => !((figures.get(id) ?? 0) >= bound),
+      )
+      expect({ poor, figures: poor.length > 0 ? Object.fromEntries(figures) : {} }).toEqual({
+        poor: [],
+        figures: {},
+      })
+    })
+  }
+})
