@@ -1,5 +1,5 @@
 // Prepared records in the cache: a folder that appears in one step, found again by the hash of what it was made from.
-import { existsSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
 import { opendir, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { z } from 'zod'
@@ -67,7 +67,10 @@ export async function stateOf(path: string): Promise<string> {
     }
     for await (const entry of await opendir(at)) {
       const inside = join(at, entry.name)
-      if (existsSync(inside)) await visit(inside, `${name}/${entry.name}`)
+      // Readers follow no link to a folder, which may lead in a circle.
+      const followed =
+        !entry.isSymbolicLink() || statSync(inside, { throwIfNoEntry: false })?.isFile()
+      if (followed) await visit(inside, `${name}/${entry.name}`)
     }
   }
   await visit(path, basename(path))

@@ -172,6 +172,10 @@ export const dataOptions = z
         input: source,
         path: ['source'],
       })
+    const stray = Object.keys(formatOptions).find(
+      (name) => name !== format && data[name as Optioned] !== undefined,
+    )
+    if (stray !== undefined) complain(`goes with format '${stray}' alone`, stray)
   })
   .meta({ oneOf: [{ required: ['source'] }, { required: ['format'] }] })
   .describe('The data: a well-known set, a module of your own, or files of a format.')

@@ -152,7 +152,10 @@ export function fileWriter(layout: Layout, path: string): StoreWriter {
 /** The bytes of a column of a record, valid until the next call. */
 export type RecordReader = (index: number, column: StoredColumn) => Uint8Array
 
-/** Opens a store for reading; its file stays open until the process ends. */
+/** Closes the files of readers that nobody has any more. */
+const unread = new FinalizationRegistry<number>((file) => closeSync(file))
+
+/** Opens a store for reading; its file is closed when nobody has the reader any more. */
 export function openStore({ place, recordBytes }: Store): RecordReader {
   if ('memory' in place) {
     const { memory } = place
@@ -162,12 +165,15 @@ export function openStore({ place, recordBytes }: Store): RecordReader {
     }
   }
   const { path } = place
-  // Opened with the first record; a process has few stores, so that the descriptor may wait for its end.
+  // Opened with the first record.
   let file: number | undefined
   let scratch = new Uint8Array()
-  return (index, column) => {
+  const read: RecordReader = (index, column) => {
     const length = columnBytes(column)
-    file ??= openOrExplain(path, 'r')
+    if (file === undefined) {
+      file = openOrExplain(path, 'r')
+      unread.register(read, file)
+    }
     // Aligned for every type, and never seen by two columns at once.
     if (scratch.length < length) scratch = new Uint8Array(length)
     const start = index * recordBytes + column.offset
@@ -179,6 +185,7 @@ export function openStore({ place, recordBytes }: Store): RecordReader {
     }
     return scratch.subarray(0, length)
   }
+  return read
 }
 
 function openOrExplain(path: string, flags: 'r' | 'w'): number {

@@ -3,7 +3,7 @@ import { UserError } from '../base/errors.ts'
 import { suggest } from '../base/suggest.ts'
 import { DamagedError } from './damaged.ts'
 import { columnAt, type Encoder } from './features/feature.ts'
-import type { Cell, Row, Table } from './table.ts'
+import type { Cell, ColumnType, Row, Table } from './table.ts'
 
 /** What the data says of each sample: one class, a set of classes, values, a class a position, relevance, or nothing. */
 export type TargetKind = 'class' | 'classes' | 'values' | 'tags' | 'relevance' | 'none'
@@ -62,7 +62,8 @@ export async function readTargets(table: Table, options: TargetOptions): Promise
       return { ...plain, classes, label }
     }
     case 'classes': {
-      if (places.length > 1) return indicators(plain, columns, places)
+      if (places.length > 1 || isVector(table, places))
+        return indicators(plain, await numbersIn(table, columns, places))
       const [at = 0] = places
       const classes = table.classes ?? (await classesIn(table, (row) => setOf(row[at] ?? null)))
       const numbers = numbersOf(classes)
@@ -79,18 +80,20 @@ export async function readTargets(table: Table, options: TargetOptions): Promise
       }
     }
     case 'values':
-    case 'relevance':
+    case 'relevance': {
+      const read = await numbersIn(table, columns, places)
       return {
         ...plain,
-        names: columns,
+        names: read.names,
         numbers: () => ({
-          width: places.length,
+          width: read.names.length,
           encode(row, into) {
-            for (const [index, at] of places.entries())
-              into[index] = numberIn(row[at] ?? null, columns[index]!) / options.scale
+            read.write(row, into)
+            for (const [index, value] of into.entries()) into[index] = value / options.scale
           },
         }),
       }
+    }
     case 'tags':
       return await tags(plain, table, columns[0]!)
   }
@@ -185,26 +188,75 @@ function setOf(cell: Cell): readonly Cell[] {
   return Array.isArray(cell) ? (cell as readonly Cell[]) : [cell]
 }
 
-/** A column a class, with 0 or 1. */
-function indicators(
-  plain: Targets,
+/** Numbers of a row: one a column, or those of the one column that holds several. */
+interface Numbers {
+  readonly names: readonly string[]
+  write(row: Row, into: Float32Array): void
+}
+
+/** Whether the targets are one column of tensors (or, for values, lists). */
+const isVector = (
+  { columns }: Table,
+  places: readonly number[],
+  types: readonly ColumnType[] = ['tensor'],
+) => places.length === 1 && types.includes(columns[places[0]!]!.type)
+
+async function numbersIn(
+  table: Table,
   columns: readonly string[],
   places: readonly number[],
-): Targets {
+): Promise<Numbers> {
+  if (!isVector(table, places, ['tensor', 'list']))
+    return {
+      names: columns,
+      write(row, into) {
+        for (const [index, at] of places.entries())
+          into[index] = numberIn(row[at] ?? null, columns[index]!)
+      },
+    }
+  const [column = ''] = columns
+  const cellsOf = (row: Row) => vectorIn(row[places[0]!] ?? null, column)
+  const width = await firstLength(table, cellsOf)
+  return {
+    names: Array.from({ length: width }, (_, index) => `${column}${index}`),
+    write(row, into) {
+      const cells = cellsOf(row)
+      if (cells.length !== width)
+        throw new DamagedError(
+          `column '${column}': ${cells.length} numbers where the first row has ${width} — mend the data`,
+        )
+      for (const [index, cell] of cells.entries()) into[index] = numberIn(cell, column)
+    },
+  }
+}
+
+async function firstLength(table: Table, cellsOf: (row: Row) => readonly Cell[]): Promise<number> {
+  for await (const row of table.train.rows()) return cellsOf(row).length
+  throw new UserError(`${table.train.where}: holds no samples — check the file`)
+}
+
+function vectorIn(cell: Cell, column: string): readonly Cell[] {
+  if (Array.isArray(cell)) return cell as readonly Cell[]
+  if (isTensor(cell)) return Array.from(cell.values as ArrayLike<number>)
+  throw new DamagedError(
+    `column '${column}': no list of numbers: ${describe(cell)} — mend the data, or use damaged: skip`,
+  )
+}
+
+/** A number a class, 0 or 1. */
+function indicators(plain: Targets, { names, write }: Numbers): Targets {
   return {
     ...plain,
-    classes: columns,
+    classes: names,
     numbers: () => ({
-      width: columns.length,
+      width: names.length,
       encode(row, into) {
-        for (const [index, at] of places.entries()) {
-          const value = numberIn(row[at] ?? null, columns[index]!)
-          if (value !== 0 && value !== 1)
-            throw new UserError(
-              `column '${columns[index]}': neither 0 nor 1: ${value} — a column for each class holds 0 or 1`,
-            )
-          into[index] = value
-        }
+        write(row, into)
+        const at = into.findIndex((value) => value !== 0 && value !== 1)
+        if (at >= 0)
+          throw new DamagedError(
+            `column '${names[at]}': neither 0 nor 1: ${into[at]} — a column for each class holds 0 or 1`,
+          )
       },
     }),
   }

@@ -25,11 +25,29 @@ export interface Varied {
  */
 export function varied(dataset: Dataset, augment: AugmentOptions): Varied | undefined {
   if (!changesSamples(augment)) return undefined
-  if (mixProbabilities(augment) && dataset.recipe.targetClasses?.form === 'positions')
+  const { image, columns, group } = dataset
+  const names = columns.map(({ name }) => name)
+  // What belongs to a column (a text's mask, an image's bytes) has a dot in its name.
+  const main = names.filter((name) => !name.includes('.'))
+  if (mixProbabilities(augment)) {
+    const refused =
+      dataset.recipe.targetClasses?.form === 'positions'
+        ? 'with a class for each position'
+        : group > 1
+          ? `that belong together in groups of ${group}`
+          : main.length > 1
+            ? `of several inputs (${main.join(', ')})`
+            : undefined
+    if (refused)
+      throw new UserError(
+        `augment: samples ${refused} cannot be mixed — leave mixup and cutmix out`,
+      )
+  }
+  const images = main.filter((name) => names.includes(`${name}.raw`))
+  if (images.length > 1)
     throw new UserError(
-      'augment: samples with a class for each position cannot be mixed — leave mixup and cutmix out',
+      `augment: changes one image a sample: the data has ${images.length} (${images.join(', ')}) — leave it out`,
     )
-  const { image, columns } = dataset
   if (image)
     return { ...image, width: image.shape.reduce((product, length) => product * length, 1) }
   const floats = [...columns.keys()].filter((at) => columns[at]!.dtype === 'float32')

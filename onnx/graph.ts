@@ -209,6 +209,11 @@ export class Graph {
     if (!this.#names.has(name)) this.#names.set(name, 1)
   }
 
+  /** Gives up a name that nothing has any more. */
+  freeName(name: string): void {
+    this.#names.delete(name)
+  }
+
   /** Adds an initializer under a name made unique. */
   addInitializer(name: string, tensor: Tensor): Value {
     const value = new Value(this.uniqueName(name), {

@@ -14,7 +14,7 @@ export function preparationOf({ recipe }: LoadedRecipe, { facts, splits }: OpenD
     version: 1,
     task,
     columns: columns.filter(({ name }) => !/\.(raw|planes)$/.test(name)),
-    preprocess: prepared.preprocess,
+    ...(splits.test.image && { preprocess: prepared.preprocess }),
     ...(inputs && { inputs }),
     features,
     learned,

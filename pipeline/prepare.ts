@@ -57,16 +57,17 @@ export interface Prepared {
 /** Reads a recipe from its path, or takes it as it is; see `parseRecipe`. */
 export function loadRecipe(
   recipe: RecipeInput | string,
-  { set = [], profile }: Pick<RunOptions, 'set' | 'profile'> = {},
+  { set = [], profile, dataFolder }: Pick<RunOptions, 'set' | 'profile' | 'dataFolder'> = {},
 ): LoadedRecipe {
-  if (typeof recipe !== 'string') return checkRecipe(recipe, { overrides: set, profile })
+  const options = { overrides: set, profile, dataFolder }
+  if (typeof recipe !== 'string') return checkRecipe(recipe, options)
   let text: string
   try {
     text = readFileSync(recipe, 'utf8')
   } catch (thrown) {
     throw explainFileError(recipe, thrown)
   }
-  return parseRecipe(text, recipe, set, profile)
+  return parseRecipe(text, recipe, options)
 }
 
 /** The environment of stages that run here. */

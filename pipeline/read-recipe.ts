@@ -34,30 +34,34 @@ export interface LoadedRecipe {
 /**
  * Reads a recipe from YAML or JSON text.
  *
- * Relative paths in it are relative to its folder. `overrides` are applied after the `profile`. Anything wrong is a
- * {@link UserError} of one line.
+ * Relative paths in it are relative to its folder. Anything wrong is a {@link UserError} of one line.
  */
 export function parseRecipe(
   text: string,
   path: string,
-  overrides: readonly string[] = [],
-  profile?: string,
+  options: ReadOptions = {},
 ): LoadedRecipe {
-  const folder = dirname(path)
-  return checkRecipe(parseYaml(text, path), { where: path, folder, overrides, profile })
+  return checkRecipe(parseYaml(text, path), { ...options, where: path, folder: dirname(path) })
 }
 
-interface CheckOptions {
-  readonly where?: string
-  readonly folder?: string
+/** How a recipe is read. */
+export interface ReadOptions {
+  /** As `--set` has them; applied after the profile. */
   readonly overrides?: readonly string[]
   readonly profile?: string | undefined
+  /** Where data is looked for that is not beside the recipe; `$CONDENSE_DATA` unless told. */
+  readonly dataFolder?: string | undefined
+}
+
+interface CheckOptions extends ReadOptions {
+  readonly where?: string
+  readonly folder?: string
 }
 
 /** Validates a recipe that is already data; see {@link parseRecipe}. */
 export function checkRecipe(
   value: unknown,
-  { where = 'recipe', folder = '.', overrides = [], profile }: CheckOptions = {},
+  { where = 'recipe', folder = '.', overrides = [], profile, dataFolder }: CheckOptions = {},
 ): LoadedRecipe {
   const chosen = profile === undefined ? value : withProfile(value, profile, where)
   const written = withOverrides(chosen, overrides)
@@ -69,19 +73,22 @@ export function checkRecipe(
   const resolved = { ...recipe, stages: placeSteps(recipe.stages, where) }
   checkGates(resolved, where)
   return {
-    recipe: withPaths(resolved, folder),
+    recipe: withPaths(resolved, folder, dataFolder),
     // It has just been validated.
     written: written as RecipeInput,
     where,
   }
 }
 
-/** Makes paths absolute: of models relative to the recipe, of data to the recipe or else to `$CONDENSE_DATA`. */
-function withPaths(recipe: Recipe, folder: string): Recipe {
+/** Makes paths absolute: of models relative to the recipe, of data to the recipe or else to the folder of data. */
+function withPaths(
+  recipe: Recipe,
+  folder: string,
+  shared: string | undefined = process.env.CONDENSE_DATA,
+): Recipe {
   const { data, ...rest } = recipe
   const models = mapPaths(rest, (path) => (isModelAddress(path) ? path : resolve(folder, path)))
   const dataPath = (path: string) => {
-    const { CONDENSE_DATA: shared } = process.env
     const own = resolve(folder, path)
     const elsewhere = shared ? resolve(shared, path) : own
     return existsSync(own) || !existsSync(elsewhere) ? own : elsewhere

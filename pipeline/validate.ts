@@ -40,10 +40,14 @@ export async function checkModels(
       `${where}: preprocess: is for images, of which the data has none — leave it out`,
     )
   const known = new Set<string>()
+  let width: number | undefined
   const open = async (source: StudentSource, path: string, reference?: Model) => {
     const shape = shapeFor(data, task, reference)
     const model = await openSource(source, { ...shape, seed, teacher: reference })
-    await checkFits(model, data, task, 'file' in source ? source.file : path)
+    const name = 'file' in source ? source.file : path
+    const found = await checkFits(model, data, task, name)
+    width ??= found
+    checkMatches(task, found, width, name)
     for (const { name } of model.graph.feeds) known.add(name)
     return model
   }
@@ -69,13 +73,22 @@ async function checkProvider(name: ProviderName, where: string): Promise<void> {
   }
 }
 
-/** Runs a model on one sample; what does not fit the data is a {@link UserError}. */
+/** Where the teacher is the truth, all models have as many numbers as it has. */
+function checkMatches({ target }: Task, found: number, width: number, where: string): void {
+  if (target === 'none' && found !== width)
+    throw new UserError(
+      `${where}: its outputs are not of the size of the teacher's: ${found} numbers a sample, not ${width} — use a model with the same outputs`,
+    )
+}
+
+/** Runs a model on one sample, and gives the width of its outputs; what does not fit the data is a {@link UserError}. */
 export async function checkFits(
   model: Model,
   data: Dataset,
   task: Task,
   where: string,
-): Promise<void> {
+): Promise<number> {
   const { width } = await predict(model, firstSamples(data, 1), { where, outputs: task.outputs })
   checkWidth(task, width, data, where)
+  return width
 }

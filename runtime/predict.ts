@@ -1,4 +1,5 @@
 // Running a model over many samples: one batch in memory at a time, whatever batch size the model allows.
+import { Float16Array } from '@petamoriken/float16'
 import { throwIfAborted, UserError } from '../base/errors.ts'
 import type { Samples } from '../base/samples.ts'
 import type { Model } from '../onnx/graph.ts'
@@ -159,7 +160,7 @@ function outputsOf(
       `${where}: inputs: there is no output '${missing}' to carry: it has ${[...known].join(', ')} — name one of them`,
     )
   const outputs = session.outputs.filter(
-    ({ name, dtype }) => !carried.has(name) && numberTypes.has(dtype),
+    ({ name, dtype }) => !carried.has(name) && (numberTypes.has(dtype) || dtype === 'float16'),
   )
   if (outputs.length === 0)
     throw new UserError(`${where}: has no output that is a tensor — export it again`)
@@ -210,4 +211,9 @@ function sideBySide(
   }
 }
 
-const elementsOf = (tensor: Tensor) => elements(tensor, tensor.dtype as ArrayType)
+/** The numbers of a tensor; half precision as float32. */
+function elementsOf(tensor: Tensor): ArrayLike<number | bigint> {
+  if (tensor.dtype !== 'float16') return elements(tensor, tensor.dtype as ArrayType)
+  const { buffer, byteOffset, byteLength } = Uint8Array.from(tensor.bytes)
+  return Float32Array.from(new Float16Array(buffer, byteOffset, byteLength / 2))
+}

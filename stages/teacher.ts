@@ -32,12 +32,22 @@ export const taughtOutputs = (losses: readonly LossOptions[]): TaughtOutputs => 
   before: losses.some(({ loss }) => loss === 'kl-binary') ? binaryLogitsOf : logitsOf,
 })
 
-/** A copy of a model that gives logits instead of probabilities, and of its outputs those that are wanted. */
-function withLogits(model: Model, { outputs: wanted, before }: TaughtOutputs): Model {
-  const copy = cloneModel(model)
+/** A copy of the teacher that gives logits instead of probabilities, and of its outputs those that are wanted. */
+function taught(
+  teacher: Model,
+  { inputs = {} }: Samples,
+  { outputs: wanted, before }: TaughtOutputs,
+): Model {
+  const copy = cloneModel(teacher)
   const { outputs } = copy.graph
-  const kept = wanted === 'first' ? outputs.slice(0, 1) : [...outputs]
-  outputs.splice(0, outputs.length, ...kept.map(before))
+  const state = new Set(
+    Object.values(inputs).flatMap((source) => ('carry' in source ? [source.carry] : [])),
+  )
+  const answers = outputs.filter(({ name }) => !state.has(name))
+  const kept = wanted === 'first' ? answers.slice(0, 1) : answers
+  // What is carried from chunk to chunk stays as it is.
+  const carried = outputs.filter(({ name }) => state.has(name))
+  outputs.splice(0, outputs.length, ...kept.map(before), ...carried)
   removeDeadNodes(copy.graph)
   return copy
 }
@@ -77,12 +87,6 @@ export async function cachedAnswers(
       }
     return rows
   }
-}
-
-/** Carried state is an output that no sample has. */
-function taught(teacher: Model, { inputs = {} }: Samples, wanted: TaughtOutputs): Model {
-  const carries = Object.values(inputs).some((source) => 'carry' in source)
-  return carries ? teacher : withLogits(teacher, wanted)
 }
 
 async function writeAnswers(

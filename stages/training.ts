@@ -8,6 +8,7 @@ import { batchCount } from '../data/batches.ts'
 import type { Dataset, Splits } from '../data/dataset.ts'
 import { openBatches } from '../data/stream.ts'
 import type { Model } from '../onnx/graph.ts'
+import { sizeOf } from '../onnx/tensor.ts'
 import { bindInputs } from '../runtime/bind.ts'
 import { predict } from '../runtime/predict.ts'
 import type { Predictions, Task } from '../tasks/task.ts'
@@ -72,7 +73,7 @@ export async function trainModel(
     taught && changesSamples(augment) ? await onlineAnswers(data.train, wanted, context) : undefined
   const teacher =
     online?.answers ?? (taught ? await cachedAnswers(data.train, wanted, context) : undefined)
-  const score = await scorer(context)
+  const score = await scorer(context, taught)
   const { dims, constants, classes, targetWidth, group } = feeding
   const settings: TrainSettings = {
     options: { ...options, batch: size },
@@ -134,24 +135,46 @@ function batchSize(asked: number, { size, group }: Dataset): number {
   return Math.max(group, most - (most % group))
 }
 
-/** Says how good a model is on the validation samples, by the main figure of the task. */
-async function scorer(context: StageContext) {
+/**
+ * Says how good a model is on the validation samples, by the main figure of the task.
+ *
+ * Where there are no labels, the truth is the teacher, or the model's own input where no loss asks for the teacher.
+ */
+async function scorer(context: StageContext, taught: boolean) {
   const { task, threads, provider, signal } = context
   const { validation } = requiredData(context)
-  const options = { threads, provider, signal, outputs: task.outputs }
+  const isUnlabelled = task.target === 'none'
+  const outputs = isUnlabelled && !taught ? 'first' : task.outputs
+  const options = { threads, provider, signal, outputs } as const
   const answersOf = async (model: Model, where: string) =>
     task.normaliser(model.graph)(await predict(model, validation, { ...options, where }))
-  // Only where the teacher is the truth is it asked.
-  let teacher: Promise<Predictions> | undefined
+  let truth: Promise<Predictions> | Predictions | undefined
   let metric = ''
   const score = async (model: Model): Promise<number> => {
     const answers = await answersOf(model, 'model')
-    if (task.target === 'none') teacher ??= answersOf(context.teacher, 'teacher')
-    const { accuracy } = task.evaluate(answers, validation, (await teacher) ?? answers)
+    // Only where the teacher is the truth is it asked.
+    if (isUnlabelled)
+      truth ??= taught ? answersOf(context.teacher, 'teacher') : ownInput(model, validation)
+    const { accuracy } = task.evaluate(answers, validation, (await truth) ?? answers)
     metric = accuracy.metric
     return accuracy.value
   }
   return Object.assign(score, { metric: () => metric })
+}
+
+/** What a model that gives its input back should answer. */
+function ownInput(model: Model, samples: Dataset): Predictions {
+  const [input] = bindInputs(inputsOf(model.graph), samples, 'model').columns
+  if (!input) throw new Error('internal: a model without inputs was trained on its input')
+  const width = sizeOf(samples.columns[input.column]!.shape)
+  const values = new Float32Array(width)
+  return {
+    ...{ size: samples.size, width },
+    row(index) {
+      samples.read(index, input.column, values, 0)
+      return values
+    },
+  }
 }
 
 /** How much each class counts: as given, or such that every class counts alike over all samples. */

@@ -8,6 +8,7 @@ import { openSession } from '../runtime/session.ts'
 import { FeedMemory } from './feed-memory.ts'
 import { layOut, pack } from './flat.ts'
 import { forwardPass } from './forward.ts'
+import { freelyNamed } from './free-names.ts'
 import { standard } from './lowerings/standard.ts'
 import type { LossOptions } from './options.ts'
 import type { TrainingBatch, TrainSettings } from './settings.ts'
@@ -47,7 +48,8 @@ export async function* batchGradients(
 ): AsyncGenerator<ReadonlyMap<string, Float32Array>, void, void> {
   const { batch, dims, constants, losses, threads, provider, where, teacher, signal } = settings
   const { classes, targetWidth, group } = settings
-  const pass = await forwardPass(model, {
+  const named = freelyNamed(model)
+  const pass = await forwardPass(named.model, {
     ...{ batch, dims, constants, classes, targetWidth, group, losses, where },
     ...{ freeze: [], batchStatistics: false, dropout: false },
   })
@@ -60,7 +62,10 @@ export async function* batchGradients(
   const memory = new FeedMemory(feeds, 1)
   const fetches = { gradient: tensorOf('float32', [length], gradient) }
   const byName = new Map(
-    slots.map(({ name, offset, size }) => [name, gradient.subarray(offset, offset + size)]),
+    slots.map(({ name, offset, size }) => [
+      named.given(name),
+      gradient.subarray(offset, offset + size),
+    ]),
   )
   const session = await openSession(pass.model, { threads, provider, spinning: true })
   try {

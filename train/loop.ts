@@ -5,6 +5,8 @@ import { type Checkpoint, loadCheckpoint, saveCheckpoint } from './checkpoint.ts
 import type { EngineOptions } from './engines/engine.ts'
 import { engines } from './engines/index.ts'
 import { estimateStatistics } from './estimate-statistics.ts'
+import type { Slot } from './flat.ts'
+import { type FreelyNamed, freelyNamed } from './free-names.ts'
 import { rateFactor } from './schedules.ts'
 import type { EpochRecord, Trained, TrainSettings } from './settings.ts'
 import { copyOf, Stepper, type Vectors } from './stepper.ts'
@@ -19,7 +21,8 @@ import { withWeights } from './weights.ts'
  */
 export async function train(model: Model, settings: TrainSettings): Promise<Trained> {
   const { options, seed } = settings
-  const definition = definitionOf(model, settings)
+  const named = freelyNamed(model)
+  const definition = definitionOf(named, settings)
   const engineOptions: EngineOptions = {
     provider: settings.provider,
     threads: settings.threads,
@@ -37,7 +40,12 @@ export async function train(model: Model, settings: TrainSettings): Promise<Trai
     mostSteps: updates < fewSteps ? 1 : Math.floor(settings.stepsPerEpoch / 2),
   })
   try {
-    return await new Training(model, settings, definition, stepper, scores).run()
+    return await new Training(model, settings, {
+      definition,
+      stepper,
+      scores,
+      given: named.given,
+    }).run()
   } finally {
     await stepper.dispose()
   }
@@ -46,9 +54,17 @@ export async function train(model: Model, settings: TrainSettings): Promise<Trai
 /** Trainings of fewer updates take them one by one. */
 const fewSteps = 200
 
-function definitionOf(model: Model, settings: TrainSettings): Definition {
-  const { options, losses, classes, targetWidth, group, classWeights, masks, where } = settings
-  const { sample, dims, constants } = settings
+function definitionOf({ model, renamed }: FreelyNamed, settings: TrainSettings): Definition {
+  const { options, losses, classes, targetWidth, group, classWeights, where, sample } = settings
+  const masks =
+    settings.masks && new Map([...settings.masks].map(([name, mask]) => [renamed(name), mask]))
+  const constants = settings.constants && mapKeys(settings.constants, renamed)
+  // Dimensions without a symbol go by input and axis.
+  const dims =
+    settings.dims &&
+    mapKeys(settings.dims, (key) =>
+      key.replace(/^(.*)(:\d+)$/, (_, name, axis) => renamed(name) + axis),
+    )
   const { batch, freeze, optimizer, clip, rates, accumulate, average } = options
   return {
     model,
@@ -61,6 +77,12 @@ function definitionOf(model: Model, settings: TrainSettings): Definition {
     update: { optimizer, clip, masks, rates, accumulate, average },
   }
 }
+
+const mapKeys = <Item>(
+  items: Readonly<Record<string, Item>>,
+  change: (key: string) => string,
+): Record<string, Item> =>
+  Object.fromEntries(Object.entries(items).map(([key, item]) => [change(key), item]))
 
 /** What a checkpoint says besides the vectors. */
 interface TrainingFacts {
@@ -88,12 +110,22 @@ const nothing: Unfinished = { batches: 0, loss: 0 }
 const explosion = 1e4
 const earlyBatches = 10
 
+/** What a training works with. */
+interface TrainingParts {
+  readonly definition: Definition
+  readonly stepper: Stepper
+  readonly scores: number[]
+  readonly given: (name: string) => string
+}
+
 /** One training under way. */
 class Training {
   readonly #model: Model
   readonly #settings: TrainSettings
   readonly #definition: Definition
   readonly #stepper: Stepper
+  /** What the model calls what the training graph calls so. */
+  readonly #given: (name: string) => string
   /** The validation scores of the finished epochs, which schedules may look at. */
   readonly #scores: number[]
   #records: EpochRecord[] = []
@@ -105,12 +137,11 @@ class Training {
   constructor(
     model: Model,
     settings: TrainSettings,
-    definition: Definition,
-    stepper: Stepper,
-    scores: number[],
+    { definition, stepper, scores, given }: TrainingParts,
   ) {
     this.#model = model
     this.#settings = settings
+    this.#given = given
     this.#definition = definition
     this.#stepper = stepper
     this.#scores = scores
@@ -232,9 +263,11 @@ class Training {
 
   #asModel({ weights, statistics }: Vectors): Model {
     const { graph } = this.#stepper
+    const given = (slots: readonly Slot[]) =>
+      slots.map((slot) => ({ ...slot, name: this.#given(slot.name) }))
     return withWeights(this.#model, [
-      { slots: graph.weights.slots, content: weights! },
-      ...(statistics ? [{ slots: graph.statistics.slots, content: statistics }] : []),
+      { slots: given(graph.weights.slots), content: weights! },
+      ...(statistics ? [{ slots: given(graph.statistics.slots), content: statistics }] : []),
     ])
   }
 

@@ -6,7 +6,9 @@ import { batches, batchMaker, type EpochOptions } from '../../data/batches.ts'
 import { beta } from '../../data/beta.ts'
 import type { Batch } from '../../data/dataset.ts'
 import { type MixOptions, mixer, mixProbabilities } from '../../data/mix.ts'
-import { datasetOf } from '../support/samples.ts'
+import { layOut, memoryWriter, viewsOf } from '../../data/store.ts'
+import { storedDataset, targetColumn } from '../../data/stored-dataset.ts'
+import { datasetOf, imageStore, recipeOf } from '../support/samples.ts'
 
 const size = 40
 const [channels, height, width] = [2, 5, 6]
@@ -148,6 +150,57 @@ it('blends what is no image, but cannot cut it', () => {
   expect(mixer(rows, { mixup: 1 }, 1)).toBeDefined()
   expect(() => mixer(rows, { cutmix: 1 }, 1)).toThrow(UserError)
   expect(() => mixer(rows, { cutmix: 1 }, 1)).toThrow(/augment.cutmix: needs images .*\[60\]/)
+})
+
+it('blends the numbers to be predicted as the samples are', () => {
+  const layout = layOut([
+    { name: 'x', dtype: 'float32', shape: [3] },
+    { name: targetColumn, dtype: 'float32', shape: [2] },
+  ])
+  const writer = memoryWriter(layout, 'numbers', size)
+  const [inputs, wanted] = viewsOf(layout, writer.record)
+  for (let index = 0; index < size; index++) {
+    inputs!.fill(index)
+    wanted!.set([10 * index, -index])
+    writer.next()
+  }
+  const store = writer.finish()
+  const regression = storedDataset(recipeOf(store, { labels: new Int32Array(size) }))
+  for (const { columns, targets, mix } of batches(regression, options({ mixup: 1 }))) {
+    expect(mix).toBeDefined()
+    for (let place = 0; place < 8; place++) {
+      const value = columns[0]![3 * place]!
+      expect(targets[2 * place]).toBeCloseTo(10 * value, 3)
+      expect(targets[2 * place + 1]).toBeCloseTo(-value, 4)
+    }
+  }
+})
+
+it.each([
+  ['that belong together', { group: 2 }, /groups of 2 cannot be mixed/],
+  [
+    'with a class for each position',
+    { targetClasses: { form: 'positions', order: new Int32Array(1), count: 1 } as const },
+    /class for each position cannot be mixed/,
+  ],
+])('mixes no samples %s', (_, rest, message) => {
+  const store = imageStore(new Uint8Array(48), [1, 2, 2])
+  const grouped = storedDataset(recipeOf(store, { labels: new Int32Array(12), ...rest }))
+  expect(() => batchMaker(grouped, options({ mixup: 1 }))).toThrow(message)
+})
+
+it('changes no images where a sample has two', () => {
+  const layout = layOut([
+    { name: 'one', dtype: 'uint8', shape: [3, 4, 4] },
+    { name: 'two', dtype: 'uint8', shape: [3, 8, 8] },
+  ])
+  const writer = memoryWriter(layout, 'pairs', 1)
+  writer.next()
+  const pairs = storedDataset(recipeOf(writer.finish(), { labels: new Int32Array(1) }))
+  const flipped = { size: 1, augment: augmentOptions.parse({ flip: true }) }
+  expect(() => batchMaker(pairs, flipped)).toThrow(
+    /augment: changes one image a sample: the data has 2 \(one, two\) — leave it out/,
+  )
 })
 
 it.each([0.1, 0.4, 1, 2, 8])('draws from Beta(%d, %d) by mean and variance', (alpha) => {

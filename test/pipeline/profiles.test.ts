@@ -98,6 +98,6 @@ const written = readdirSync(folder)
 
 if (written.length > 0)
   it.each(written)('%s has a profile %s that is valid', (path, profile) => {
-    const { recipe: chosen } = parseRecipe(readFileSync(path, 'utf8'), path, [], profile)
+    const { recipe: chosen } = parseRecipe(readFileSync(path, 'utf8'), path, { profile })
     expect(chosen.name).toMatch(new RegExp(`-${profile}$`))
   })

@@ -14,7 +14,7 @@ const changed = (...overrides: string[]) => checkRecipe(tinyRecipe, { overrides 
 /** The message of the one-line error that a recipe in YAML is refused with. */
 function refusal(text: string, ...overrides: string[]): string {
   try {
-    parseRecipe(text, 'r.yaml', overrides)
+    parseRecipe(text, 'r.yaml', { overrides })
   } catch (thrown) {
     expect(thrown).toBeInstanceOf(UserError)
     const { message } = thrown as UserError

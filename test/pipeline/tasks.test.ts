@@ -325,6 +325,10 @@ describe('a whole run', () => {
       expect(retention?.accuracy).toBeGreaterThan(0.6)
       expect(retention?.agreement).toBeGreaterThan(0.5)
     }
+    // A score that does not belong to the training would choose any epoch.
+    const epochs = report.teacher.training?.epochs ?? []
+    const scores = epochs.map(({ validationAccuracy }) => validationAccuracy ?? 0)
+    expect(Math.max(...scores)).toBeGreaterThan(0.3)
     const preparation = JSON.parse(readFileSync(join(outFolder, 'preparation.json'), 'utf8'))
     expect(preparation).toMatchObject({ version: 1 })
   })

@@ -10,8 +10,6 @@ import { tasks } from '../../tasks/index.ts'
 import { writeFiles } from '../data/support.ts'
 import { temporaryFolder, tinyRecipe } from './tiny.ts'
 
-
-
 async function check(rest: Partial<RecipeInput>) {
   const loaded = loadRecipe({ ...tinyRecipe, stages: [], ...rest })
   const { recipe } = loaded

@@ -1,8 +1,8 @@
 // Whether outputs can be what a task wants.
 import { describe, expect, it } from '@jest/globals'
 import { UserError } from '../../base/errors.ts'
-import { type TaskName, tasks } from '../../tasks/index.ts'
 import { checkWidth } from '../../tasks/check.ts'
+import { type TaskName, tasks } from '../../tasks/index.ts'
 import { mixedData } from '../stages/mixed-data.ts'
 
 const data = mixedData(2)
