@@ -9,15 +9,10 @@ import { defaultFeatures } from './default-features.ts'
 import { expandTable } from './expand.ts'
 import { type FeatureOptions, featureNamed } from './features/index.ts'
 import { alignClasses } from './label-names.ts'
+import { featureContext } from './learn.ts'
 import { openModule } from './module.ts'
-import {
-  featureContext,
-  type PreparationContext,
-  type PreparationOptions,
-  type Prepared,
-  type PreparedSplit,
-  prepareTable,
-} from './prepare.ts'
+import { prepareTable } from './prepare.ts'
+import type { PreparationContext, PreparationOptions, Prepared, PreparedSplit } from './prepared.ts'
 import {
   findPrepared,
   keepPrepared,
@@ -127,7 +122,7 @@ export async function openData(options: DataOptions, settings: OpenOptions): Pro
     folder: located && (await folderOf(located.path)),
   }
   const prepared = await prepareOnce(table, located, options, preparation, settings)
-  return opened(prepared, features, options, settings, located?.source ?? options.source!)
+  return opened(prepared, features, settings, located?.source ?? options.source!)
 }
 
 const targetsOf = ({ target }: DataOptions, located: Located | undefined): readonly string[] => {
@@ -200,7 +195,6 @@ async function filesOf(table: Table, options: PreparationOptions): Promise<reado
 function opened(
   prepared: Prepared,
   features: Readonly<Record<string, FeatureOptions>>,
-  { source: _ }: DataOptions,
   { preprocess, inputs, model, log }: OpenOptions,
   source: string,
 ): OpenData {

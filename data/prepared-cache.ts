@@ -6,7 +6,7 @@ import { z } from 'zod'
 import { explainFileError, makeFolder, writeAtomically } from '../base/files.ts'
 import { hashOf, sha256, sha256OfFile } from '../base/hash.ts'
 import { abandonedNames, ownName } from '../base/owner.ts'
-import type { PartName, Prepared, PreparedPart } from './prepare.ts'
+import type { PartName, Prepared, PreparedPart } from './prepared.ts'
 
 const partNames = ['train', 'validation', 'test'] as const satisfies readonly PartName[]
 const storedTypes = ['uint8', 'float32', 'int32'] as const

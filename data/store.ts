@@ -36,9 +36,7 @@ export const columnBytes = ({ dtype, shape }: Pick<StoredColumn, 'dtype' | 'shap
   bytesOf[dtype] * lengthOf(shape)
 
 /** Lays columns side by side. */
-export function layOut(
-  columns: readonly Omit<StoredColumn, 'offset'>[],
-): Pick<Store, 'columns' | 'recordBytes'> {
+export function layOut(columns: readonly Omit<StoredColumn, 'offset'>[]): Layout {
   let offset = 0
   const placed = columns.map((column) => {
     const at = offset
@@ -73,7 +71,8 @@ export interface StoreWriter {
   abandon(): void
 }
 
-type Layout = Pick<Store, 'columns' | 'recordBytes'>
+/** How records are laid out. */
+export type Layout = Pick<Store, 'columns' | 'recordBytes'>
 
 /** Collects records in memory that threads share. */
 export function memoryWriter(layout: Layout, where: string, expected = 1024): StoreWriter {

@@ -14,7 +14,8 @@ export function preparationOf({ recipe }: LoadedRecipe, { facts, splits }: OpenD
     version: 1,
     task,
     columns: columns.filter(({ name }) => !/\.(raw|planes)$/.test(name)),
-    ...(splits.test.image && { preprocess: prepared.preprocess }),
+    // Bytes are scaled to 0..1 unless told.
+    ...(splits.test.image && { preprocess: { scale: 1 / 255, ...prepared.preprocess } }),
     ...(inputs && { inputs }),
     features,
     learned,

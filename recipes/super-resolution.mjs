@@ -1,7 +1,7 @@
 // Data for super-resolution.yaml, and an example of a data module: pictures of 224 x 224 shades of grey, each of 7 x 7
 // photographs of CIFAR-10 side by side. So every pixel is one that a camera saw, at its own size; of the seams between
 // photographs there are as few as the sizes allow.
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 
@@ -15,11 +15,10 @@ const folder = join(process.env.CONDENSE_DATA ?? '', 'cifar-10')
 
 /** The photographs of a file; `test_batch.bin` or `test_batch.bin.gz`. */
 function open(name) {
-  try {
-    return readFileSync(join(folder, name))
-  } catch {
-    return gunzipSync(readFileSync(join(folder, `${name}.gz`)))
-  }
+  const path = join(folder, name)
+  if (existsSync(path)) return readFileSync(path)
+  if (existsSync(`${path}.gz`)) return gunzipSync(readFileSync(`${path}.gz`))
+  throw new Error(`there is no ${name} in '${folder}': let CONDENSE_DATA name the folder of cifar-10`)
 }
 
 /** Puts the luminance (ITU-R BT.601, as the model's authors take it) of a photograph into its place of a picture. */

@@ -1,7 +1,8 @@
 // Small tables in memory, and their way to records.
 import { z } from 'zod'
 import { type FeatureOptions, featureOptions } from '../../data/features/index.ts'
-import { type PreparationOptions, type Prepared, prepareTable } from '../../data/prepare.ts'
+import { prepareTable } from '../../data/prepare.ts'
+import type { PreparationOptions, Prepared } from '../../data/prepared.ts'
 import { memoryWriter, openStore, viewsOf } from '../../data/store.ts'
 import { targetColumn } from '../../data/stored-dataset.ts'
 import type { ColumnType, Part, Row, Table } from '../../data/table.ts'

@@ -281,3 +281,35 @@ describe('nothing', () => {
     expect([classes, label([1]), numbers([]).width]).toEqual([[], 0, 0])
   })
 })
+
+describe('several numbers in one cell', () => {
+  const tensor = (...values: number[]): Cell => ({
+    shape: [values.length],
+    values: Float32Array.from(values),
+  })
+
+  it('are values, divided by the scale, and have numbered names', async () => {
+    const table = column('tensor', [tensor(1, 2), tensor(3, 5)])
+    const { names, found } = await numbersOf(table, 'values', [], { scale: 2 })
+    expect([names, found]).toEqual([
+      ['label0', 'label1'],
+      [
+        [0.5, 1],
+        [1.5, 2.5],
+      ],
+    ])
+    expect((await numbersOf(column('list', [[7, 8, 9]]), 'values')).found).toEqual([[7, 8, 9]])
+  })
+
+  it('are a class each where they are 0 and 1', async () => {
+    const { classes, found } = await numbersOf(column('tensor', [tensor(0, 1, 1)]), 'classes')
+    expect([classes, found]).toEqual([['label0', 'label1', 'label2'], [[0, 1, 1]]])
+  })
+
+  it('must be as many in every row', async () => {
+    const table = column('tensor', [tensor(1, 2), tensor(3)])
+    expect(await complaint(() => numbersOf(table, 'values'))).toContain(
+      "column 'label': 1 numbers where the first row has 2",
+    )
+  })
+})

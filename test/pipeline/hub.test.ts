@@ -1,6 +1,7 @@
 // A teacher in a folder laid out as on the Hugging Face Hub: its own files say how it is fed.
+import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { beforeAll, describe, expect, it } from '@jest/globals'
 import sharp from 'sharp'
 import { random } from '../../base/random.ts'
@@ -9,6 +10,7 @@ import {
   buildArchitecture,
   type DataInput,
   oneInput,
+  type Report,
   runStage,
   type StageRequest,
   serializeModel,
@@ -127,5 +129,28 @@ describe('a folder of the Hub', () => {
     })
     expect(Object.keys(report.teacher.accuracy?.perClass ?? {})).toEqual(['Blue', 'Red', 'GREEN'])
     expect(report.variants[0]?.retention?.agreement).toBeGreaterThan(0.8)
+  })
+
+  it('is taken by the command line, as a folder', () => {
+    const small = join(temporaryFolder(), 'small.onnx')
+    const condense = (...args: string[]) => {
+      const { status, stdout, stderr } = spawnSync(
+        process.execPath,
+        [resolve('dist/cli/main.js'), ...args, '--data', `{ format: images, path: ${images} }`],
+        {
+          env: { ...process.env, CONDENSE_CACHE: cacheFolder, NO_COLOR: '1' },
+          encoding: 'utf8',
+        },
+      )
+      expect([status, stderr.includes('Error')]).toEqual([0, false])
+      return stdout
+    }
+    const folder = hub()
+    condense('quantize', folder, '-o', small, '--scheme', 'static')
+    const report = JSON.parse(
+      condense('bench', folder, small, '--seconds', '0.02', '--json'),
+    ) as Report
+    expect(Object.keys(report.teacher.accuracy?.perClass ?? {})).toEqual(['Blue', 'Red', 'GREEN'])
+    expect(report.variants.map(({ id }) => id)).toEqual(['small'])
   })
 })

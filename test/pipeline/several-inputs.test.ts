@@ -19,7 +19,9 @@ const recordings = () =>
   folderOf(
     Object.fromEntries(
       Array.from({ length: 8 }, (_, index) => {
-        const loud = signal(16_000, 16_000).map((value, at) => value * (0.2 + ((at >> 10) % 3)) * 0.3)
+        const loud = signal(16_000, 16_000).map(
+          (value, at) => value * (0.2 + ((at >> 10) % 3)) * 0.3,
+        )
         return [
           `${index}.wav`,
           wavOf(

@@ -244,10 +244,10 @@ const cases: Readonly<Record<string, Case>> = {
           student: {
             architecture: 'autoencoder',
             hidden: [6],
-            bottleneck: 3,
+            bottleneck: 4,
             normalisation: false,
           },
-          ...epochs(10),
+          ...epochs(25),
         },
         { stage: 'quantize', scheme: 'static', calibration: { samples: 64 } },
       ],
@@ -278,7 +278,7 @@ const cases: Readonly<Record<string, Case>> = {
         {
           stage: 'distill',
           student: { architecture: 'ds-cnn', channels: 4, blocks: 1 },
-          ...{ ...epochs(4), batch: 8 },
+          ...{ ...epochs(12), batch: 8 },
         },
         { stage: 'quantize', scheme: 'static', calibration: { samples: 16 } },
       ],

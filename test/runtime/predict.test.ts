@@ -5,7 +5,7 @@ import { random } from '../../base/random.ts'
 import type { Samples } from '../../base/samples.ts'
 import { type Builder, newModel } from '../../onnx/build.ts'
 import type { Value } from '../../onnx/graph.ts'
-import { numbers, tensorOf } from '../../onnx/tensor.ts'
+import { dataTypes, numbers, tensorOf } from '../../onnx/tensor.ts'
 import { type Predictions, predict, predictEach } from '../../runtime/predict.ts'
 import { withSession } from '../../runtime/session.ts'
 import { itWithShared, sharedModel } from '../support/shared.ts'
@@ -283,4 +283,15 @@ describe('handing over batch by batch', () => {
     )
     expect(seen.size).toBe(1)
   })
+})
+
+it('gives outputs of half precision as numbers', async () => {
+  const model = modelOf((g, x) => {
+    const half = g.Cast(g.Mul(x, 0.25), { to: dataTypes.float16.code })
+    g.output('y', half, { dtype: 'float16', shape: ['N', 2] })
+  })
+  expect(rowsOf(await predict(model, five)).slice(0, 2)).toEqual([
+    [0, 0.25],
+    [0.5, 0.75],
+  ])
 })
