@@ -75,6 +75,7 @@ export async function prepareTable(
       note(
         `data: there is one class alone: '${classes[0]}' — any model is right, which says nothing`,
       )
+    noteOdd(classes, note)
     noteAbsent('training', classes, train!, trained, note)
     noteAbsent('test', classes, tested ?? train!, limited, note)
   }
@@ -98,6 +99,16 @@ export async function prepareTable(
       target.kind === 'tags' ? 'positions' : target.kind === 'classes' ? 'indicators' : null,
     ...{ learned, notes },
   }
+}
+
+/** Says which labels are odd ones among the numbers of classes; -1 often means that there is none. */
+function noteOdd(classes: readonly string[], note: (line: string) => void): void {
+  const odd = classes.filter((name) => !/^\d+$/.test(name))
+  if (odd.length === 0 || odd.length >= classes.length / 2) return
+  if (!odd.every((name) => Number.isFinite(Number(name)))) return
+  note(
+    `data: labels that are not whole numbers from 0 are classes of their own: ${odd.map((name) => `'${name}'`).join(', ')} — correct them, or leave the samples out`,
+  )
 }
 
 /** Says which classes no sample of a split has: they cannot be learned there, or are not measured. */

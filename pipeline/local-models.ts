@@ -3,14 +3,15 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeFolder } from '../base/files.ts'
-import { sha256OfFile } from '../base/hash.ts'
+import { sha256 } from '../base/hash.ts'
 import { homeOf, isModelAddress, locateModel } from '../models/fetch.ts'
 import type { FetchContext } from '../models/fetch-context.ts'
 import { type HubConfig, readHubConfig } from '../models/hub-config.ts'
 import type { ModelSource, StudentSource } from '../models/source.ts'
 import { convertTfjs } from '../models/tfjs/convert.ts'
 import { isTfjs } from '../models/tfjs/model-file.ts'
-import { saveModel } from '../onnx/save.ts'
+import { saveModel, serializeModel } from '../onnx/save.ts'
+import { modelsIn } from './cost.ts'
 
 /** A model on this machine. */
 export interface LocalModel<Source extends StudentSource = ModelSource> {
@@ -38,13 +39,25 @@ export async function localModel<Source extends StudentSource>(
 const isPlainFile = (source: { readonly file: string; readonly sha256?: string | undefined }) =>
   source.file.endsWith('.onnx') && source.sha256 === undefined
 
+/** The same options with every model that they name, as the student of distillation, on this machine. */
+export async function withLocalModels<Options extends object>(
+  options: Options,
+  context: FetchContext,
+): Promise<Options> {
+  const found: Record<string, StudentSource> = {}
+  for (const [key, named] of modelsIn(options))
+    found[key] = (await localModel(named, context)).source
+  return { ...options, ...found }
+}
+
 /** A TensorFlow.js model as ONNX, written once. */
 async function converted(path: string, { cacheFolder, log }: FetchContext): Promise<string> {
   const folder = join(cacheFolder, 'converted')
-  const file = join(folder, `${(await sha256OfFile(path)).slice(0, 32)}.onnx`)
-  // The weights are beside the description, which does not hold their hash; converting takes no time.
   const model = await convertTfjs(path)
-  if (!existsSync(file)) log?.(`${path}: converted to ONNX`)
+  // Models may share a description, so the name tells the weights too.
+  const file = join(folder, `${sha256(serializeModel(model)).slice(0, 32)}.onnx`)
+  if (existsSync(file)) return file
+  log?.(`${path}: converted to ONNX`)
   makeFolder(folder)
   await saveModel(model, file)
   return file

@@ -5,16 +5,14 @@ import { explainFileError } from '../base/files.ts'
 import { describeHost } from '../benchmarks/host.ts'
 import { defaultCalibration, type OpenData, openData } from '../data/open.ts'
 import type { FetchContext } from '../models/fetch-context.ts'
-import type { StudentSource } from '../models/source.ts'
 import type { Model } from '../onnx/graph.ts'
 import type { ProviderName } from '../runtime/providers.ts'
 import { tasks } from '../tasks/index.ts'
 import { loweringFor } from '../train/lowerings/choose.ts'
 import { defaultCacheFolder, prepareCache } from './cache.ts'
-import { modelsIn } from './cost.ts'
 import type { Listener } from './events.ts'
 import type { Environment, Task, World } from './key.ts'
-import { hubConfigIn, localModel } from './local-models.ts'
+import { hubConfigIn, localModel, withLocalModels } from './local-models.ts'
 import { checkRecipe, type LoadedRecipe, parseRecipe } from './read-recipe.ts'
 import type { Recipe, RecipeInput, Step } from './recipe.ts'
 import { dataSetting } from './setting.ts'
@@ -95,7 +93,7 @@ export async function prepare(
   const log = (message: string) => listen({ event: 'log', message })
   prepareCache(cacheFolder)
   const fetching = { cacheFolder, signal, log }
-  const { recipe: local, folder } = await withLocalModels(loaded.recipe, fetching)
+  const { recipe: local, folder } = await localRecipe(loaded.recipe, fetching)
   const here = { ...loaded, recipe: local }
   await checkWithoutData(here)
   const { task } = local
@@ -141,15 +139,10 @@ export async function prepare(
 }
 
 /** The same recipe with every model as an ONNX file on this machine, and the folder of the teacher's. */
-async function withLocalModels(recipe: Recipe, fetching: FetchContext) {
+async function localRecipe(recipe: Recipe, fetching: FetchContext) {
   const { source, folder } = await localModel(recipe.teacher.model, fetching)
   const stages: Step[] = []
-  for (const step of recipe.stages) {
-    const found: Record<string, StudentSource> = {}
-    for (const [key, named] of modelsIn(step))
-      found[key] = (await localModel(named, fetching)).source
-    stages.push({ ...step, ...found })
-  }
+  for (const step of recipe.stages) stages.push(await withLocalModels(step, fetching))
   return { recipe: { ...recipe, stages, teacher: { ...recipe.teacher, model: source } }, folder }
 }
 

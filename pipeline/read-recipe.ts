@@ -36,11 +36,7 @@ export interface LoadedRecipe {
  *
  * Relative paths in it are relative to its folder. Anything wrong is a {@link UserError} of one line.
  */
-export function parseRecipe(
-  text: string,
-  path: string,
-  options: ReadOptions = {},
-): LoadedRecipe {
+export function parseRecipe(text: string, path: string, options: ReadOptions = {}): LoadedRecipe {
   return checkRecipe(parseYaml(text, path), { ...options, where: path, folder: dirname(path) })
 }
 

@@ -2,6 +2,7 @@
 import { dirname, resolve } from 'node:path'
 import { UserError } from '../base/errors.ts'
 import { makeWritable } from '../base/files.ts'
+import type { FetchContext } from '../models/fetch-context.ts'
 import { type ModelSource, openSource } from '../models/source.ts'
 import type { Model } from '../onnx/graph.ts'
 import { saveModel } from '../onnx/save.ts'
@@ -13,7 +14,7 @@ import { tasks } from '../tasks/index.ts'
 import { defaultCacheFolder, prepareCache } from './cache.ts'
 import { modelsIn } from './cost.ts'
 import { dataUseOf, type Task } from './key.ts'
-import { localModel } from './local-models.ts'
+import { localModel, withLocalModels } from './local-models.ts'
 import { calibrationSamples, environmentOf } from './prepare.ts'
 import { validated } from './problems.ts'
 import { runStep } from './step.ts'
@@ -62,10 +63,13 @@ export async function runStage(request: StageRequest): Promise<StageResult> {
   const { stage: name } = request.options
   const stage: Stage = stages[name]
   // The schema has the literal `stage`, so what it gives has it too.
-  const options = validated(stage.options, request.options, name) as Task['options']
+  const asked = validated(stage.options, request.options, name) as Task['options']
   await requireProvider(provider)
   prepareCache(cacheFolder)
-  const { data, task, input, teacher } = await openInputs(request, options, cacheFolder)
+  const log = (message: string) => onEvent?.({ event: 'log', message })
+  const fetching = { cacheFolder, signal, log }
+  const options = await withLocalModels(asked, fetching)
+  const { data, task, input, teacher } = await openInputs(request, options, fetching)
   makeWritable(dirname(resolve(request.output)))
   const finished = await runStep({ id: name, options, step: 1, steps: 1 }, input, teacher, {
     environment: await environmentOf(provider, threads),
@@ -86,11 +90,15 @@ export async function runStage(request: StageRequest): Promise<StageResult> {
 }
 
 /** Opens the data where the stage reads it, and the models, and checks that they fit each other. */
-async function openInputs(request: StageRequest, options: Task['options'], cacheFolder: string) {
-  const { seed = 0, onEvent, signal } = request
+async function openInputs(
+  request: StageRequest,
+  options: Task['options'],
+  fetching: FetchContext & { readonly log: (message: string) => void },
+) {
+  const { seed = 0 } = request
   const { stage: where } = options
-  const log = (message: string) => onEvent?.({ event: 'log', message })
-  const { source, folder } = await localModel(request.model, { cacheFolder, signal, log })
+  const { cacheFolder, log } = fetching
+  const { source, folder } = await localModel(request.model, fetching)
   const use = dataUseOf(options)
   const reads = use === 'always' || (use === 'where given' && request.data !== undefined)
   const calibration = calibrationSamples([options])
@@ -99,7 +107,10 @@ async function openInputs(request: StageRequest, options: Task['options'], cache
     : undefined
   if (request.data !== undefined && !named) log(`${where}: reads no data with these options`)
   const input = await openModel(source, named, seed, where)
-  const teacher = request.teacher === undefined ? input : await storedFile(request.teacher)
+  const teacher =
+    request.teacher === undefined
+      ? input
+      : await storedFile((await localModel({ file: request.teacher }, fetching)).source.file)
   const { data, task = request.task ?? 'classification' } = named ?? {}
   if (data) {
     const { train } = data.splits

@@ -95,7 +95,7 @@ function* relevancesOf(truth: Truth): Generator<number[]> {
   const { group, size, source } = truth
   if (group < 2 || size % group !== 0)
     throw new UserError(
-      `data '${source}': ranking needs groups of two candidates or more: ${size} samples in groups of ${group} — name what the candidates of a group have in common`,
+      `data '${source}': ranking needs groups of two candidates or more: ${size} samples in groups of ${group} — make them of who touched what, with data.interactions`,
     )
   const target = new Float32Array(truth.targetWidth)
   for (let first = 0; first < size; first += group)

@@ -1,5 +1,7 @@
 // Similarity: pairs of samples whose embeddings should point the same way as much as the pair is alike.
+
 import { percentiles, resample, signP } from '../base/bootstrap.ts'
+import { UserError } from '../base/errors.ts'
 import { ascending, averageRanks, correlation, spearman } from '../base/ranks.ts'
 import { allFinite, ratioTo } from './predictions.ts'
 import type { Predictions, Task, Truth } from './task.ts'
@@ -57,6 +59,11 @@ export const similarity: Task = {
 }
 
 const scoresOf = (truth: Truth): Float32Array => {
+  const { source, group, size } = truth
+  if (group !== 2)
+    throw new UserError(
+      `data '${source}': similarity needs pairs of samples: ${size} samples in groups of ${group} — name the two columns that are compared, as data.pairs: { columns: [a, b] }`,
+    )
   const target = new Float32Array(truth.targetWidth)
   return Float32Array.from({ length: Math.floor(truth.size / 2) }, (_, pair) => {
     truth.target(2 * pair, target, 0)

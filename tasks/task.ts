@@ -1,5 +1,6 @@
 // What a task is: what its models are trained with, and how their outputs are judged.
 import type { Interval } from '../base/statistics.ts'
+import type { Dataset } from '../data/dataset.ts'
 import type { TargetKind } from '../data/targets.ts'
 import type { Graph } from '../onnx/graph.ts'
 import type { LossOptions } from '../train/options.ts'
@@ -16,23 +17,11 @@ export interface Predictions {
   row(index: number): Float32Array
 }
 
-/** The truth that predictions are compared with; every `Dataset` fits. */
-export interface Truth {
-  readonly source: string
-  readonly size: number
-  /** Names of the classes; empty where there are none. */
-  readonly classes: readonly string[]
-  /** The class of each sample; zeros where samples have no single class. */
-  readonly labels: Int32Array
-  /** So many consecutive samples belong together; 1 where each is by itself. */
-  readonly group: number
-  /** What the targets of a sample are called (outputs of a regression); empty where they have no names. */
-  readonly targetNames: readonly string[]
-  /** Numbers a sample that `target` writes: 0 where there are no targets besides labels. */
-  readonly targetWidth: number
-  /** Writes the targets of a sample: values, one 0 or 1 a class, a class a position (-1 where none counts). */
-  target(index: number, into: Float32Array, offset: number): void
-}
+/** The truth that predictions are compared with: what a data set says of its samples, but for their content. */
+export type Truth = Pick<
+  Dataset,
+  'source' | 'size' | 'classes' | 'labels' | 'group' | 'targetNames' | 'targetWidth' | 'target'
+>
 
 /** How good predictions are: one main figure, and whatever else the task measures. */
 export interface Accuracy {

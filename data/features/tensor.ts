@@ -150,7 +150,8 @@ function writerOf(
   return (value) => {
     if (typeof value !== 'number')
       throw refuse(value, 'no number', 'mend the data, or use kind: text for lists of words')
-    if (!Number.isFinite(value)) throw refuse(value, 'not a finite number', 'mend the data')
+    if (!Number.isFinite(value))
+      throw refuse(value, 'not a finite number', 'mend the data, or use damaged: skip')
     if (ids !== undefined && !(value >= 0 && value < ids))
       throw refuse(value, `no id from 0 to ${ids - 1}`, 'correct ids')
     if (dtype === 'float32') {

@@ -42,6 +42,21 @@ it('one class alone is told to say nothing', async () => {
   ])
 })
 
+it.each(['-1', '1.5'])('a label %s among the numbers of classes is told', async (odd) => {
+  const labels = ['0', odd, '1', '2']
+  const { lines } = await prepared(withTest(labels, labels))
+  expect(lines).toEqual([
+    `data: labels that are not whole numbers from 0 are classes of their own: '${odd}' — correct them, or leave the samples out`,
+  ])
+})
+
+it.each([[['-1', '1']], [['1', '1.5', '2', '2.5']], [['a', '1', '2']]])(
+  'labels %j are as they are',
+  async (labels) => {
+    expect((await prepared(withTest(labels, labels))).lines).toEqual([])
+  },
+)
+
 it('what was said of rows is kept with their records', async () => {
   const folder = join(temporaryFolder(), 'prepared', 'key')
   const lines: string[] = []

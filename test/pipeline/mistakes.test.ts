@@ -192,6 +192,15 @@ describe('a mistake in a recipe', () => {
       /train\.jsonl: .* — /,
     ],
     [
+      'a similarity without pairs',
+      () => ({
+        task: 'similarity',
+        data: csv({ target: 'b' }),
+        teacher: { model: { architecture: 'mlp', hidden: [4] }, train: { epochs: 1, batch: 8 } },
+      }),
+      /similarity needs pairs of samples: .* in groups of 1 — .*data\.pairs/,
+    ],
+    [
       'a ranking without groups',
       () => ({
         task: 'ranking',

@@ -1,10 +1,12 @@
 // A model of TensorFlow.js as the teacher of a recipe.
-import { readdirSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from '@jest/globals'
 import sharp from 'sharp'
 import { random } from '../../base/random.ts'
+import { localModel } from '../../pipeline/local-models.ts'
 import { saveLayers, tf } from '../models/tfjs/support.ts'
+import { temporaryFolder } from './tiny.ts'
 import { folderOf, wholeRun } from './whole.ts'
 
 const { layers } = tf
@@ -72,4 +74,20 @@ it('is compared as it is', async () => {
   })
   expect(report.teacher.file).toMatch(/\.onnx$/)
   expect(report.variants[0]?.accuracy?.value).toBeGreaterThan(0.95)
+})
+
+it('is not mistaken for another whose weights alone differ, though they share their description', async () => {
+  const model = tf.sequential()
+  model.add(layers.dense({ units: 2, inputShape: [4] }))
+  const file = await saveLayers(model)
+  const context = { cacheFolder: temporaryFolder() }
+  const [first, same] = [await localModel({ file }, context), await localModel({ file }, context)]
+  const shard = join(file, '..', 'group1-shard1of2.bin')
+  writeFileSync(
+    shard,
+    readFileSync(shard).map((byte) => byte ^ 1),
+  )
+  const other = await localModel({ file }, context)
+  expect(same.source.file).toBe(first.source.file)
+  expect(other.source.file).not.toBe(first.source.file)
 })

@@ -97,7 +97,7 @@ describe('ranking', () => {
 
   it('refuses samples without groups', () => {
     expect(() => ranking.chance({ ...truth, group: 1 })).toThrow(
-      "data 'test': ranking needs groups of two candidates or more: 9 samples in groups of 1 — name what the candidates of a group have in common",
+      "data 'test': ranking needs groups of two candidates or more: 9 samples in groups of 1 — make them of who touched what, with data.interactions",
     )
   })
 
