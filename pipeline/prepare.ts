@@ -17,7 +17,7 @@ import { checkRecipe, type LoadedRecipe, parseRecipe } from './read-recipe.ts'
 import type { Recipe, RecipeInput, Step } from './recipe.ts'
 import { dataSetting } from './setting.ts'
 import { type Stored, storedFile, storedModel } from './stored.ts'
-import { checkModels, checkWithoutData } from './validate.ts'
+import { checkData, checkModels, checkWithoutData } from './validate.ts'
 import { codeVersion } from './version.ts'
 
 /** How a recipe is run. */
@@ -106,6 +106,7 @@ export async function prepare(
     calibration: calibrationSamples(local.stages),
     progress: preparing(listen),
   })
+  checkData(here, data.splits, tasks[task])
   const teacher = await checkModels(here, data.splits.train, tasks[task])
   const { model, train } = local.teacher
   const steps = local.stages.length

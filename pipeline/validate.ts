@@ -2,7 +2,7 @@
 import { UserError } from '../base/errors.ts'
 import { firstSamples } from '../base/samples.ts'
 import { suggest } from '../base/suggest.ts'
-import type { Dataset } from '../data/dataset.ts'
+import type { Dataset, Splits } from '../data/dataset.ts'
 import type { StudentSource } from '../models/source.ts'
 import { openSource } from '../models/source.ts'
 import type { Model } from '../onnx/graph.ts'
@@ -10,6 +10,8 @@ import { loadModel } from '../onnx/load.ts'
 import { predict } from '../runtime/predict.ts'
 import { type ProviderName, requireProvider } from '../runtime/providers.ts'
 import { shapeFor } from '../stages/building.ts'
+import { stages } from '../stages/index.ts'
+import type { Stage } from '../stages/stage.ts'
 import { checkWidth } from '../tasks/check.ts'
 import type { Task } from '../tasks/task.ts'
 import { modelsIn } from './cost.ts'
@@ -17,15 +19,30 @@ import type { LoadedRecipe } from './read-recipe.ts'
 
 /** Checks what needs no data: that the providers are here, and that files are models. */
 export async function checkWithoutData({ recipe, where }: LoadedRecipe): Promise<void> {
-  const { provider, teacher, stages, benchmark } = recipe
+  const { provider, teacher, stages: steps, benchmark } = recipe
   await checkProvider(provider, `${where}: provider`)
   for (const name of Object.keys(benchmark.gates?.latency ?? {}) as ProviderName[])
     await checkProvider(name, `${where}: benchmark.gates.latency.${name}`)
   for (const source of [
     teacher.model,
-    ...stages.flatMap((step) => modelsIn(step)).map(([, s]) => s),
+    ...steps.flatMap((step) => modelsIn(step)).map(([, s]) => s),
   ])
     if ('file' in source) await loadModel(source.file)
+}
+
+/** Checks that the task and all stages can do with the data. */
+export function checkData({ recipe, where }: LoadedRecipe, data: Splits, task: Task): void {
+  task.check?.(data.test)
+  for (const [index, step] of recipe.stages.entries()) {
+    const stage: Stage = stages[step.stage]
+    try {
+      stage.check?.(step, data)
+    } catch (thrown) {
+      throw thrown instanceof UserError
+        ? new UserError(`${where}: stages.${index}.${thrown.message}`, { cause: thrown })
+        : thrown
+    }
+  }
 }
 
 /** Checks that all models fit the data, and gives the teacher, untrained where it is an architecture. */
@@ -34,7 +51,7 @@ export async function checkModels(
   data: Dataset,
   task: Task,
 ): Promise<Model> {
-  const { teacher, stages, seed, preprocess } = recipe
+  const { teacher, stages: steps, seed, preprocess } = recipe
   if (preprocess && !data.image)
     throw new UserError(
       `${where}: preprocess: is for images, of which the data has none — leave it out`,
@@ -52,7 +69,7 @@ export async function checkModels(
     return model
   }
   const opened = await open(teacher.model, `${where}: teacher.model`)
-  for (const [index, step] of stages.entries())
+  for (const [index, step] of steps.entries())
     for (const [key, source] of modelsIn(step))
       await open(source, `${where}: stages.${index}.${key}`, opened)
   const stray = Object.keys(data.inputs ?? {}).find((name) => !known.has(name))

@@ -1,7 +1,7 @@
 // The finished file: its operator set, its metadata, and nothing in it that only the tools before needed.
 import { z } from 'zod'
 import { UserError } from '../base/errors.ts'
-import type { Dataset } from '../data/dataset.ts'
+import type { Dataset, ImageColumn } from '../data/dataset.ts'
 import { preprocessing } from '../data/preprocess.ts'
 import { cloneModel } from '../onnx/clone.ts'
 import { allNodes, type Model, opsetOf } from '../onnx/graph.ts'
@@ -36,13 +36,17 @@ export function strip({ graph }: Model): void {
   }
 }
 
+function imagesIn({ image }: Dataset): ImageColumn {
+  if (image) return image
+  throw new UserError(
+    'bake: the data has no images of bytes, whose preprocessing a model could take over — leave it out',
+  )
+}
+
 /** Puts the preprocessing of the data's images before the input that reads them. */
 function bakeFor(model: Model, data: Dataset, details: BakeDetails): Model {
-  const { image, recipe } = data
-  if (!image)
-    throw new UserError(
-      'bake: the data has no images of bytes, whose preprocessing a model could take over — leave it out',
-    )
+  const { recipe } = data
+  const image = imagesIn(data)
   const { columns } = bindInputs(inputsOf(model.graph), data, 'model')
   const input = columns.find(({ column }) => column === image.column)
   if (!input) throw new UserError('bake: no input of the model reads the images — leave it out')
@@ -74,6 +78,9 @@ export const exportModel = defineStage({
   }),
   // Preprocessing is that of the data.
   dataUse: ({ bake }) => (bakeDetails(bake) ? 'always' : 'never'),
+  check({ bake }, { train }) {
+    if (bakeDetails(bake)) imagesIn(train)
+  },
   passes: () => 0,
   async run(input, options, context) {
     const copy = cloneModel(input.model)

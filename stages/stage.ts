@@ -77,6 +77,8 @@ export interface Stage<Options extends z.ZodObject = z.ZodObject> {
   readonly options: Options
   /** Whether the stage reads data with these options. */
   dataUse(options: z.output<Options>): DataUse
+  /** Refuses data that the stage cannot work with, before anything runs; absent where any will do. */
+  check?(options: z.output<Options>, data: Splits): void
   /** Relative cost for the plan: passes over the training data, forward and backward counting 3. */
   passes(options: z.output<Options>): number
   run(input: Artifact, options: z.output<Options>, context: StageContext): Promise<Artifact>

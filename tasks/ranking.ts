@@ -15,6 +15,7 @@ import type { Predictions, Task, Truth } from './task.ts'
  */
 export const ranking: Task = {
   summary: 'Groups of candidates, one score each: what is relevant should come first',
+  check: requireGroups,
   target: 'relevance',
   outputs: 'first',
   losses: [{ loss: 'binary-cross-entropy', weight: 1, positiveWeight: 1 }],
@@ -91,12 +92,16 @@ function gainOf(relevances: readonly number[]): number {
     .reduce((sum, relevance, index) => sum + relevance / Math.log2(index + 2), 0)
 }
 
-function* relevancesOf(truth: Truth): Generator<number[]> {
-  const { group, size, source } = truth
+function requireGroups({ group, size, source }: Truth): void {
   if (group < 2 || size % group !== 0)
     throw new UserError(
       `data '${source}': ranking needs groups of two candidates or more: ${size} samples in groups of ${group} — make them of who touched what, with data.interactions`,
     )
+}
+
+function* relevancesOf(truth: Truth): Generator<number[]> {
+  requireGroups(truth)
+  const { group, size } = truth
   const target = new Float32Array(truth.targetWidth)
   for (let first = 0; first < size; first += group)
     yield Array.from({ length: group }, (_, index) => {

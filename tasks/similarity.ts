@@ -56,14 +56,18 @@ export const similarity: Task = {
   agreement: (one, other) => likeness(other, one),
 
   chance: () => 0,
+  check: requirePairs,
 }
 
-const scoresOf = (truth: Truth): Float32Array => {
-  const { source, group, size } = truth
+function requirePairs({ source, group, size }: Truth): void {
   if (group !== 2)
     throw new UserError(
       `data '${source}': similarity needs pairs of samples: ${size} samples in groups of ${group} — name the two columns that are compared, as data.pairs: { columns: [a, b] }`,
     )
+}
+
+const scoresOf = (truth: Truth): Float32Array => {
+  requirePairs(truth)
   const target = new Float32Array(truth.targetWidth)
   return Float32Array.from({ length: Math.floor(truth.size / 2) }, (_, pair) => {
     truth.target(2 * pair, target, 0)

@@ -83,6 +83,8 @@ export interface Task {
   normaliser(graph: Graph): (predictions: Predictions) => Predictions
   /** The numbers that a model's output must have a sample for this data; undefined where any width will do. */
   width(truth: Truth): number | undefined
+  /** Refuses test data that nothing can be judged by with a `UserError`; absent where any will do. */
+  check?(truth: Truth): void
   /** Judges normalised predictions by the truth; `teacher` is there for tasks whose truth is the teacher. */
   evaluate(predictions: Predictions, truth: Truth, teacher: Predictions): Evaluation
   /** Compares normalised predictions with the teacher's for the same samples. */

@@ -86,5 +86,5 @@ it('refuses to bake where there are no images', async () => {
       teacher: { model: { architecture: 'mlp', hidden: [4] }, train: { epochs: 1 } },
       stages: [{ stage: 'export', bake: true }],
     }),
-  ).toMatch(/export.*bake: the data has no images/)
+  ).toMatch(/stages\.0\.bake: the data has no images/)
 })
