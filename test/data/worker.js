@@ -15,7 +15,7 @@ import { startBatchWorker } from '../../dist/data/worker.js'
 const size = 50
 const layout = layOut([
   { name: 'image', dtype: 'uint8', shape: [3, 9, 9] },
-  { name: 'number', dtype: 'int32', shape: [2] },
+  { name: 'image.number', dtype: 'int32', shape: [2] },
   { name: ':target', dtype: 'float32', shape: [2] },
 ])
 /** Writes all samples to a store. */

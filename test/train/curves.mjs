@@ -12,7 +12,12 @@ const { optimizerOptions } = await load('train/options.js')
 
 const [batch, classes] = [16, 4]
 const shape = [2, 8, 8]
-const architecture = (options) => () => buildArchitecture(options, { shape, classes, seed: 1 })
+const architecture = (options) => () => 
+  buildArchitecture(options, {
+    inputs: [{ name: 'input', dtype: 'float32', shape }],
+    outputs: classes,
+    seed: 1,
+  })
 
 /** Patches of an image as tokens, one block of attention and perceptron, and the mean of the tokens. */
 function transformer() {
