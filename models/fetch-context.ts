@@ -10,7 +10,7 @@ export interface FetchContext {
   readonly progress?: ((progress: DownloadProgress) => void) | undefined
   readonly signal?: AbortSignal | undefined
   /** Where HF_TOKEN and its like are read; the process's own unless told. */
-  readonly environment?: Readonly<NodeJS.ProcessEnv> | undefined
+  readonly environment?: Readonly<Record<string, string | undefined>> | undefined
   /** How long to wait before a second try, in milliseconds. */
   readonly pauseMs?: number | undefined
 }

@@ -52,7 +52,9 @@ export interface HubSettings {
 }
 
 /** Reads `HF_ENDPOINT`, `HF_HUB_OFFLINE`, `HF_TOKEN` and, where that is not set, the token file of `hf auth login`. */
-export function hubSettings(environment: Readonly<NodeJS.ProcessEnv> = process.env): HubSettings {
+export function hubSettings(
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): HubSettings {
   const { HF_ENDPOINT, HF_HUB_OFFLINE = '' } = environment
   return {
     endpoint: (HF_ENDPOINT || 'https://huggingface.co').replace(/\/+$/, ''),
@@ -63,7 +65,7 @@ export function hubSettings(environment: Readonly<NodeJS.ProcessEnv> = process.e
 
 const isOn = (text: string): boolean => ['1', 'ON', 'YES', 'TRUE'].includes(text.toUpperCase())
 
-function tokenFrom(environment: Readonly<NodeJS.ProcessEnv>): string | undefined {
+function tokenFrom(environment: Readonly<Record<string, string | undefined>>): string | undefined {
   const { HF_TOKEN, HUGGING_FACE_HUB_TOKEN, HF_HUB_DISABLE_IMPLICIT_TOKEN = '' } = environment
   const given = (HF_TOKEN || HUGGING_FACE_HUB_TOKEN)?.trim()
   if (given) return given

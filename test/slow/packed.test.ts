@@ -117,7 +117,7 @@ else {
       )
       const strange = paths.filter(
         (path) =>
-          !/^(package\.json|schema\.json|[A-Z]+(\.md)?|recipes\/[\w-]+\.yaml)$/.test(path) &&
+          !/^(package\.json|schema\.json|[A-Z]+(\.md)?|recipes\/[\w-]+\.(yaml|mjs))$/.test(path) &&
           !/^dist\/(?!test\/).*(?<!\.test)(\.js|\.d\.ts)$/.test(path),
       )
       expect(strange).toEqual([])

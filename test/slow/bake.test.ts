@@ -4,7 +4,7 @@ import { beforeAll, expect, it } from '@jest/globals'
 import sharp from 'sharp'
 import { random } from '../../base/random.ts'
 import { loadModel, type RecipeInput } from '../../index.ts'
-import { folderOf, quickly, refusal, tableOf, wholeRun } from './whole.ts'
+import { folderOf, quickly, refusal, tableOf, wholeRun } from '../pipeline/whole.ts'
 
 let images: string
 beforeAll(async () => {

@@ -4,10 +4,10 @@ import { join } from 'node:path'
 import { describe, expect } from '@jest/globals'
 import { random } from '../../base/random.ts'
 import { bench, runStage } from '../../index.ts'
+import { carried, speech } from '../pipeline/speech.ts'
+import { temporaryFolder } from '../pipeline/tiny.ts'
+import { folderOf, jsonlOf, quickly, wholeRun } from '../pipeline/whole.ts'
 import { itWithShared, sharedModel } from '../support/shared.ts'
-import { carried, speech } from './speech.ts'
-import { temporaryFolder } from './tiny.ts'
-import { folderOf, jsonlOf, quickly, wholeRun } from './whole.ts'
 
 const cacheFolder = temporaryFolder()
 describe('a model that carries state (silero-vad)', () => {

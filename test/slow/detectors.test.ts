@@ -1,8 +1,8 @@
 // No labels at all: detectors and super-resolution are compressed, and compared with themselves as they were.
 import { expect } from '@jest/globals'
+import { unlabelled } from '../pipeline/pictures.ts'
+import { quickly, wholeRun } from '../pipeline/whole.ts'
 import { itWithShared, sharedModel } from '../support/shared.ts'
-import { unlabelled } from './pictures.ts'
-import { quickly, wholeRun } from './whole.ts'
 
 itWithShared('quantizes a detector of two outputs and a fixed batch (ultraface)', async () => {
   const { report } = await wholeRun({
