@@ -33,9 +33,13 @@ export interface Samples {
   read(index: number, column: number, into: ColumnMemory, offset: number): void
 }
 
+/** How many numbers a tensor of this shape has. */
+export const lengthOf = (shape: readonly number[]): number =>
+  shape.reduce((product, dim) => product * dim, 1)
+
 /** Memory for the values of a column for so many samples. */
 export function columnMemory({ dtype, shape }: SampleColumn, samples: number): ColumnMemory {
-  const length = samples * shape.reduce((product, dim) => product * dim, 1)
+  const length = samples * lengthOf(shape)
   if (dtype === 'float32') return new Float32Array(length)
   return dtype === 'int32' ? new Int32Array(length) : new Uint8Array(length)
 }

@@ -1,7 +1,6 @@
 // The outputs of a model for many samples, in a file: as many as there are, and few of them in memory.
-import { closeSync, openSync, readSync, writeSync } from 'node:fs'
-import { UserError } from '../base/errors.ts'
-import { explainFileError } from '../base/files.ts'
+import { closeSync } from 'node:fs'
+import { append, bytesOf, fillFrom, openOrExplain } from '../base/bytes.ts'
 import type { Predictions } from '../tasks/task.ts'
 
 /** Where predictions lie and what they are. */
@@ -29,12 +28,7 @@ export function writePredictions(path: string): PredictionsWriter {
   return {
     add(values, widths) {
       each = widths
-      const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
-      try {
-        for (let done = 0; done < bytes.length; ) done += writeSync(file, bytes, done)
-      } catch (thrown) {
-        throw explainFileError(path, thrown)
-      }
+      append(file, path, bytesOf(values))
       numbers += values.length
     },
     finish(size) {
@@ -57,15 +51,11 @@ export function openPredictions({ path, size, width, widths }: PredictionsFile):
   const file = openOrExplain(path, 'r')
   const rows = Math.max(1, Math.min(size, Math.floor(pieceLength / Math.max(1, width))))
   const piece = new Float32Array(rows * width)
-  const bytes = new Uint8Array(piece.buffer)
+  const bytes = bytesOf(piece)
   let first = -1
   const load = (start: number) => {
     const wanted = Math.min(rows, size - start) * width * 4
-    for (let done = 0; done < wanted; ) {
-      const count = readSync(file, bytes, done, wanted - done, start * width * 4 + done)
-      if (count === 0) throw new UserError(`${path}: became shorter while it was read — run again`)
-      done += count
-    }
+    fillFrom(file, path, start * width * 4, bytes.subarray(0, wanted))
     first = start
   }
   return {
@@ -77,13 +67,5 @@ export function openPredictions({ path, size, width, widths }: PredictionsFile):
       return piece.subarray((index - first) * width, (index - first + 1) * width)
     },
     close: () => closeSync(file),
-  }
-}
-
-function openOrExplain(path: string, flags: 'r' | 'w'): number {
-  try {
-    return openSync(path, flags)
-  } catch (thrown) {
-    throw explainFileError(path, thrown)
   }
 }

@@ -3,8 +3,8 @@
 import { availableParallelism } from 'node:os'
 import { throwIfAborted } from '../base/errors.ts'
 import type { Dataset } from '../data/dataset.ts'
+import { predictionsIn } from '../runtime/predict.ts'
 import { type ProviderName, providers } from '../runtime/providers.ts'
-import { predictionsOf } from '../tasks/predictions.ts'
 import type { Task, Truth } from '../tasks/task.ts'
 import type { CellProcess } from './cell-process.ts'
 import {
@@ -154,7 +154,7 @@ async function agreement(
     indices,
     outputs: task.outputs,
   })
-  const own = normalise({ ...predictionsOf(outputs, width), widths })
+  const own = normalise(predictionsIn(outputs, widths))
   const cpu = {
     size: count,
     width,

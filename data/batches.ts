@@ -2,7 +2,7 @@
 // training resumes anywhere.
 
 import { random } from '../base/random.ts'
-import { type ColumnMemory, columnMemory } from '../base/samples.ts'
+import { type ColumnMemory, columnMemory, lengthOf } from '../base/samples.ts'
 import { type AugmentOptions, augmenter } from './augment.ts'
 import type { Batch, Dataset } from './dataset.ts'
 import { mixer } from './mix.ts'
@@ -137,7 +137,7 @@ function fill(
   const labels = new Int32Array(indices.length)
   const targets = new Float32Array(indices.length * targetWidth)
   const columns = memory.map((whole, column) => {
-    const width = dataset.columns[column]!.shape.reduce((product, dim) => product * dim, 1)
+    const width = lengthOf(dataset.columns[column]!.shape)
     const values = whole.subarray(0, indices.length * width)
     if (column === except || whole.length === 0) return values
     for (const [place, index] of indices.entries())

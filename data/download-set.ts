@@ -143,7 +143,7 @@ const markerOf = (folder: string) => join(folder, '.downloaded.json')
 const markerSchema = z.array(z.tuple([z.string(), z.int().min(0)]))
 
 /** The folder in the cache with all files of a data set, if they were downloaded: their sizes alone are compared. */
-export function finishedFolder(set: DownloadSet, cacheFolder: string): string | undefined {
+function finishedFolder(set: DownloadSet, cacheFolder: string): string | undefined {
   const folder = folderOf(set, cacheFolder)
   try {
     const files = markerSchema.parse(JSON.parse(readFileSync(markerOf(folder), 'utf8')))

@@ -1,11 +1,5 @@
 // The well-known data sets that can be downloaded: a new one is a row here.
-import {
-  type DownloadSet,
-  type EnsureOptions,
-  ensureSet,
-  finishedFolder,
-  type RemoteFile,
-} from './download-set.ts'
+import { type DownloadSet, type EnsureOptions, ensureSet, type RemoteFile } from './download-set.ts'
 
 const mebibyte = 2 ** 20
 
@@ -150,13 +144,6 @@ export const downloads = {
 
 /** Name of a data set that can be downloaded. */
 export type DownloadName = keyof typeof downloads
-
-/**
- * The folder in the cache with all files of a data set, if they were downloaded; quick, as sizes alone are compared.
- */
-export function downloadedFolder(name: DownloadName, cacheFolder: string): string | undefined {
-  return finishedFolder(downloads[name], cacheFolder)
-}
 
 /**
  * Downloads what is missing of a data set and gives its folder in the cache.

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { UserError } from '../base/errors.ts'
 import { type Random, random } from '../base/random.ts'
+import { lengthOf } from '../base/samples.ts'
 import { beta } from './beta.ts'
 import type { Mix } from './dataset.ts'
 import type { Varied } from './varied.ts'
@@ -102,7 +103,7 @@ export function mixer(
     throw new UserError(
       `augment.cutmix: needs images [C, H, W]: samples are [${shape}] — leave it out`,
     )
-  const values = shape.reduce((product, length) => product * length, 1)
+  const values = lengthOf(shape)
   return ({ inputs, labels, targets }, epoch, number) => {
     const source = random(seed, 'mix', epoch, number)
     const form = source.uniform()

@@ -3,6 +3,7 @@ import { existsSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
 import { opendir, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { z } from 'zod'
+import { bytesOf } from '../base/bytes.ts'
 import { explainFileError, makeFolder, writeAtomically } from '../base/files.ts'
 import { hashOf, sha256, sha256OfFile } from '../base/hash.ts'
 import { abandonedNames, ownName } from '../base/owner.ts'
@@ -194,6 +195,3 @@ function readNumbers(path: string): Int32Array {
   const bytes = Uint8Array.from(readFileSync(path))
   return new Int32Array(bytes.buffer, 0, bytes.length / 4)
 }
-
-const bytesOf = (array: Int32Array | Uint32Array) =>
-  new Uint8Array(array.buffer, array.byteOffset, array.byteLength)

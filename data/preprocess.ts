@@ -3,6 +3,7 @@
 // baked graph (stages/bake.ts) all work from the same `Preprocessing`.
 import { z } from 'zod'
 import { UserError } from '../base/errors.ts'
+import { lengthOf } from '../base/samples.ts'
 
 const perChannel = <Value extends z.ZodNumber>(value: Value) =>
   z.union([value, z.array(value).min(1)], {
@@ -186,7 +187,7 @@ export function arrange<Values extends Uint8Array | Float32Array>(
 function planesOf(shape: readonly number[]): readonly [number, number, number] {
   const [channels, height, width] = shape
   if (shape.length !== 3 || channels === undefined || height === undefined || width === undefined)
-    return [1, 1, shape.reduce((size, dim) => size * dim, 1)]
+    return [1, 1, lengthOf(shape)]
   return [channels, height, width]
 }
 

@@ -211,7 +211,6 @@ export interface Located extends Place {
 /** How data is got. */
 export interface LocateOptions extends DataFolders {
   readonly log: (line: string) => void
-  readonly progress?: ((what: string, done: number) => void) | undefined
   readonly signal?: AbortSignal | undefined
 }
 

@@ -1,9 +1,10 @@
 // Prepared samples: one record of fixed length each, in memory that threads share or in a file, read by position.
 
 import { createHash } from 'node:crypto'
-import { closeSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs'
+import { closeSync, fsyncSync } from 'node:fs'
+import { append, fillFrom, openOrExplain } from '../base/bytes.ts'
 import { UserError } from '../base/errors.ts'
-import { explainFileError } from '../base/files.ts'
+import { lengthOf } from '../base/samples.ts'
 import type { StoredType } from './features/feature.ts'
 
 /** A tensor of every record. */
@@ -27,13 +28,11 @@ export interface Store {
   readonly place: { readonly memory: Uint8Array } | { readonly path: string }
 }
 
-const bytesOf = { uint8: 1, float32: 4, int32: 4 } as const satisfies Record<StoredType, number>
-
-const lengthOf = (shape: readonly number[]) => shape.reduce((product, dim) => product * dim, 1)
+const bytesEach = { uint8: 1, float32: 4, int32: 4 } as const satisfies Record<StoredType, number>
 
 /** Bytes of a column of one sample. */
 export const columnBytes = ({ dtype, shape }: Pick<StoredColumn, 'dtype' | 'shape'>): number =>
-  bytesOf[dtype] * lengthOf(shape)
+  bytesEach[dtype] * lengthOf(shape)
 
 /** Lays columns side by side. */
 export function layOut(columns: readonly Omit<StoredColumn, 'offset'>[]): Layout {
@@ -123,11 +122,7 @@ export function fileWriter(layout: Layout, path: string): StoreWriter {
   const flush = () => {
     const bytes = piece.subarray(0, waiting * recordBytes)
     hash.update(bytes)
-    try {
-      for (let done = 0; done < bytes.length; ) done += writeSync(file, bytes, done)
-    } catch (thrown) {
-      throw explainFileError(path, thrown)
-    }
+    append(file, path, bytes)
     waiting = 0
   }
   return {
@@ -176,23 +171,10 @@ export function openStore({ place, recordBytes }: Store): RecordReader {
     // Aligned for every type, and never seen by two columns at once.
     if (scratch.length < length) scratch = new Uint8Array(length)
     const start = index * recordBytes + column.offset
-    for (let done = 0; done < length; ) {
-      const count = readSync(file, scratch, done, length - done, start + done)
-      if (count === 0)
-        throw new UserError(`${path}: became shorter while it was read — run the same again`)
-      done += count
-    }
+    fillFrom(file, path, start, scratch.subarray(0, length))
     return scratch.subarray(0, length)
   }
   return read
-}
-
-function openOrExplain(path: string, flags: 'r' | 'w'): number {
-  try {
-    return openSync(path, flags)
-  } catch (thrown) {
-    throw explainFileError(path, thrown)
-  }
 }
 
 function allocate(where: string, bytes: number): Uint8Array {

@@ -1,7 +1,8 @@
 // A data set over prepared records: images become numbers by the model's preprocessing when they are read.
 
+import { bytesOf } from '../base/bytes.ts'
 import { hashOf, sha256 } from '../base/hash.ts'
-import type { ColumnMemory, SampleColumn } from '../base/samples.ts'
+import { type ColumnMemory, lengthOf, type SampleColumn } from '../base/samples.ts'
 import type { Dataset, DatasetRecipe, ImageColumn } from './dataset.ts'
 import { arrange, isArranged, type Preprocessing, preprocess, preprocessing } from './preprocess.ts'
 import type { ImageShape } from './readers/reader.ts'
@@ -196,8 +197,6 @@ function writerOf(ready: Preprocessing) {
   }
 }
 
-const lengthOf = (shape: readonly number[]) => shape.reduce((product, dim) => product * dim, 1)
-
 function typed(dtype: StoredColumn['dtype'], bytes: Uint8Array): ColumnMemory {
   if (dtype === 'uint8') return bytes
   return dtype === 'float32'
@@ -207,6 +206,3 @@ function typed(dtype: StoredColumn['dtype'], bytes: Uint8Array): ColumnMemory {
 
 const floats = (bytes: Uint8Array) =>
   new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4)
-
-const bytesOf = (array: Int32Array | Uint32Array) =>
-  new Uint8Array(array.buffer, array.byteOffset, array.byteLength)

@@ -1,5 +1,6 @@
 // The column of a data set that augmentation changes: the images, or the one column of floats.
 import { UserError } from '../base/errors.ts'
+import { lengthOf } from '../base/samples.ts'
 import { type AugmentOptions, changesSamples } from './augment.ts'
 import type { Dataset } from './dataset.ts'
 import { mixProbabilities } from './mix.ts'
@@ -48,8 +49,7 @@ export function varied(dataset: Dataset, augment: AugmentOptions): Varied | unde
     throw new UserError(
       `augment: changes one image a sample: the data has ${images.length} (${images.join(', ')}) — leave it out`,
     )
-  if (image)
-    return { ...image, width: image.shape.reduce((product, length) => product * length, 1) }
+  if (image) return { ...image, width: lengthOf(image.shape) }
   const floats = [...columns.keys()].filter((at) => columns[at]!.dtype === 'float32')
   const [column] = floats
   if (column === undefined || floats.length > 1)
@@ -60,7 +60,7 @@ export function varied(dataset: Dataset, augment: AugmentOptions): Varied | unde
   return {
     column,
     shape,
-    width: shape.reduce((product, length) => product * length, 1),
+    width: lengthOf(shape),
     read: (index, into, offset) => dataset.read(index, column, into, offset),
     arrange: () => undefined,
   }

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { defineArchitecture } from './architecture.ts'
 import { images } from './intake.ts'
 import { defineModel, type Feature, type Layers, normalised } from './layers.ts'
+import { residualStages } from './residual-stages.ts'
 
 /**
  * A CIFAR-style residual net of any depth 6n+2 and width.
@@ -30,15 +31,9 @@ export const resnet = defineArchitecture({
   build: ({ depth, width }, shape, random) =>
     defineModel(`resnet${depth}`, shape, random, (layers, input) => {
       const blocks = (depth - 2) / 6
-      let x = normalised(layers, 'stem', input, width, { kernel: 3 })
-      x = layers.relu(x)
-      let count = 0
-      for (const [stage, factor] of [1, 2, 4].entries())
-        for (let block = 0; block < blocks; block++) {
-          count++
-          const stride = stage > 0 && block === 0 ? 2 : 1
-          x = residual(layers, `block${count}`, x, width * factor, stride)
-        }
+      const stem = layers.relu(normalised(layers, 'stem', input, width, { kernel: 3 }))
+      const widths = [width, 2 * width, 4 * width]
+      const x = residualStages(stem, widths, blocks, (...block) => residual(layers, ...block))
       return layers.linear('classifier', layers.globalPool(x), shape.outputs)
     }),
 })

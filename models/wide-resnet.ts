@@ -4,6 +4,7 @@ import { defineArchitecture } from './architecture.ts'
 import { dropoutRatio, scaled } from './common-options.ts'
 import { images } from './intake.ts'
 import { defineModel, type Feature, type Layers } from './layers.ts'
+import { residualStages } from './residual-stages.ts'
 
 /**
  * WRN-depth-widen of table 1.
@@ -33,14 +34,11 @@ export const wideResnet = defineArchitecture({
   build: ({ depth, widen, dropout }, shape, random) =>
     defineModel(`wide-resnet${depth}`, shape, random, (layers, input) => {
       const blocks = (depth - 4) / 6
-      let x = layers.convolution('stem', input, 16, { kernel: 3 })
-      let count = 0
-      for (const [stage, channels] of [16, 32, 64].entries())
-        for (let block = 0; block < blocks; block++) {
-          count++
-          const stride = stage > 0 && block === 0 ? 2 : 1
-          x = residual(layers, `block${count}`, x, scaled(channels, widen), { stride, dropout })
-        }
+      const stem = layers.convolution('stem', input, 16, { kernel: 3 })
+      const widths = [16, 32, 64].map((channels) => scaled(channels, widen))
+      let x = residualStages(stem, widths, blocks, (name, x, channels, stride) =>
+        residual(layers, name, x, channels, { stride, dropout }),
+      )
       x = layers.relu(layers.normalisation('final.norm', x))
       return layers.linear('classifier', layers.globalPool(x), shape.outputs)
     }),

@@ -148,7 +148,7 @@ async function localRecipe(recipe: Recipe, fetching: FetchContext) {
 }
 
 /** Tells of long preparations now and then. */
-export function preparing(listen: Listener): (what: string, samples: number) => void {
+function preparing(listen: Listener): (what: string, samples: number) => void {
   let done = 0
   let last = performance.now()
   return (what, samples) => {

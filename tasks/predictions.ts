@@ -36,15 +36,6 @@ export function mapRows(
   }
 }
 
-/** Predictions in memory, `[size, width]`, row-major. */
-export function predictionsOf(outputs: Float32Array, width: number): Predictions {
-  return {
-    size: outputs.length / width,
-    width,
-    row: (index) => outputs.subarray(index * width, (index + 1) * width),
-  }
-}
-
 /** A number, or null where it is not finite. */
 export const finite = (value: number): number | null => (Number.isFinite(value) ? value : null)
 

@@ -1,6 +1,7 @@
 // A column of tensors, lists or numbers as it is.
 import { z } from 'zod'
 import { UserError } from '../../base/errors.ts'
+import { lengthOf } from '../../base/samples.ts'
 import { DamagedError } from '../damaged.ts'
 import type { Cell, TensorCell } from '../table.ts'
 import { columnNamed } from './columns.ts'
@@ -69,7 +70,7 @@ export const tensor = defineFeature({
   prepare(options, { shape, dtype }: Learned, { columns }) {
     const { column, ids, length } = options
     const at = columnAt(columns, column)
-    const size = shape.reduce((product, axis) => product * axis, 1)
+    const size = lengthOf(shape)
     // A tensor that is not reshaped must have the shape itself, not just as many numbers.
     const isReshaped = options.shape !== undefined || length !== undefined
     const write = writerOf(options, dtype)
@@ -104,12 +105,11 @@ function inspect(cell: Cell, { column, dtype, shape, length, ids }: Options): Le
       `column '${column}': length is for lists, not for shape [${found}] — leave it out`,
     )
   const wanted = shape ?? (length === undefined ? found : [length])
-  const size = (axes: readonly number[]) => axes.reduce((product, axis) => product * axis, 1)
-  if (size(wanted) !== size(length === undefined ? found : [length]))
+  if (lengthOf(wanted) !== lengthOf(length === undefined ? found : [length]))
     throw new UserError(
       `column '${column}': shape [${found}] has not as many numbers as [${wanted}] — correct shape`,
     )
-  if (size(wanted) === 0)
+  if (lengthOf(wanted) === 0)
     throw new UserError(`column '${column}': holds an empty list — set length, or mend the data`)
   const automatic = ids === undefined ? typeOf(cell) : 'int32'
   return { shape: wanted, dtype: dtype === 'auto' ? automatic : dtype }

@@ -2,6 +2,7 @@
 import { type FileHandle, open } from 'node:fs/promises'
 import type { Readable } from 'node:stream'
 import { UserError } from '../../base/errors.ts'
+import { lengthOf } from '../../base/samples.ts'
 import { type ArrayRows, elementCount, rowBytes, type StoredArray } from './arrays.ts'
 import { elementTypes } from './element-types.ts'
 import { explainReadError } from './files.ts'
@@ -150,7 +151,7 @@ export async function openFile(path: string): Promise<FileHandle> {
 /** For each element of a row in C order: its place in Fortran order. */
 function fortranOrder(where: string, shape: readonly number[]): Uint32Array {
   const order = new Uint32Array(elementCount(where, shape))
-  const strides = shape.map((_, axis) => shape.slice(0, axis).reduce((a, b) => a * b, 1))
+  const strides = shape.map((_, axis) => lengthOf(shape.slice(0, axis)))
   for (let element = 0; element < order.length; element++) {
     let rest = element
     for (let axis = shape.length - 1; axis >= 0; axis--) {

@@ -1,5 +1,6 @@
 // Arrays that lie in files by name, as npy, npz and safetensors keep them, seen as a table.
 import { UserError } from '../../base/errors.ts'
+import { lengthOf } from '../../base/samples.ts'
 import type { Cell, ColumnType, Part, Row, Table, TableColumn } from '../table.ts'
 import { decode, type ElementType, elementTypes } from './element-types.ts'
 import { isFolder } from './files.ts'
@@ -39,7 +40,7 @@ const maximumRowBytes = 1 << 28
 
 /** How many elements a shape has; too many to count are a `UserError`. */
 export function elementCount(where: string, shape: readonly number[]): number {
-  const count = shape.reduce((product, size) => product * size, 1)
+  const count = lengthOf(shape)
   if (!Number.isSafeInteger(count))
     throw new UserError(`${where}: impossible shape [${shape}] — fetch the file again`)
   return count

@@ -1,6 +1,7 @@
 // What the columns of a Parquet file hold, by its schema, and how their values become cells.
 import type { SchemaTree } from 'hyparquet'
 import { UserError } from '../../base/errors.ts'
+import { lengthOf } from '../../base/samples.ts'
 import type { Cell, ColumnType, TensorCell } from '../table.ts'
 
 /** What stands in a column: plain values, or lists of them. */
@@ -114,7 +115,7 @@ function tensorOf(list: ArrayLike<unknown>, depth: number, where: () => string):
     shape.push((inner as ArrayLike<unknown> | undefined)?.length ?? 0)
     inner = (inner as ArrayLike<unknown> | undefined)?.[0]
   }
-  const values = new Float32Array(shape.reduce((product, size) => product * size, 1))
+  const values = new Float32Array(lengthOf(shape))
   let next = 0
   const fill = (lists: ArrayLike<unknown> | null, level: number) => {
     if (lists === null || lists.length !== shape[level])

@@ -6,12 +6,7 @@ import { describe, expect, it } from '@jest/globals'
 import { pack, extract as tarReader } from 'tar-stream'
 import { Interrupted, UserError } from '../../base/errors.ts'
 import { type DownloadSet, ensureSet } from '../../data/download-set.ts'
-import {
-  type DownloadName,
-  downloadedFolder,
-  downloads,
-  ensureDownloaded,
-} from '../../data/downloads.ts'
+import { type DownloadName, downloads, ensureDownloaded } from '../../data/downloads.ts'
 import { temporaryFolder } from '../support/folder.ts'
 import { sendFile, startServer } from '../support/server.ts'
 import { itWithShared, sharedData } from '../support/shared.ts'
@@ -276,9 +271,10 @@ describe('the real data', () => {
         new Map(files.map((file) => [`/${file}`, shared(folder, file)])),
       )
       const cache = temporaryFolder()
-      expect(downloadedFolder(name, cache)).toBeUndefined()
+      const downloaded = () => ensureDownloaded(name, cache, { ...silent, mirrors: [] })
+      await expect(downloaded()).rejects.toThrow('could not be downloaded')
       await ensureDownloaded(name, cache, { ...silent, mirrors: [`${origin}/`] })
-      const found = downloadedFolder(name, cache)!
+      const found = await downloaded()
       expect(readdirSync(found).filter((file) => !file.startsWith('.'))).toEqual(files.sort())
     },
   )

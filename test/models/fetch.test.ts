@@ -6,6 +6,7 @@ import { beforeAll, describe, expect, it } from '@jest/globals'
 import { Interrupted, UserError } from '../../base/errors.ts'
 import { isModelAddress, locateModel } from '../../models/fetch.ts'
 import { hubSettings, parseHubAddress } from '../../models/hub.ts'
+import { oneInput } from '../../models/layers.ts'
 import { modelSource, openSource } from '../../models/source.ts'
 import { externalFiles } from '../../onnx/external-files.ts'
 import type { TensorProto } from '../../onnx/proto.ts'
@@ -42,7 +43,7 @@ const large = (location = 'model.onnx_data') =>
   )
 
 const weights = Buffer.from(new Float32Array([1, 2, 3, 4]).buffer)
-const build = { shape: [4], classes: 2, seed: 1 } as unknown as Parameters<typeof openSource>[1]
+const build = { ...oneInput([4], 2), seed: 1 }
 
 /** A repository on a server that behaves as the Hub does. */
 interface Repository {

@@ -1,5 +1,5 @@
 // Truths in memory for tests of tasks.
-import { predictionsOf } from '../../tasks/predictions.ts'
+import { predictionsIn } from '../../runtime/predict.ts'
 import type { Predictions, Truth } from '../../tasks/task.ts'
 
 /** A truth of classes, of targets, or of both. */
@@ -30,7 +30,7 @@ export function truthOf({
 
 /** Predictions in memory. */
 export const said = (numbers: Iterable<number>, width: number): Predictions =>
-  predictionsOf(Float32Array.from(numbers), width)
+  predictionsIn(Float32Array.from(numbers), [width])
 
 /** Letters as names of classes. */
 export const letters = (count: number): string[] =>
