@@ -5,7 +5,7 @@ import type { Splits } from '../data/dataset.ts'
 import type { Model } from '../onnx/graph.ts'
 import type { ProviderName } from '../runtime/providers.ts'
 import type { Task } from '../tasks/task.ts'
-import type { LossOptions } from '../train/options.ts'
+import type { LossOptions } from '../train/losses.ts'
 import type { EpochRecord } from '../train/settings.ts'
 
 /** A model and what is known of it. */

@@ -1,9 +1,9 @@
 // What the teacher says about training samples: computed once and kept on disk, or asked anew where samples change.
-import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeFolder, writeAtomically } from '../base/files.ts'
 import { hashOf, sha256, sha256OfFile } from '../base/hash.ts'
+import { abandonedNames, ownName } from '../base/owner.ts'
 import type { Samples } from '../base/samples.ts'
 import type { Batch, Dataset } from '../data/dataset.ts'
 import { fileWriter, layOut, openStore, type Store, viewsOf } from '../data/store.ts'
@@ -13,7 +13,7 @@ import { removeDeadNodes } from '../onnx/passes/dead-nodes.ts'
 import { serializeModel } from '../onnx/save.ts'
 import { predictEach, predictWith } from '../runtime/predict.ts'
 import { openSession, type Session, withSession } from '../runtime/session.ts'
-import type { LossOptions } from '../train/options.ts'
+import type { LossOptions } from '../train/losses.ts'
 import { binaryLogitsOf, logitsOf } from '../train/prepare.ts'
 import type { Teacher, TrainingBatch } from '../train/settings.ts'
 import type { FedBatch } from './feeding.ts'
@@ -96,7 +96,8 @@ async function writeAnswers(
   wanted: TaughtOutputs,
   { threads, provider, signal }: StageContext,
 ): Promise<Store> {
-  const temporary = `${path}.${randomBytes(6).toString('hex')}.tmp`
+  for (const left of abandonedNames(`${path}.tmp`)) rmSync(left, { force: true })
+  const temporary = ownName(`${path}.tmp`)
   let writer: ReturnType<typeof fileWriter> | undefined
   try {
     let record: Float32Array | undefined

@@ -14,7 +14,8 @@ import { predict } from '../runtime/predict.ts'
 import type { Predictions, Task } from '../tasks/task.ts'
 import { train } from '../train/loop.ts'
 import { needsTeacher } from '../train/losses.ts'
-import { type LossOptions, lossOptions, trainingOptions } from '../train/options.ts'
+import { type LossOptions, lossOptions } from '../train/losses.ts'
+import { trainingOptions } from '../train/options.ts'
 import type { TrainSettings } from '../train/settings.ts'
 import { feedingOf, inputsOf } from './feeding.ts'
 import type { Artifact, StageContext } from './stage.ts'
@@ -31,7 +32,7 @@ export const stageTrainingOptions = {
 export type StageTraining = z.output<z.ZodObject<typeof stageTrainingOptions>>
 
 /** A list of losses as an option. */
-export const lossList = z.array(lossOptions).min(1)
+const lossList = z.array(lossOptions).min(1)
 
 /** Terms of the loss, where a recipe may leave them to the task. */
 export const chosenLosses = (fallback: string) =>

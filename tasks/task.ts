@@ -3,7 +3,7 @@ import type { Interval } from '../base/statistics.ts'
 import type { Dataset } from '../data/dataset.ts'
 import type { TargetKind } from '../data/targets.ts'
 import type { Graph } from '../onnx/graph.ts'
-import type { LossOptions } from '../train/options.ts'
+import type { LossOptions } from '../train/losses.ts'
 
 /** What a model said of every sample of a data set; a row is valid until the next one is asked for. */
 export interface Predictions {

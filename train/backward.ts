@@ -8,6 +8,14 @@ import type { Lowering } from './lowerings/lowering.ts'
 import { refused } from './refused.ts'
 import { fill, type Rule, shapeOf, sumTo } from './rule.ts'
 
+/** How a graph is differentiated. */
+export interface BackwardOptions {
+  /** What errors call the model. */
+  readonly where?: string | undefined
+  /** Values through which no gradient passes. */
+  readonly detached?: ReadonlySet<Value> | undefined
+}
+
 /**
  * Appends the nodes that compute the gradient of a scalar by each wanted value, and gives the gradients.
  *
@@ -20,9 +28,9 @@ export function backward(
   scalar: Value,
   wanted: ReadonlySet<Value>,
   lowering: Lowering,
-  where = 'model',
+  { where = 'model', detached }: BackwardOptions = {},
 ): Map<Value, Value> {
-  const path = nodesBetween(g.graph, wanted, scalar)
+  const path = nodesBetween(g.graph, wanted, scalar, detached)
   for (const node of path) ruleOf(node, where)
 
   const arrived = new Map<Value, Value>([[scalar, g.constant(1)]])
@@ -60,8 +68,9 @@ export function reachedFrom(
   graph: Graph,
   scalar: Value,
   values: ReadonlySet<Value>,
+  detached?: ReadonlySet<Value>,
 ): ReadonlySet<Value> {
-  const path = nodesBetween(graph, values, scalar)
+  const path = nodesBetween(graph, values, scalar, detached)
   const read = new Set(path.flatMap((node) => node.inputs))
   return new Set([...values].filter((value) => read.has(value)))
 }
@@ -78,14 +87,21 @@ export function endsOf(graph: Graph, values: ReadonlySet<Value>): Node[] {
 }
 
 /** The nodes through which the scalar depends on the sources, in the graph's order. */
-function nodesBetween(graph: Graph, sources: ReadonlySet<Value>, scalar: Value): Node[] {
+function nodesBetween(
+  graph: Graph,
+  sources: ReadonlySet<Value>,
+  scalar: Value,
+  detached: ReadonlySet<Value> = new Set(),
+): Node[] {
   const reached = new Set<Value | undefined>(sources)
   const downstream = graph.nodes.filter((node) => {
     const carriers = node.inputs.filter((input) => reached.has(input))
     if (operatorOf(node) in passive || carriers.length === 0) return false
     // Behind a quantization the integers that are moved carry the gradient of its levels.
     const levels = carriers.some((input) => !isFloat(input))
-    const carried = node.outputs.filter((output) => levels || carries(node, output))
+    const carried = node.outputs.filter(
+      (output) => output && !detached.has(output) && (levels || carries(node, output)),
+    )
     for (const output of carried) reached.add(output)
     return carried.length > 0
   })

@@ -9,8 +9,8 @@ import { FeedMemory } from './feed-memory.ts'
 import { layOut, pack } from './flat.ts'
 import { forwardPass } from './forward.ts'
 import { freelyNamed } from './free-names.ts'
+import type { LossOptions } from './losses.ts'
 import { standard } from './lowerings/standard.ts'
-import type { LossOptions } from './options.ts'
 import type { TrainingBatch, TrainSettings } from './settings.ts'
 import { differentiate } from './training-graph.ts'
 
@@ -70,11 +70,13 @@ export async function* batchGradients(
   const session = await openSession(pass.model, { threads, provider, spinning: true })
   try {
     const fed = new Set(session.inputs.map(({ name }) => name))
+    let step = 0
     for await (const samples of settings.batches) {
       throwIfAborted(signal)
       // The native call blocks; let timers and signals have their turn.
       await new Promise(setImmediate)
       memory.write(0, samples, teacher && (await teacher(samples)))
+      memory.draw(0, { seed: 0, step: step++, steps: 1 })
       // A loss that compares with the teacher alone has no use for labels.
       const used = Object.entries(memory.tensors()).filter(([name]) => fed.has(name))
       await session.run(Object.fromEntries(used), fetches)

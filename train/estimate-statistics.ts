@@ -15,7 +15,7 @@ export async function estimateStatistics(
   definition: Definition,
   weights: Float32Array,
   batches: Iterable<TrainingBatch> | AsyncIterable<TrainingBatch>,
-  { provider, threads, teacher, seed, signal }: TrainSettings,
+  { provider, threads, teacher, seed, signal, stepsPerEpoch }: TrainSettings,
 ): Promise<Float32Array> {
   const { forward, feeds, statistics } = await splitGraph(definition, 'update')
   const length = statistics.initial.length
@@ -37,7 +37,7 @@ export async function estimateStatistics(
       // The native call blocks; let timers and signals have their turn.
       await new Promise(setImmediate)
       memory.write(0, batch, teacher && (await teacher(batch)))
-      memory.drawMasks(0, seed, count)
+      memory.draw(0, { seed, step: count, steps: stepsPerEpoch })
       await run()
       for (let index = 0; index < length; index++) sums[index]! += found[index]!
       count++

@@ -1,10 +1,19 @@
 // The memory from which a training graph reads what is fed: written batch by batch, bound once.
 import { UserError } from '../base/errors.ts'
-import { random } from '../base/random.ts'
+import { type Random, random } from '../base/random.ts'
 import { byteLengthOf, sizeOf, Tensor } from '../onnx/tensor.ts'
 import type { Feed, Feeds } from './forward.ts'
+import type { Draw } from './loss-context.ts'
 import { writeOneHot } from './one-hot.ts'
+import { valueAt } from './scheduled.ts'
 import type { TrainingBatch } from './settings.ts'
+
+/** Where a training is: batch `step` of `steps`, counted over all epochs. */
+export interface Moment {
+  readonly seed: number
+  readonly step: number
+  readonly steps: number
+}
 
 /** Room for what some steps are fed, one slot a step. */
 export class FeedMemory {
@@ -26,7 +35,7 @@ export class FeedMemory {
 
   /** Copies a batch and what the teacher says of it into a slot. */
   write(slot: number, batch: TrainingBatch, taught: readonly Float32Array[] | undefined): void {
-    const { inputs, targets, values, teacher } = this.#feeds
+    const { inputs, targets, values, indices, teacher } = this.#feeds
     for (const [index, feed] of inputs.entries()) this.#put(slot, feed, batch.inputs[index])
     if (targets) {
       const [rows, classes] = targets.dims as readonly [number, number]
@@ -35,6 +44,7 @@ export class FeedMemory {
       writeOneHot(batch.labels, classes, this.#floats(slot, targets), batch.mix)
     }
     if (values) this.#put(slot, values, batch.values)
+    if (indices) this.#put(slot, indices, BigInt64Array.from(batch.indices, BigInt))
     for (const [output, feed] of teacher) {
       const said = taught?.[output]
       if (said && said.length !== sizeOf(feed.dims))
@@ -45,15 +55,13 @@ export class FeedMemory {
     }
   }
 
-  /** Draws the masks of Dropout for a step, which depend on the seed and the step alone. */
-  drawMasks(slot: number, seed: number, step: number): void {
-    for (const [index, feed] of this.#feeds.dropout.entries()) {
-      const source = random(seed, 'dropout', step, index)
-      const mask = this.#floats(slot, feed)
-      const kept = 1 / (1 - feed.ratio)
-      for (let cell = 0; cell < mask.length; cell++)
-        mask[cell] = source.uniform() < feed.ratio ? 0 : kept
-    }
+  /** Draws the random numbers of a step, which depend on the seed and the step alone, and writes those that change. */
+  draw(slot: number, { seed, step, steps }: Moment): void {
+    const { draws, numbers } = this.#feeds
+    for (const [index, feed] of draws.entries())
+      drawInto(this.#slot(slot, feed), feed.draw, random(seed, 'dropout', step, index))
+    for (const feed of numbers)
+      this.#floats(slot, feed)[0] = valueAt(feed.number, Math.min(1, step / Math.max(1, steps - 1)))
   }
 
   /** Copies a slot of another memory for the same feeds to the first slot. */
@@ -93,10 +101,26 @@ export class FeedMemory {
   }
 }
 
-const allOf = ({ inputs, targets, values, teacher, dropout }: Feeds): Feed[] => [
-  ...inputs,
-  ...(targets ? [targets] : []),
-  ...(values ? [values] : []),
-  ...teacher.values(),
-  ...dropout,
-]
+/** Fills memory with random numbers. */
+function drawInto(bytes: Uint8Array, draw: Draw, source: Random): void {
+  const { buffer, byteOffset } = bytes
+  if (draw.kind === 'integer') {
+    const whole = new BigInt64Array(buffer, byteOffset, bytes.length / 8)
+    for (let cell = 0; cell < whole.length; cell++) whole[cell] = BigInt(source.integer(draw.below))
+    return
+  }
+  const floats = new Float32Array(buffer, byteOffset, bytes.length / 4)
+  const next = {
+    normal: () => source.normal(),
+    uniform: () => source.uniform(),
+    dropout: () =>
+      draw.kind !== 'dropout' || source.uniform() < draw.ratio ? 0 : 1 / (1 - draw.ratio),
+  }[draw.kind]
+  for (let cell = 0; cell < floats.length; cell++) floats[cell] = next()
+}
+
+const allOf = (feeds: Feeds): Feed[] => {
+  const { inputs, targets, values, indices, teacher, draws, numbers } = feeds
+  const some = [targets, values, indices].filter((feed) => feed !== undefined)
+  return [...inputs, ...some, ...teacher.values(), ...draws, ...numbers]
+}

@@ -5,26 +5,28 @@ import { type Builder, build } from '../onnx/build.ts'
 import { type Graph, type Model, operatorOf, type Value } from '../onnx/graph.ts'
 import type { DataType } from '../onnx/tensor.ts'
 import { inferShapes } from '../runtime/shapes.ts'
-import { endsOf, reachedFrom } from './backward.ts'
+import { backward, endsOf, reachedFrom } from './backward.ts'
 import { passive } from './gradients.ts'
-import { lossContext } from './loss-context.ts'
+import { type Draw, type LossFacts, lossContext, type Memory } from './loss-context.ts'
+import type { LossOptions } from './losses.ts'
 import { comparesWith, writeLoss } from './losses.ts'
-import type { LossOptions } from './options.ts'
+import { standard } from './lowerings/standard.ts'
 import { type Prepared, type PrepareOptions, prepare, trainableWeights } from './prepare.ts'
 import { shapeOf } from './rule.ts'
-import { feedDropout, type Statistics, trainBatchNormalization } from './training-form.ts'
+import type { Scheduled } from './scheduled.ts'
+import { studentTaps } from './taps.ts'
+import {
+  feedDropout,
+  furtherNormalizations,
+  type Statistics,
+  trainBatchNormalization,
+} from './training-form.ts'
 
 /** What a forward pass is made of. */
-export interface ForwardOptions extends PrepareOptions {
+export interface ForwardOptions
+  extends Omit<PrepareOptions, 'taps'>,
+    Omit<LossFacts, 'batch' | 'labelled' | 'where'> {
   readonly losses: readonly LossOptions[]
-  /** How many classes the labels have; needed by losses on labels alone. */
-  readonly classes?: number | undefined
-  /** How many target values a sample has. */
-  readonly targetWidth?: number | undefined
-  /** So many consecutive samples of a batch belong together. */
-  readonly group?: number | undefined
-  /** How much each class counts. */
-  readonly classWeights?: readonly number[] | undefined
   /** Selectors of layers whose weights stay. */
   readonly freeze: readonly string[]
   /** Uses the batch's own statistics in BatchNormalization, and keeps running ones; otherwise the stored ones. */
@@ -47,9 +49,14 @@ export interface Feeds {
   readonly targets: Feed | undefined
   /** The target values. */
   readonly values: Feed | undefined
-  /** What the teacher says, by the number of the output. */
+  /** The position of each sample in the training data. */
+  readonly indices: Feed | undefined
+  /** What the teacher says, by the place in its answer: outputs, tapped values, gradient. */
   readonly teacher: ReadonlyMap<number, Feed>
-  readonly dropout: readonly (Feed & { readonly ratio: number })[]
+  /** Random numbers: what Dropout drops, and what losses ask for. */
+  readonly draws: readonly (Feed & { readonly draw: Draw })[]
+  /** Numbers of losses that change in the course of the training. */
+  readonly numbers: readonly (Feed & { readonly number: Scheduled })[]
 }
 
 /** A forward pass with a scalar loss; the graph has no outputs yet, and every value a settled shape. */
@@ -60,6 +67,12 @@ export interface Forward extends Prepared {
   /** The initializers that are trained: those on which the loss depends. */
   readonly weights: readonly Value[]
   readonly statistics: readonly Statistics[]
+  /** The normalizations of second passes, which keep no running statistics. */
+  readonly further: readonly Statistics[]
+  /** What losses remember from step to step. */
+  readonly memories: readonly Memory[]
+  /** Values through which no gradient passes. */
+  readonly detached: ReadonlySet<Value>
   readonly feeds: Feeds
 }
 
@@ -70,32 +83,56 @@ export interface Forward extends Prepared {
  */
 export async function forwardPass(model: Model, options: ForwardOptions): Promise<Forward> {
   const { losses, freeze, where = 'model' } = options
-  const prepared = await prepare(model, options)
-  const { graph, outputs, inputs, layers } = prepared
+  const prepared = await prepare(model, { ...options, taps: studentTaps(losses) })
+  const { graph, outputs, inputs, layers, taps } = prepared
   const candidates = trainableWeights(prepared, freeze)
   const frozen = new Set(select(layers, freeze, 'freeze').map(({ node }) => node))
   const statistics = options.batchStatistics ? trainBatchNormalization(graph, frozen) : []
   const g = build(graph)
   const labelled = comparesWith(losses, 'labels')
-  const compared = lossContext(g, outputs, { ...options, labelled, where }, inputs)
-  const loss = writeLoss(g, compared.context, losses)
-  graph.outputs.push(loss)
-  await inferShapes(prepared.model, { where })
-  graph.outputs.splice(0)
+  const settle = async (value: Value) => {
+    graph.outputs.push(value)
+    await inferShapes(prepared.model, { where })
+    graph.outputs.splice(0)
+  }
+  const gradient = async (scalar: Value, by: Value) => {
+    await settle(scalar)
+    const { detached } = compared.parts()
+    const found = backward(g, scalar, new Set([by]), standard, { where, detached }).get(by)
+    if (!found) throw new Error(`internal: no gradient reaches '${by.name}'`)
+    found.type = by.type
+    return found
+  }
+  const subject = { inputs, outputs, taps, gradient }
+  const compared = lossContext(g, subject, { ...options, labelled, where })
+  const loss = await writeLoss(g, compared.context, losses)
+  await settle(loss)
+  const { inputs: fed, parameters, memories, detached } = compared.parts()
   const dropout = options.dropout ? feedDropout(g, graph) : []
-  const reached = reachedFrom(graph, loss, new Set(candidates))
-  const weights = candidates.filter((value) => reached.has(value))
-  if (weights.length === 0) throw nothingToTrain(graph, candidates, where)
-  const { targets, values, teacher } = compared.inputs()
+  const learning = [...candidates, ...parameters]
+  const reached = reachedFrom(graph, loss, new Set(learning), detached)
+  const weights = learning.filter((value) => reached.has(value))
+  if (!candidates.some((value) => reached.has(value)))
+    throw nothingToTrain(graph, candidates, where)
+  const { targets, values, indices, teacher, numbers, draws } = fed
   return {
     ...prepared,
-    ...{ g, loss, weights, statistics },
+    ...{ g, loss, weights, statistics, memories, detached },
+    further: furtherNormalizations(graph, statistics),
     feeds: {
       inputs: inputs.map(feedOf),
       targets: targets && feedOf(targets),
       values: values && feedOf(values),
-      teacher: new Map([...teacher].map(([output, value]) => [output, feedOf(value)])),
-      dropout: dropout.map(({ input, ratio }) => ({ ...feedOf(input), ratio })),
+      indices: indices && feedOf(indices),
+      teacher: new Map([...teacher].map(([place, value]) => [place, feedOf(value)])),
+      draws: [
+        ...dropout.map(({ input, ratio }) => ({
+          ...feedOf(input),
+          draw: { kind: 'dropout' as const, ratio },
+        })),
+        ...draws.map(({ input, draw }) => ({ ...feedOf(input), draw })),
+      ],
+      numbers: numbers.map(({ input, number }) => ({ ...feedOf(input), number })),
     },
   }
 }

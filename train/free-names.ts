@@ -4,7 +4,7 @@ import { allNodes, type Graph, type Model, type Value } from '../onnx/graph.ts'
 
 /** What training graphs call their inputs and outputs. */
 const taken =
-  /^(weights|gradient|statistics|batch_statistics|accumulated|average|loss|targets|values|state\d*|moment\d*|teacher\d+|hyper\d+)(_next|_step)*$/
+  /^(weights|gradient|statistics|batch_statistics|accumulated|average|loss|targets|values|indices|state\d*|moment\d*|memory\d+|number\d+|drawn\d+|teacher\d+|hyper\d+)(_next|_step)*$|^auxiliary\//
 
 /** A model whose names leave those of training graphs free, and what its values are called in either. */
 export interface FreelyNamed {

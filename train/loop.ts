@@ -7,9 +7,11 @@ import { engines } from './engines/index.ts'
 import { estimateStatistics } from './estimate-statistics.ts'
 import type { Slot } from './flat.ts'
 import { type FreelyNamed, freelyNamed } from './free-names.ts'
+import { auxiliary } from './loss-context.ts'
 import { rateFactor } from './schedules.ts'
 import type { EpochRecord, Trained, TrainSettings } from './settings.ts'
 import { copyOf, Stepper, type Vectors } from './stepper.ts'
+import { withStudentNames } from './taps.ts'
 import type { Definition } from './training-graph.ts'
 import { withWeights } from './weights.ts'
 
@@ -33,6 +35,7 @@ export async function train(model: Model, settings: TrainSettings): Promise<Trai
   const updates = Math.floor((settings.stepsPerEpoch * options.epochs) / (options.accumulate ?? 1))
   const stepper = await Stepper.open({
     ...{ definition, seed, options: engineOptions },
+    steps: settings.stepsPerEpoch * options.epochs,
     engine: engines[options.engine ?? 'onnx'],
     rate: (update) =>
       options.optimizer.rate * rateFactor(options.schedule, update, updates, scores),
@@ -55,7 +58,9 @@ export async function train(model: Model, settings: TrainSettings): Promise<Trai
 const fewSteps = 200
 
 function definitionOf({ model, renamed }: FreelyNamed, settings: TrainSettings): Definition {
-  const { options, losses, classes, targetWidth, group, classWeights, where, sample } = settings
+  const { options, classes, targetWidth, group, classWeights, where, sample } = settings
+  const { taught, focus, unlabelled, samples, seed } = settings
+  const losses = settings.losses.map((term) => withStudentNames(term, renamed))
   const masks =
     settings.masks && new Map([...settings.masks].map(([name, mask]) => [renamed(name), mask]))
   const constants = settings.constants && mapKeys(settings.constants, renamed)
@@ -70,7 +75,7 @@ function definitionOf({ model, renamed }: FreelyNamed, settings: TrainSettings):
     model,
     forward: {
       ...{ batch, sample, dims, constants, where, losses, freeze },
-      ...{ classes, targetWidth, group, classWeights },
+      ...{ classes, targetWidth, group, classWeights, taught, focus, unlabelled, samples, seed },
       batchStatistics: options.batchNormalization !== 'freeze',
       dropout: true,
     },
@@ -263,8 +268,11 @@ class Training {
 
   #asModel({ weights, statistics }: Vectors): Model {
     const { graph } = this.#stepper
+    // What losses learned for themselves is thrown away.
     const given = (slots: readonly Slot[]) =>
-      slots.map((slot) => ({ ...slot, name: this.#given(slot.name) }))
+      slots
+        .filter(({ name }) => !name.startsWith(auxiliary))
+        .map((slot) => ({ ...slot, name: this.#given(slot.name) }))
     return withWeights(this.#model, [
       { slots: given(graph.weights.slots), content: weights! },
       ...(statistics ? [{ slots: given(graph.statistics.slots), content: statistics }] : []),

@@ -169,88 +169,6 @@ export const scheduleOptions = z
   .union([z.enum(scheduleNames), namedSchedule])
   .describe('Learning rate over time.')
 
-const weight = z.number().min(0).default(1).describe('Weight of this term.')
-const positiveWeight = z
-  .number()
-  .positive()
-  .default(1)
-  .describe('Weight of the ones, where they are rarer than the zeros.')
-
-/** One term of the loss. */
-export const lossOptions = z.discriminatedUnion('loss', [
-  z.strictObject({
-    loss: z
-      .literal('cross-entropy')
-      .describe('Cross-entropy with the labels, one a sample or one a position.'),
-    weight,
-    labelSmoothing: z.number().min(0).lt(1).default(0).describe('Share spread over all classes.'),
-  }),
-  z.strictObject({
-    loss: z.literal('kl').describe("KL divergence from the teacher's softened outputs, times T²."),
-    weight,
-    temperature: z.number().positive().default(4).describe('Temperature T of both softmaxes.'),
-  }),
-  z.strictObject({
-    loss: z
-      .literal('binary-cross-entropy')
-      .describe('Cross-entropy of yes or no for each output; targets are 0 to 1, below 0 unknown.'),
-    weight,
-    positiveWeight,
-  }),
-  z.strictObject({
-    loss: z
-      .literal('kl-binary')
-      .describe("KL divergence from the teacher's yes or no for each output, times T²."),
-    weight,
-    temperature: z.number().positive().default(2).describe('Temperature T of both sigmoids.'),
-  }),
-  z.strictObject({
-    loss: z.literal('squared-error').describe('Mean squared error to the target values.'),
-    weight,
-  }),
-  z.strictObject({
-    loss: z.literal('absolute-error').describe('Mean absolute error to the target values.'),
-    weight,
-  }),
-  z.strictObject({
-    loss: z
-      .literal('huber')
-      .describe('Half the squared error to the target values up to delta, linear beyond.'),
-    weight,
-    delta: z.number().positive().default(1).describe('Where it becomes linear.'),
-  }),
-  z.strictObject({
-    loss: z
-      .literal('cosine-pairs')
-      .describe('Squared error of the cosine of two consecutive samples to their target.'),
-    weight,
-  }),
-  z.strictObject({
-    loss: z.literal('embedding').describe("1 - cosine to the teacher's output."),
-    weight,
-  }),
-  z.strictObject({
-    loss: z
-      .literal('pairwise')
-      .describe('How surely the more relevant of two candidates of a group is ranked first.'),
-    weight,
-  }),
-  z.strictObject({
-    loss: z.literal('reconstruction').describe("Mean squared error to the model's own input."),
-    weight,
-  }),
-  z.strictObject({
-    loss: z
-      .literal('match')
-      .describe("Squared error to all of the teacher's outputs, each relative to its own size."),
-    weight,
-  }),
-  z.strictObject({
-    loss: z.literal('mse').describe("Mean squared error to the teacher's outputs."),
-    weight,
-  }),
-])
-
 /** Options that every training has in common. */
 export const trainingOptions = {
   epochs: z.number().int().min(1).default(10).describe('Passes over the training data.'),
@@ -304,8 +222,6 @@ export const trainingOptions = {
 export type OptimizerOptions = z.output<typeof optimizerOptions>
 /** A schedule, resolved. */
 export type ScheduleOptions = z.output<typeof scheduleOptions>
-/** A term of the loss, resolved. */
-export type LossOptions = z.output<typeof lossOptions>
 /** The common options of training, resolved. */
 export interface TrainingOptions {
   readonly epochs: number

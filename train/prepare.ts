@@ -21,6 +21,8 @@ export interface Prepared {
   readonly inputs: readonly Value[]
   /** The outputs in order, each before a closing Softmax. */
   readonly outputs: readonly Value[]
+  /** The tapped values by the names that were asked for. */
+  readonly taps: ReadonlyMap<string, Value>
   /** The nodes as selectors see them, before composite operators were written out. */
   readonly layers: readonly Layer[]
   /** The constants of the model itself, without those that writing out composite operators brought in. */
@@ -44,6 +46,8 @@ export interface PrepareOptions {
   readonly dims?: Readonly<Record<string, number>> | undefined
   /** Inputs that always have the same content, by name: they are no inputs any more. */
   readonly constants?: Readonly<Record<string, Tensor>> | undefined
+  /** Names of values inside the model that are to be looked at. */
+  readonly taps?: readonly string[] | undefined
   readonly where?: string | undefined
 }
 
@@ -54,9 +58,11 @@ export interface PrepareOptions {
  */
 export async function prepare(
   model: Model,
-  { batch, sample = [], dims = {}, constants = {}, where = 'model' }: PrepareOptions,
+  { batch, sample = [], dims = {}, constants = {}, taps = [], where = 'model' }: PrepareOptions,
 ): Promise<Prepared> {
   const copy = cloneModel(model)
+  // What is tapped stays what it is, as outputs do.
+  const places = new Map(taps.map((name) => [name, tapOutput(copy.graph, name, where)]))
   // An input that is left out by an empty name at the end means nothing, but some of ONNX Runtime's fusions crash on it.
   for (const node of copy.graph.nodes)
     node.truncateInputs(node.inputs.findLastIndex((input) => input !== undefined) + 1)
@@ -89,13 +95,15 @@ export async function prepare(
   })
   const own = [...graph.initializers].filter((value) => !folded.has(value))
   await decompose(copy, where)
-  const outputs = graph.outputs.splice(0)
+  const shown = graph.outputs.splice(0)
+  const outputs = shown.slice(0, model.graph.outputs.length)
   if (outputs.length === 0) throw new UserError(`${where}: has no outputs — export it again`)
   return {
     model: copy,
     graph,
     inputs: graph.feeds,
     outputs: outputs.map(logitsOf),
+    taps: new Map([...places].map(([name, place]) => [name, shown[place]!])),
     layers,
     constants: own,
   }
@@ -119,6 +127,21 @@ function foldable(graph: Graph, folded: ReadonlySet<Value>): (node: Node) => boo
       if (input?.producer && !makers.includes(input.producer)) makers.push(input.producer)
   const forSettings = new Set(makers)
   return (node) => forSettings.has(node) || !node.inputs.some(isWeight)
+}
+
+/** The place of a value among the outputs, which it joins unless it is one. */
+function tapOutput(graph: Graph, name: string, where: string): number {
+  const made = graph.nodes.flatMap(({ outputs }) => outputs.filter((value) => value !== undefined))
+  const value = [...graph.inputs, ...made].find((each) => each.name === name)
+  if (!value)
+    throw new UserError(
+      `${where}: has no value of that name: '${name}' — ${suggest(
+        name,
+        made.map((each) => each.name),
+      )}`,
+    )
+  const place = graph.outputs.indexOf(value)
+  return place < 0 ? graph.outputs.push(value) - 1 : place
 }
 
 /** Makes inputs constant. */

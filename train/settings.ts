@@ -2,8 +2,10 @@
 import type { Model } from '../onnx/graph.ts'
 import type { Tensor } from '../onnx/tensor.ts'
 import type { ProviderName } from '../runtime/providers.ts'
+import type { Focus, Taught } from './loss-context.ts'
+import type { LossOptions } from './losses.ts'
 import type { MixedLabels } from './one-hot.ts'
-import type { LossOptions, TrainingOptions } from './options.ts'
+import type { TrainingOptions } from './options.ts'
 
 /** A batch of samples; its memory may be reused for the next one. */
 export interface TrainingBatch {
@@ -67,6 +69,14 @@ export interface TrainSettings {
   readonly constants?: Readonly<Record<string, Tensor>> | undefined
   /** Says how good a model is; larger is better. The best epoch by it is kept. */
   readonly validate: (model: Model) => Promise<number>
+  /** How many samples there are; needed by losses that remember each of them. */
+  readonly samples?: number | undefined
+  /** True where some samples have no label. */
+  readonly unlabelled?: boolean | undefined
+  /** Which rows count more. */
+  readonly focus?: Focus | undefined
+  /** What the teacher answers, where that is more than one array an output of the student. */
+  readonly taught?: Taught | undefined
   /** Needed where a loss compares with a teacher. */
   readonly teacher?: Teacher | undefined
   /** By initializer: 1 where a weight learns, 0 where it stays. */

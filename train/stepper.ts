@@ -15,6 +15,8 @@ export interface StepperSettings {
   readonly engine: Engine
   readonly options: EngineOptions
   readonly seed: number
+  /** Batches of the whole training. */
+  readonly steps: number
   /** The learning rate of update 0, 1, …, asked for when its batch is taken. */
   readonly rate: (update: number) => number
   /** Steps that a run may hold at most, where steps are short; 1 takes them one by one. */
@@ -114,7 +116,8 @@ export class Stepper {
     const slot = several?.waiting.length ?? 0
     const memory = several?.memory ?? this.#memory
     memory.write(slot, batch, taught)
-    memory.drawMasks(slot, this.#settings.seed, number)
+    const { seed, steps } = this.#settings
+    memory.draw(slot, { seed, steps, step: number })
     if (!several) return [await this.#single(number)]
     this.#writeHyper(number, several.hyper, slot)
     several.waiting.push(number)

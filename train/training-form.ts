@@ -49,6 +49,18 @@ export function trainBatchNormalization(graph: Graph, frozen: ReadonlySet<Node>)
   })
 }
 
+/** Normalizations in training form besides those known: those of second passes, which copy the first. */
+export function furtherNormalizations(graph: Graph, known: readonly Statistics[]): Statistics[] {
+  const first = new Set(known.map(({ node }) => node))
+  return graph.nodes.flatMap((node) => {
+    if (node.opType !== 'BatchNormalization' || first.has(node)) return []
+    if (node.number('training_mode', 0) === 0) return []
+    const [runningMean, runningVariance] = [node.input(3), node.input(4)]
+    const [batchMean, batchVariance] = [node.output(1), node.output(2)]
+    return [{ node, runningMean, runningVariance, batchMean, batchVariance, momentum: 0 }]
+  })
+}
+
 /**
  * Replaces the forward pass of a BatchNormalization in training form by its definition.
  *

@@ -58,11 +58,15 @@ export async function wholeGraph(
   const { g, graph, feeds } = pass
   const gradients = differentiate(pass, lowering, forward.where)
   const written = pass.statistics.map((entry) => writeOutBatchNormalization(graph, entry))
+  for (const entry of pass.further) writeOutBatchNormalization(graph, entry)
   const weights = vectorOf(pass.weights)
   const flat = inputOf(g, 'weights', weights)
   const statistics = vectorOf(runningOf(written))
   const parts = { flat, gradient: pack(g, gradients), batch: packStatistics(g, written) }
-  const vectors = writeTail(g, pass, { ...parts, weights, statistics, written }, update, tail)
+  const vectors = {
+    ...writeTail(g, pass, { ...parts, weights, statistics, written }, update, tail),
+    ...writeMemories(pass),
+  }
   lowerConvolutions(pass, lowering)
   finish(pass, flat)
   lowering.finish?.(graph)
@@ -87,10 +91,12 @@ export async function splitGraph(
   const pass = await forwardPass(model, forward)
   const { g, graph, feeds } = pass
   const written = pass.statistics.map((entry) => writeOutBatchNormalization(graph, entry))
+  for (const entry of pass.further) writeOutBatchNormalization(graph, entry)
   const weights = vectorOf(pass.weights)
   const statistics = vectorOf(runningOf(written))
   const batch = packStatistics(g, written)
   if (batch) g.output('batch_statistics', batch)
+  forgetMemories(pass)
   finish(pass, inputOf(g, 'weights', weights))
   const made = newModel('tail')
   const input = (name: string, vector: FlatVector) => inputOf(made.g, name, vector)
@@ -152,12 +158,31 @@ function writeTail(
 
 /** Writes the gradients of the loss by all weights behind a forward pass; zeros where there is none. */
 export function differentiate(
-  { g, loss, weights }: Forward,
+  { g, loss, weights, detached }: Forward,
   lowering: Lowering,
   where?: string,
 ): Value[] {
-  const found = backward(g, loss, new Set(weights), lowering, where)
+  const found = backward(g, loss, new Set(weights), lowering, { where, detached })
   return weights.map((weight) => found.get(weight) ?? fill(g, 0, shapeOf(weight)))
+}
+
+/** Writes what losses remember: `memory0` in, `memory0_next` out; gives the vectors as they are at first. */
+function writeMemories({ g, memories }: Forward): Record<string, Float32Array> {
+  return Object.fromEntries(
+    memories.map(({ input, initial, next }) => {
+      g.output(`${input.name}_next`, g.Identity(next ?? input))
+      return [input.name, initial]
+    }),
+  )
+}
+
+/** Lets what losses remember be what it is at first, for passes whose loss does not count. */
+function forgetMemories({ graph, memories }: Forward): void {
+  for (const { input, initial } of memories) {
+    graph.inputs.splice(graph.inputs.indexOf(input), 1)
+    input.tensor = tensorOf('float32', [initial.length], initial)
+    graph.initializers.add(input)
+  }
 }
 
 /** What all graphs with a forward pass end with: weights from the flat vector, the loss, no needless nodes. */

@@ -13,6 +13,7 @@ const entry: TrainCase = trainCases[name as TrainCaseName]
 const { losses, optimizer, sample, vocabulary } = entry
 
 const stepper = await Stepper.open({
+  steps: 1000,
   definition: {
     model: entry.model(depth || undefined),
     forward: { batch, classes, losses, freeze: [], batchStatistics: true, dropout: true },

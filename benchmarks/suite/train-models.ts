@@ -3,7 +3,8 @@ import { random } from '../../base/random.ts'
 import { type Builder, newModel } from '../../onnx/build.ts'
 import type { Model, Value } from '../../onnx/graph.ts'
 import { sizeOf, tensorOf } from '../../onnx/tensor.ts'
-import type { LossOptions, OptimizerOptions } from '../../train/options.ts'
+import type { LossOptions } from '../../train/losses.ts'
+import type { OptimizerOptions } from '../../train/options.ts'
 
 /** A network with the way it is trained. */
 export interface TrainCase {

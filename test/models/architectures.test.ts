@@ -84,6 +84,7 @@ describe.each(examples)('%s', (_, options, shape, output = [shape.outputs]) => {
   it('learns', async () => {
     const batch = 4
     const stepper = await Stepper.open({
+      steps: 10,
       definition: {
         model: build(1),
         forward: {

@@ -8,7 +8,7 @@ import { newModel } from '../../onnx/build.ts'
 import type { Model } from '../../onnx/graph.ts'
 import { feedingOf } from '../../stages/feeding.ts'
 import { cachedAnswers, onlineAnswers, taughtOutputs } from '../../stages/teacher.ts'
-import type { LossOptions } from '../../train/options.ts'
+import type { LossOptions } from '../../train/losses.ts'
 import { mixedData, numbersOf } from './mixed-data.ts'
 import { contextOf } from './support.ts'
 

@@ -136,7 +136,7 @@ describe.each(rows)('%s', (name, setting) => {
 })
 
 it('has defaults of losses that the options accept, for every task', async () => {
-  const { lossOptions } = await import('../../train/options.ts')
+  const { lossOptions } = await import('../../train/losses.ts')
   for (const { losses, distillation } of Object.values<Task>(tasks))
     for (const term of [...losses, ...distillation]) expect(lossOptions.parse(term)).toEqual(term)
 })

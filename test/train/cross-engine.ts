@@ -84,7 +84,7 @@ export function memoryOf(graph: TrainingGraph, inputs: Inputs) {
   const feeds: Record<string, Tensor> = { weights: flat(graph.weights.initial) }
   const content = inputs(graph.feeds.inputs)
   for (const [index, { name }] of graph.feeds.inputs.entries()) feeds[name] = content[index]!
-  const { targets, teacher, dropout } = graph.feeds
+  const { targets, teacher, draws } = graph.feeds
   const drawn = (
     name: string,
     dims: readonly number[],
@@ -95,7 +95,7 @@ export function memoryOf(graph: TrainingGraph, inputs: Inputs) {
     feeds[name] = tensorOf('float32', dims, values)
   }
   for (const { name, dims } of teacher.values()) drawn(name, dims, (source) => source.normal())
-  for (const { name, dims } of dropout) drawn(name, dims, (source) => 2 * source.integer(2))
+  for (const { name, dims } of draws) drawn(name, dims, (source) => 2 * source.integer(2))
   if (targets) feeds.targets = oneHot(targets.dims as [number, number])
   const vectors: Vectors = { loss: new Float32Array(1) }
   const fetches: Record<string, Tensor> = { loss: tensorOf('float32', [], vectors.loss!) }

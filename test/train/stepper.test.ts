@@ -32,6 +32,7 @@ function settingsOf(
     engine: onnx,
     options: { provider: 'cpu', threads: 1, sharesCores: false, log: () => undefined },
     seed: 9,
+    steps: 100,
     rate: (update) => 1e-2 / (1 + update / 10),
     mostSteps: 1,
     ...rest,

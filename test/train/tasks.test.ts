@@ -7,7 +7,8 @@ import type { Value } from '../../onnx/graph.ts'
 import { elements, tensorOf } from '../../onnx/tensor.ts'
 import { withSession } from '../../runtime/session.ts'
 import { train } from '../../train/loop.ts'
-import { lossOptions, trainingOptions } from '../../train/options.ts'
+import { lossOptions } from '../../train/losses.ts'
+import { trainingOptions } from '../../train/options.ts'
 import type { TrainingBatch, TrainSettings } from '../../train/settings.ts'
 
 const [size, features] = [32, 6]
