@@ -64,6 +64,8 @@ export interface Forward extends Prepared {
   /** Writes at the end of the graph. */
   readonly g: Builder
   readonly loss: Value
+  /** The weighted terms that the loss is the sum of. */
+  readonly terms: readonly Value[]
   /** The initializers that are trained: those on which the loss depends. */
   readonly weights: readonly Value[]
   readonly statistics: readonly Statistics[]
@@ -105,7 +107,7 @@ export async function forwardPass(model: Model, options: ForwardOptions): Promis
   }
   const subject = { inputs, outputs, taps, gradient }
   const compared = lossContext(g, subject, { ...options, labelled, where })
-  const loss = await writeLoss(g, compared.context, losses)
+  const { loss, terms } = await writeLoss(g, compared.context, losses)
   await settle(loss)
   const { inputs: fed, parameters, memories, detached } = compared.parts()
   const dropout = options.dropout ? feedDropout(g, graph) : []
@@ -117,7 +119,7 @@ export async function forwardPass(model: Model, options: ForwardOptions): Promis
   const { targets, values, indices, teacher, numbers, draws } = fed
   return {
     ...prepared,
-    ...{ g, loss, weights, statistics, memories, detached },
+    ...{ g, loss, terms, weights, statistics, memories, detached },
     further: furtherNormalizations(graph, statistics),
     feeds: {
       inputs: inputs.map(feedOf),

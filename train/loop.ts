@@ -101,15 +101,16 @@ interface TrainingFacts {
 }
 
 /** To be raised when the content of a state vector means something else. */
-const checkpointVersion = 2
+const checkpointVersion = 3
 
 /** What an epoch under way has done: its batches, and the sum of their losses. */
 interface Unfinished {
   readonly batches: number
   readonly loss: number
+  readonly terms: readonly number[]
 }
 
-const nothing: Unfinished = { batches: 0, loss: 0 }
+const nothing: Unfinished = { batches: 0, loss: 0, terms: [] }
 
 /** A loss so many times the mean of the first `earlyBatches` has exploded. */
 const explosion = 1e4
@@ -162,10 +163,12 @@ class Training {
       // A training that was stopped early stays stopped when it is resumed.
       if (this.#records.length - this.#bestEpoch >= stopAfter) break
       const loss = await this.#epoch(epoch)
+      const terms = Array.from(this.#stepper.terms, (sum) => sum / this.#unfinished.batches)
       const score = await this.#validate()
-      this.#records.push({ epoch, loss, score })
+      this.#records.push({ epoch, loss, score, ...(terms.length > 0 && { terms }) })
       this.#scores.push(score)
       this.#unfinished = nothing
+      this.#stepper.terms.fill(0)
       const best = this.#records[this.#bestEpoch - 1]
       // Of equal epochs the later one has learned more; a training that waits for better ones does not count it.
       if (
@@ -211,7 +214,7 @@ class Training {
     const { epochs } = options
     for (const loss of losses) {
       const { batches, loss: sum } = this.#unfinished
-      this.#unfinished = { batches: batches + 1, loss: sum + loss }
+      this.#unfinished = { ...this.#unfinished, batches: batches + 1, loss: sum + loss }
       const number = (epoch - 1) * stepsPerEpoch + batches
       const start = this.#early.reduce((total, each) => total + each, 0) / this.#early.length
       // Without a batch before, `start` is not a number and nothing compares with it.
@@ -286,7 +289,7 @@ class Training {
         version: checkpointVersion,
         records: this.#records,
         bestEpoch: this.#bestEpoch,
-        unfinished: this.#unfinished,
+        unfinished: { ...this.#unfinished, terms: [...this.#stepper.terms] },
         early: this.#early,
       },
       vectors: { ...this.#stepper.vectors, ...Object.fromEntries(best) },
@@ -304,6 +307,7 @@ class Training {
     this.#scores.push(...records.map(({ score }) => score))
     this.#bestEpoch = bestEpoch
     this.#unfinished = unfinished
+    this.#stepper.terms.set(unfinished.terms)
     this.#early = [...early]
     this.#stepper.restore(checkpoint.vectors)
     this.#best = Object.fromEntries(

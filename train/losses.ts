@@ -47,22 +47,26 @@ export const lossOptions = z.discriminatedUnion(
 /** A term of the loss, resolved. */
 export type LossOptions = z.output<typeof lossOptions>
 
+/** A loss as it is written: the weighted sum, a scalar, and its weighted terms. */
+export interface WrittenLoss {
+  readonly loss: Value
+  readonly terms: readonly Value[]
+}
+
 /** Writes the weighted sum of several losses. */
 export async function writeLoss(
   g: Builder,
   context: LossContext,
   terms: readonly LossOptions[],
-): Promise<Value> {
-  let sum: Value | undefined
+): Promise<WrittenLoss> {
+  const written: Value[] = []
   for (const options of terms) {
     // The row and the options have the same name, which the compiler cannot tie together over a union.
     const { write } = losses[options.loss] as unknown as Loss
     const value = await write(g, context, options)
-    const term = scaled(g, value, context.number(options.weight))
-    sum = sum ? g.Add(sum, term) : term
+    written.push(scaled(g, value, context.number(options.weight)))
   }
-  if (!sum) throw new Error('internal: there is no loss')
-  return sum
+  return { loss: written.reduce((sum, term) => g.Add(sum, term)), terms: written }
 }
 
 /** True where any of the losses compares with this. */

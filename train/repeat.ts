@@ -9,7 +9,8 @@ import type { TrainingGraph } from './training-graph.ts'
 /**
  * A model that takes `count` steps, one after the other.
  *
- * What is fed at every step has an axis of `count` in front, and so has `loss`; the vectors are as in a single step.
+ * What is fed at every step has an axis of `count` in front, and so have `loss` and `terms`; the vectors are as in a
+ * single step.
  */
 export function repeated(graph: TrainingGraph & { readonly model: Model }, count: number): Model {
   const { model, g } = newModel('several steps')
@@ -34,23 +35,27 @@ export function repeated(graph: TrainingGraph & { readonly model: Model }, count
     slice.type = type
     body.replaceUses(input, slice)
   }
-  const loss = body.outputs.find(({ name }) => name === 'loss')!
+  const told = body.outputs.filter(({ name }) => name === 'loss' || name === 'terms')
   const next = names.map((name) => body.outputs.find((output) => output.name === `${name}_next`)!)
   body.inputs.splice(0, body.inputs.length, iteration, goOn, ...carried)
   const still = inside.Identity(goOn)
   still.type = goOn.type
-  body.outputs.splice(0, body.outputs.length, still, ...next, loss)
+  body.outputs.splice(0, body.outputs.length, still, ...next, ...told)
 
   const vectors = carried.map((input) => g.input(input.name, input.type!))
   for (const input of carried) input.name = body.uniqueName(`${input.name}_step`)
-  for (const output of [...next, loss]) output.name = body.uniqueName(`${output.name}_step`)
+  const toldNames = told.map(({ name }) => name)
+  for (const output of [...next, ...told]) output.name = body.uniqueName(`${output.name}_step`)
   const made = g.node(
     'Loop',
     [tensorOf('int64', [], [count]), tensorOf('bool', [], [1]), ...vectors],
-    { attributes: { body }, outputs: names.length + 1 },
+    { attributes: { body }, outputs: names.length + told.length },
   )
   for (const [index, name] of names.entries())
     g.output(`${name}_next`, made[index]!, carried[index]!.type)
-  g.output('loss', made.at(-1)!, { dtype: 'float32', shape: [count] })
+  for (const [index, name] of toldNames.entries()) {
+    const shape = name === 'loss' ? [count] : [count, graph.terms]
+    g.output(name, made[names.length + index]!, { dtype: 'float32', shape })
+  }
   return model
 }

@@ -33,6 +33,8 @@ export interface EpochRecord {
   readonly loss: number
   /** How good the model was on the validation samples (of a classifier the share of right answers); larger is better. */
   readonly score: number
+  /** Mean over the epoch's batches of each weighted term of the loss, where there are several. */
+  readonly terms?: readonly number[]
 }
 
 /** What the teacher says about a batch, by the number of the output; the memory may be reused. */

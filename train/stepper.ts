@@ -39,6 +39,8 @@ const [untimed, timed] = [3, 5]
 export class Stepper {
   /** Valid between two calls of `take` and `flush`. */
   readonly vectors: Vectors
+  /** The weighted terms of the loss, each added up over all steps since it was last set to zero; empty for one term. */
+  readonly terms: Float64Array
   readonly #settings: StepperSettings
   readonly #accumulate: number
   readonly #step: StepRunner
@@ -47,6 +49,7 @@ export class Stepper {
   readonly #runUpdate: Run | undefined
   readonly #memory: FeedMemory
   readonly #loss = new Float32Array(1)
+  readonly #terms: Float32Array
   readonly #hyper: readonly Float32Array[]
   /** Durations of the first steps; undefined once it is decided whether to take several a run. */
   #times: number[] | undefined = []
@@ -68,11 +71,17 @@ export class Stepper {
       this.#hyper.map((value, index) => [`hyper${index}`, tensorOf('float32', [], value)]),
     )
     const { weights, accumulated } = this.vectors
+    const { terms } = step.graph
+    this.#terms = new Float32Array(terms > 1 ? terms : 0)
+    this.terms = new Float64Array(this.#terms.length)
     this.#runStep = this.#bind(
       step,
       step.graph,
       { ...this.#memory.tensors(), weights: flat(weights!), ...(update ? {} : hyper) },
-      { loss: tensorOf('float32', [], this.#loss) },
+      {
+        loss: tensorOf('float32', [], this.#loss),
+        ...(terms > 1 && { terms: flat(this.#terms) }),
+      },
     )
     this.#runUpdate =
       update && this.#bind(update, update.graph, { ...hyper, gradient: flat(accumulated!) }, {})
@@ -124,6 +133,7 @@ export class Stepper {
     if (several.waiting.length < several.count) return []
     several.waiting.splice(0)
     await several.run()
+    this.#addTerms(several.terms)
     return [...several.losses]
   }
 
@@ -161,8 +171,13 @@ export class Stepper {
       this.vectors.accumulated!.fill(0)
     }
     const loss = this.#loss[0]!
+    this.#addTerms(this.#terms)
     await this.#consider(performance.now() - start)
     return loss
+  }
+
+  #addTerms(terms: Float32Array): void {
+    for (const [index, term] of terms.entries()) this.terms[index % this.terms.length]! += term
   }
 
   #writeHyper(update: number, into: readonly Float32Array[], slot: number): void {
@@ -190,15 +205,21 @@ export class Stepper {
     const runner = await repeated(count)
     const memory = new FeedMemory(graph.feeds, count)
     const losses = new Float32Array(count)
+    const terms = new Float32Array(count * this.#terms.length)
     const hyper = this.#hyper.map(() => new Float32Array(count))
     const feeds = Object.fromEntries(hyper.map((values, index) => [`hyper${index}`, flat(values)]))
     const run = this.#bind(
       runner,
       graph,
       { ...memory.tensors(count), ...feeds, weights: flat(this.vectors.weights!) },
-      { loss: flat(losses) },
+      {
+        loss: flat(losses),
+        ...(terms.length > 0 && {
+          terms: tensorOf('float32', [count, this.#terms.length], terms),
+        }),
+      },
     )
-    this.#several = { count, runner, memory, losses, hyper, run, waiting: [] }
+    this.#several = { count, runner, memory, losses, terms, hyper, run, waiting: [] }
   }
 
   /** Binds a run that reads what is fed and the vectors, and brings the next vectors to where they were. */
@@ -232,6 +253,7 @@ interface Several {
   readonly runner: Runner
   readonly memory: FeedMemory
   readonly losses: Float32Array
+  readonly terms: Float32Array
   readonly hyper: readonly Float32Array[]
   readonly run: Run
   readonly waiting: number[]

@@ -29,6 +29,8 @@ export interface TrainingGraph {
   readonly statistics: FlatVector
   /** The vectors that it changes, as they are before the first step: `name` in, `name_next` out. */
   readonly vectors: Readonly<Record<string, Float32Array>>
+  /** How many terms the loss has: where there are several, `terms` gives their weighted values. */
+  readonly terms: number
   /** Vectors whose next content may be written over the present one. */
   readonly inPlace: ReadonlySet<string>
 }
@@ -72,7 +74,8 @@ export async function wholeGraph(
   lowering.finish?.(graph)
   declareDomains(pass.model)
   const inPlace = safeInPlace(graph, Object.keys(vectors))
-  return { model: pass.model, feeds, weights, statistics, vectors, inPlace }
+  const terms = pass.terms.length
+  return { model: pass.model, feeds, weights, statistics, vectors, terms, inPlace }
 }
 
 /** The same as two models, for an engine that differentiates by itself. */
@@ -107,7 +110,11 @@ export async function splitGraph(
   }
   const vectors = writeTail(made.g, pass, { ...parts, weights, statistics, written }, update, tail)
   const inPlace = safeInPlace(made.g.graph, Object.keys(vectors))
-  return { forward: pass.model, tail: made.model, feeds, weights, statistics, vectors, inPlace }
+  const terms = pass.terms.length
+  return {
+    ...{ forward: pass.model, tail: made.model },
+    ...{ feeds, weights, statistics, vectors, terms, inPlace },
+  }
 }
 
 /** The update alone, by the sum of the gradients of several batches, which is fed as `gradient`. */
@@ -186,11 +193,12 @@ function forgetMemories({ graph, memories }: Forward): void {
 }
 
 /** What all graphs with a forward pass end with: weights from the flat vector, the loss, no needless nodes. */
-function finish({ g, graph, loss, weights }: Forward, flat: Value): void {
+function finish({ g, graph, loss, terms, weights }: Forward, flat: Value): void {
   const front = build(graph, graph.nodes[0])
   for (const [index, slot] of layOut(weights).slots.entries())
     replaceInitializer(graph, weights[index]!, unpack(front, flat, slot))
   g.output('loss', loss)
+  if (terms.length > 1) g.output('terms', pack(g, terms))
   removeDeadNodes(graph)
   mergeCommonSubexpressions(graph)
   removeUnusedInitializers(graph)

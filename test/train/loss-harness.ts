@@ -111,7 +111,7 @@ export async function computedLoss(entry: LossCase): Promise<Found> {
     { labelled: entry.targets !== undefined, ...entry.facts, batch, taught, where: 'test' },
   )
   const written = await writeLoss(g, context, parsed(entry.terms))
-  const loss = g.Mul(written, 1)
+  const loss = g.Mul(written.loss, 1)
   const { inputs, parameters, memories, detached } = parts()
   // Weights of the loss's own that begin at zero, or all alike, would hide mistakes.
   for (const value of parameters) {

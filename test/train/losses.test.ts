@@ -116,7 +116,7 @@ async function computedIn(
   const modelInput = g.input('input', { dtype: 'float32', shape })
   const subject = { inputs: [modelInput], outputs: [logitsInput] }
   const { context, parts } = lossContext(g, subject, { ...facts, where: 'test' })
-  const loss = g.Mul(await writeLoss(g, context, terms), 1)
+  const loss = g.Mul((await writeLoss(g, context, terms)).loss, 1)
   g.graph.outputs.push(loss)
   await inferShapes(model)
   const found = backward(g, loss, new Set([logitsInput]), standard)
