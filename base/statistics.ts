@@ -87,20 +87,40 @@ export interface Calibration {
    * The expected calibration error, 0..1 (Guo et al. 2017, eq. 3): not a number where a confidence is none.
    */
   error(): number
+  /** What was added to each bin: how many, and the means of confidence and of being right, null where there are none. */
+  bins(): readonly ConfidenceBin[]
+}
+
+/** Decisions of similar confidence. */
+export interface ConfidenceBin {
+  readonly count: number
+  readonly confidence: number | null
+  readonly accuracy: number | null
 }
 
 /** Starts to gather confidences in bins that are equally wide, each including its upper bound. */
 export function calibration(bins = 15): Calibration {
   // The gap of a bin, weighted by its share of the samples, is |Σ correct − Σ confidence| / N.
   const gaps = new Float64Array(bins)
+  const counts = new Float64Array(bins)
+  const right = new Float64Array(bins)
   let count = 0
   return {
     add(confidence, correct) {
-      const bin = Math.min(bins - 1, Math.max(0, Math.ceil(confidence * bins) - 1))
+      const place = Math.min(bins - 1, Math.max(0, Math.ceil(confidence * bins) - 1))
       // What is not a number has no bin of its own, and makes the error none.
-      gaps[Number.isNaN(bin) ? 0 : bin]! += Number(correct) - confidence
+      const bin = Number.isNaN(place) ? 0 : place
+      gaps[bin]! += Number(correct) - confidence
+      counts[bin]!++
+      right[bin]! += Number(correct)
       count++
     },
     error: () => gaps.reduce((sum, gap) => sum + Math.abs(gap), 0) / Math.max(1, count),
+    bins: () =>
+      Array.from(counts, (of, bin) => ({
+        count: of,
+        confidence: of > 0 ? (right[bin]! - gaps[bin]!) / of : null,
+        accuracy: of > 0 ? right[bin]! / of : null,
+      })),
   }
 }

@@ -15,10 +15,12 @@ import { checkWidth } from '../tasks/check.ts'
 import { type TaskName, tasks } from '../tasks/index.ts'
 import type { Task } from '../tasks/task.ts'
 import { type Cells, closeCells, failureOf, inParallel, isOpen, openCells } from './cells.ts'
+import { defaultKnowledge, type KnowledgeOptions, measureKnowledge } from './knowledge/measure.ts'
 import { defaultLatency, type LatencyOptions } from './latency.ts'
 import { type OpenPredictions, openPredictions } from './predictions-file.ts'
 import { measureProvider, type ProviderContext } from './provider.ts'
 import type { Variant } from './report/report.ts'
+import { type Rivals, rivalsOf } from './rivals.ts'
 import { measureSize } from './size.ts'
 import type { Findings, Subject } from './subject.ts'
 import { inFile } from './test-data.ts'
@@ -43,6 +45,10 @@ export interface BenchmarkRequest {
    * provider without hardware takes minutes for thousands.
    */
   readonly agreementSamples?: number
+  /** How what is left of the teacher's knowledge is measured; as in `defaultKnowledge` unless told, false for not at all. */
+  readonly knowledge?: KnowledgeOptions | false
+  /** Variants that are compared with others too, each with the ids of these; with the teacher alone unless told. */
+  readonly rivals?: Rivals
   /** A process that owes an answer and says nothing for so long is given up, ms; two minutes unless told. */
   readonly silenceMs?: number
   readonly signal?: AbortSignal | undefined
@@ -78,7 +84,9 @@ async function measureAll(request: BenchmarkRequest): ReturnType<typeof benchmar
   const { data, seed, signal, workFolder, providers } = request
   const subjects = [request.teacher, ...request.variants]
   const task: Task = tasks[request.task ?? 'classification']
-  const progress = meter(subjects.length * (4 + providers.length * 4), request.onProgress)
+  const { knowledge = defaultKnowledge } = request
+  const units = 4 + (knowledge ? 2 : 0) + providers.length * 4
+  const progress = meter(subjects.length * units, request.onProgress)
   throwIfAborted(signal)
   if (data.size === 0) throw new UserError('test data: there are no samples — use other data')
 
@@ -110,13 +118,18 @@ async function measureAll(request: BenchmarkRequest): ReturnType<typeof benchmar
     try {
       await evaluate(findings, cells, open, context)
       if (providers.includes('cpu')) await measureProvider(findings, 'cpu', context, cells)
+      // Last, for what this does to the memory of the processes must not show in their latency.
+      if (knowledge) await measureKnowledge(findings, cells, context, knowledge)
     } finally {
       await closeCells(cells)
     }
     for (const provider of providers)
       if (provider !== 'cpu') await measureProvider(findings, provider, context)
     throwIfAborted(signal)
-    const [teacher, ...variants] = findings.map((found) => variantOf(found, findings[0]!, context))
+    const [teacher, ...variants] = findings.map((found) => {
+      const against = rivalsOf(found, request.rivals ?? {}, findings, context)
+      return { ...variantOf(found, findings[0]!, context), ...(against && { against }) }
+    })
     return { teacher: teacher!, variants }
   } finally {
     for (const predictions of open) predictions.close()
@@ -135,6 +148,7 @@ async function inspect(subject: Subject, task: Task): Promise<Findings> {
     macs: null,
     predictions: undefined,
     failed: undefined,
+    knowledge: undefined,
     providers: new Map(),
     headlines: new Map(),
   }

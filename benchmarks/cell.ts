@@ -3,15 +3,19 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { messageOf, UserError } from '../base/errors.ts'
 import { pick, type Samples } from '../base/samples.ts'
+import type { Dataset } from '../data/dataset.ts'
 import { storedDataset } from '../data/stored-dataset.ts'
 import { countMacs } from '../onnx/cost.ts'
 import { loadModel } from '../onnx/load.ts'
 import { bindInputs } from '../runtime/bind.ts'
 import { predictEach, predictWith } from '../runtime/predict.ts'
-import { openSession, type Session } from '../runtime/session.ts'
+import { openSession, type Session, withSession } from '../runtime/session.ts'
 import { inferShapes } from '../runtime/shapes.ts'
+import { changed } from './knowledge/changes.ts'
+import { withFeatures } from './knowledge/features.ts'
+import { columnReader, gradientModel, withLabels } from './knowledge/gradients.ts'
 import { placementOf } from './placement.ts'
-import { writePredictions } from './predictions-file.ts'
+import { type PredictionsFile, writePredictions } from './predictions-file.ts'
 import type { AnswerMessage, CommandMessage, CommandName, ReplyOf, RequestOf } from './protocol.ts'
 import { type Stopwatch, settle, stopwatch, timeRuns, warmUp } from './timing.ts'
 
@@ -19,7 +23,7 @@ import { type Stopwatch, settle, stopwatch, timeRuns, warmUp } from './timing.ts
 interface Opened {
   readonly request: RequestOf<'open'>
   readonly session: Session
-  readonly samples: Samples
+  readonly samples: Dataset
   readonly fixedBatch: number | undefined
 }
 
@@ -68,14 +72,43 @@ const handlers: {
   },
 
   async predictAll({ path, outputs }) {
+    const { session, samples } = current()
+    return await writeOutputs(session, samples, path, outputs)
+  },
+
+  async predictChanged({ path, outputs, indices, change }) {
     const { request, session, samples } = current()
-    const { where } = request
-    const writer = writePredictions(path)
-    const options = { where, outputs, progress: tellThatAlive }
-    await predictEach(session, samples, options, (values, _start, _count, widths) =>
-      writer.add(values, widths),
+    columnReader(session.inputs, samples, change.column, request.where)
+    const chosen = changed(samples, indices, change)
+    try {
+      return await writeOutputs(session, chosen, path, outputs)
+    } finally {
+      chosen.close()
+    }
+  },
+
+  async features({ path, indices, value }) {
+    const { request, samples } = current()
+    const { where, provider, threads } = request
+    const model = withFeatures(await loadModel(request.path), value, where)
+    return await withSession(model, { provider, threads, where }, (session) =>
+      writeOutputs(session, pick(samples, indices), path, 'first', widestFeatures),
     )
-    return writer.finish(samples.size)
+  },
+
+  async gradients({ path, indices, labels, column, ...wanted }) {
+    const { request, session, samples } = current()
+    const { where, provider, threads } = request
+    const { inputs } = session
+    const chosen = pick(samples, indices)
+    const settings = { ...wanted, inputs, samples: chosen, column, where }
+    const model = await gradientModel(await loadModel(request.path), settings)
+    return await withSession(model, { provider, threads, where }, (open) => {
+      const last = open.inputs.at(-1)
+      const labelled = wanted.of === 'cross-entropy' && last
+      const fed = labelled ? withLabels(chosen, labels, last.name) : chosen
+      return writeOutputs(open, fed, path, 'first')
+    })
   },
 
   async warm({ batch, indices, budgetMs }) {
@@ -90,6 +123,29 @@ const handlers: {
     if (!watch) throw new Error('internal: time came before warm')
     return await timeRuns(watch, request)
   },
+}
+
+/** Features of more numbers a sample are not worth their time. */
+const widestFeatures = 2 ** 16
+
+/** Runs a model over samples and writes its outputs to a file. */
+async function writeOutputs(
+  session: Session,
+  samples: Samples,
+  path: string,
+  outputs: 'first' | 'all',
+  widest = Number.POSITIVE_INFINITY,
+): Promise<PredictionsFile> {
+  const { where } = current().request
+  const writer = writePredictions(path)
+  const options = { where, outputs, progress: tellThatAlive }
+  await predictEach(session, samples, options, (values, _start, count, widths) => {
+    const width = values.length / count
+    if (width > widest)
+      throw new UserError(`${width} numbers a sample are more than ${widest} — tap a smaller value`)
+    writer.add(values, widths)
+  })
+  return writer.finish(samples.size)
 }
 
 /** A process's own peak; where the system has it, not `maxRSS`, which starts at that of the parent on Linux. */

@@ -3,6 +3,8 @@
 import type { DatasetRecipe } from '../data/dataset.ts'
 import type { ProviderName } from '../runtime/providers.ts'
 import type { Task } from '../tasks/task.ts'
+import type { Change } from './knowledge/changes.ts'
+import type { GradientOf } from './knowledge/gradients.ts'
 import type { Placement } from './placement.ts'
 import type { PredictionsFile } from './predictions-file.ts'
 
@@ -45,6 +47,39 @@ export interface Commands {
   /** The model's outputs for all samples, written to a file. */
   predictAll: {
     request: { readonly path: string; readonly outputs: Task['outputs'] }
+    reply: PredictionsFile
+  }
+  /** The model's outputs for samples of these numbers after a change, written to a file. */
+  predictChanged: {
+    request: {
+      readonly path: string
+      readonly outputs: Task['outputs']
+      readonly indices: Uint32Array
+      readonly change: Change
+    }
+    reply: PredictionsFile
+  }
+  /** A value inside the model for samples of these numbers, the penultimate features unless named, written to a file. */
+  features: {
+    request: {
+      readonly path: string
+      readonly indices: Uint32Array
+      readonly value: string | undefined
+    }
+    reply: PredictionsFile
+  }
+  /** The gradient by a column, for samples of these numbers and labels, written to a file. */
+  gradients: {
+    request: {
+      readonly path: string
+      readonly indices: Uint32Array
+      readonly labels: Int32Array
+      readonly of: GradientOf
+      /** What logits are divided by first. */
+      readonly temperature: number
+      readonly column: number
+      readonly classes: number
+    }
     reply: PredictionsFile
   }
   /**

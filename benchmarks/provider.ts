@@ -5,7 +5,7 @@ import { throwIfAborted } from '../base/errors.ts'
 import type { Dataset } from '../data/dataset.ts'
 import { predictionsIn } from '../runtime/predict.ts'
 import { type ProviderName, providers } from '../runtime/providers.ts'
-import type { Task, Truth } from '../tasks/task.ts'
+import type { Task } from '../tasks/task.ts'
 import type { CellProcess } from './cell-process.ts'
 import {
   type Cell,
@@ -18,6 +18,7 @@ import {
   openCells,
 } from './cells.ts'
 import { type LatencyOptions, measureRounds, type Rounds, summarise } from './latency.ts'
+import { evenlySpread, truthOf } from './sampling.ts'
 import { amend, type Findings, markUnavailable, runsOn } from './subject.ts'
 
 /** What all providers are measured with. */
@@ -166,24 +167,6 @@ async function agreement(
     agreementSamples: count,
   }
 }
-
-/** So many samples at most, evenly spread, in whole groups of those that belong together. */
-function evenlySpread({ size, group }: Dataset, most: number): Uint32Array {
-  const groups = Math.floor(size / group)
-  const count = Math.max(1, Math.min(Math.floor(most / group), groups))
-  return Uint32Array.from(
-    { length: count * group },
-    (_, i) => Math.floor((Math.floor(i / group) * groups) / count) * group + (i % group),
-  )
-}
-
-/** What is true of some of the samples, renumbered from 0. */
-const truthOf = (data: Dataset, indices: Uint32Array): Truth => ({
-  ...data,
-  size: indices.length,
-  labels: Int32Array.from(indices, (index) => data.labels[index]!),
-  target: (index, into, offset) => data.target(indices[index]!, into, offset),
-})
 
 /** Measures the latency of all models at every batch size, the headline first. */
 async function measureLatency(

@@ -52,6 +52,45 @@ const medianOf = (sorted: Float64Array): number =>
   // The library only indexes; its types ask for an array.
   medianSorted(sorted as unknown as number[])
 
+/** For how many of the same samples two models were right. */
+export interface PairedCounts {
+  readonly both: number
+  readonly onlyFirst: number
+  readonly onlySecond: number
+}
+
+/**
+ * The ratio of two shares of the same samples, first over second, with its 95 % interval (Bonett and Price 2006: Wilson's
+ * intervals of both, narrowed by what they share).
+ *
+ * Undefined where the second share is 0.
+ */
+export function ratioOfPairedShares({
+  both,
+  onlyFirst,
+  onlySecond,
+}: PairedCounts): RatioWithInterval | undefined {
+  const [first, second] = [both + onlyFirst, both + onlySecond]
+  if (second === 0) return undefined
+  const n = both + onlyFirst + onlySecond
+  const spread = (right: number) => Math.sqrt((1 - (right + 1) / (n + 2)) / (right + 1))
+  const paired = Math.sqrt((onlyFirst + onlySecond + 2) / ((first + 1) * (second + 1)))
+  const z = (paired / (spread(first) + spread(second))) * 1.959963984540054
+  const ends = (right: number): Interval => {
+    const root = z * Math.sqrt(z * z + 4 * right * (1 - right / n))
+    return [-root, root].map((by) => (2 * right + z * z + by) / (2 * (n + z * z))) as [
+      number,
+      number,
+    ]
+  }
+  const [top, bottom] = [ends(first), ends(second)]
+  return {
+    value: first / second,
+    // No share is below 0; floating point may be.
+    interval: [Math.max(0, top[0]) / bottom[1], top[1] / bottom[0]],
+  }
+}
+
 /** A choice with what it costs (less is better) and what it is worth (more is better). */
 export interface Choice {
   readonly id: string

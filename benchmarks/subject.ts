@@ -2,11 +2,11 @@
 
 import type { Predictions } from '../tasks/task.ts'
 import type { Rounds } from './latency.ts'
-import type { ProviderResult, Variant } from './report/report.ts'
+import type { Knowledge, ProviderResult, Variant } from './report/report.ts'
 import type { Size } from './size.ts'
 
 /** A model that is measured; what is not a path goes into the report as it is. */
-export interface Subject extends Pick<Variant, 'label' | 'stageOptions' | 'training'> {
+export interface Subject extends Pick<Variant, 'label' | 'stageOptions' | 'training' | 'advice'> {
   /** Unique among the models of a benchmark. */
   readonly id: string
   /** The stage that made it. */
@@ -30,6 +30,8 @@ export interface Findings {
   predictions: Predictions | undefined
   /** Why the model is no result. */
   failed: string | undefined
+  /** What is left of the teacher's knowledge; undefined where it was not asked for. */
+  knowledge: Knowledge | null | undefined
   readonly providers: Map<string, ProviderResult>
   /** Times at the headline's batch and threads, by provider. */
   readonly headlines: Map<string, Rounds>

@@ -27,6 +27,7 @@ export function variantOf(
         ? reportedRetention(task.retain(teacher.predictions, found.predictions, data), evaluation)
         : null,
     calibrationError: evaluation?.calibrationError ?? null,
+    ...(found.knowledge !== undefined && { knowledge: found.knowledge }),
     providers: providerResults(found, teacher, context.seed),
   }
 }

@@ -10,7 +10,10 @@ export interface Dataset extends Samples {
   readonly source: string
   /** Names of the classes; a label is an index into them. Empty where there are none. */
   readonly classes: readonly string[]
-  /** The class of each sample, 0 … classes.length-1; zeros where samples have no single class. */
+  /**
+   * The class of each sample, 0 … classes.length-1, or zeros where samples have no single class; -1 for a sample of
+   * which nothing is known but its content.
+   */
   readonly labels: Int32Array
   /** So many consecutive samples belong together; 1 where each is by itself. */
   readonly group: number
@@ -18,7 +21,10 @@ export interface Dataset extends Samples {
   readonly targetNames: readonly string[]
   /** Numbers a sample that {@link target} writes; 0 where the label is all. */
   readonly targetWidth: number
-  /** Writes the target numbers of a sample: values, 0 or 1 a class, a class a position (-1: does not count). */
+  /**
+   * Writes the target numbers of a sample: values, 0 or 1 a class, a class a position (-1: does not count). Those of
+   * samples without a label are NaN, or -1 a position.
+   */
   target(index: number, into: Float32Array, offset: number): void
   /**
    * SHA-256 of samples, targets, preprocessing and which samples: the data's part of every cache
@@ -51,7 +57,7 @@ export interface DatasetRecipe {
   readonly store: Store
   /** Which of the records, in order. */
   readonly indices: Uint32Array
-  /** The label of each of these. */
+  /** The label of each of these; -1 where it is not known. */
   readonly labels: Int32Array
   readonly classes: readonly string[]
   readonly group: number
@@ -77,6 +83,8 @@ export interface Splits {
   /** A part of `train`, ordered so that every prefix holds the classes in their proportions. */
   readonly calibration: Dataset
   readonly test: Dataset
+  /** Samples without labels, where the recipe adds some; used by whoever wants more to train on. */
+  readonly unlabelled?: Dataset
 }
 
 /** Some samples of a data set, side by side. */

@@ -7,10 +7,14 @@ export interface AlignedClasses {
   readonly order: Int32Array
 }
 
-/** Names that are only numbers, as `3`, `LABEL_3` or `class 3`, say nothing. */
 const numbered = /^(?:(?:label|class)[ _-]?)?\d+$/i
 
-const plain = (name: string) =>
+/** True where names are only numbers, as `3`, `LABEL_3` or `class 3`, which say nothing. */
+export const areNumbers = (names: readonly string[]): boolean =>
+  names.every((name) => numbered.test(name))
+
+/** A name as it is compared: capitals, spaces, `_` and `-` do not count. */
+export const plainName = (name: string): string =>
   name
     .trim()
     .toLowerCase()
@@ -30,12 +34,11 @@ export function alignClasses(
 ): AlignedClasses {
   const same = { classes, order: Int32Array.from(classes.keys()) }
   if (!model || classes.length === 0) return same
-  const areNumbers = (names: readonly string[]) => names.every((name) => numbered.test(name))
   if (areNumbers(model)) return same
   if (areNumbers(classes))
     return classes.length <= model.length ? { ...same, classes: model } : same
-  const places = new Map(model.map((name, index) => [plain(name), index]))
-  const order = classes.map((name) => places.get(plain(name)) ?? -1)
+  const places = new Map(model.map((name, index) => [plainName(name), index]))
+  const order = classes.map((name) => places.get(plainName(name)) ?? -1)
   const stray = classes.filter((_, index) => order[index] === -1)
   if (stray.length > 0)
     throw new UserError(

@@ -53,10 +53,23 @@ export async function readyFeatures(
     })
     for (const { name, learner } of learners) learned.set(name, learner.finish())
   }
+  return {
+    encoders: await encodersOf(features, learned, context),
+    names: entries.map(([name]) => name),
+    learned: Object.fromEntries(learned),
+  }
+}
+
+/** Makes features ready with what they learned, for rows of these columns and their folder. */
+export async function encodersOf(
+  features: PreparationOptions['features'],
+  learned: ReadonlyMap<string, unknown>,
+  context: FeatureContext,
+): Promise<Encoder[]> {
   const encoders: Encoder[] = []
-  for (const [name, options] of entries)
+  for (const [name, options] of Object.entries(features))
     encoders.push(
       await featureNamed(options.kind).prepare(options, learned.get(name) ?? null, context),
     )
-  return { encoders, names: entries.map(([name]) => name), learned: Object.fromEntries(learned) }
+  return encoders
 }

@@ -28,6 +28,7 @@ import { fileWriter, memoryWriter } from './store.ts'
 import { storedDataset } from './stored-dataset.ts'
 import type { Table } from './table.ts'
 import type { TargetKind } from './targets.ts'
+import { openUnlabelled, withUnlabelled } from './unlabelled.ts'
 
 /** Size of the calibration split where nobody asks for more. */
 export const defaultCalibration = 512
@@ -104,6 +105,8 @@ export async function openData(options: DataOptions, settings: OpenOptions): Pro
   const table = await expandTable(read, options, { log })
   const columns = targetsOf(options, located)
   const features = options.features ?? defaultFeatures(table, columns, settings)
+  const { unlabelled } = options
+  const added = unlabelled && (await openUnlabelled(unlabelled, options, located, settings))
   const preparation: PreparationOptions = {
     seed,
     features,
@@ -120,8 +123,20 @@ export async function openData(options: DataOptions, settings: OpenOptions): Pro
     calibration,
     modelFolder: model?.folder,
     folder: located && (await folderOf(located.path)),
+    unlabelled: unlabelled && {
+      limit: unlabelled.limit,
+      damaged: unlabelled.damaged,
+      folder: added?.located && (await folderOf(added.located.path)),
+    },
   }
-  const prepared = await prepareOnce(table, located, options, preparation, settings)
+  const whole = added ? withUnlabelled(table, added.table, preparation) : table
+  const prepared = await prepareOnce(
+    whole,
+    [located, added?.located],
+    options,
+    preparation,
+    settings,
+  )
   return opened(prepared, features, settings, located?.source ?? options.source!)
 }
 
@@ -133,7 +148,7 @@ const targetsOf = ({ target }: DataOptions, located: Located | undefined): reado
 /** Prepares in memory what costs nothing, and otherwise in the cache. */
 async function prepareOnce(
   table: Table,
-  located: Located | undefined,
+  [located, added]: readonly (Located | undefined)[],
   options: DataOptions,
   preparation: PreparationOptions,
   { cacheFolder, version, log, progress, signal, model }: OpenOptions,
@@ -159,10 +174,12 @@ async function prepareOnce(
     options,
     preparation,
     model ?? null,
+    ...(added ? [added.path, added.path === '' ? null : await stateOf(added.path)] : []),
   ])
   const folder = join(preparedFolder(cacheFolder), key)
   // What a module gives may change while the module stays the same.
-  const found = located && (await findPrepared(folder))
+  const isModules = !located || (options.unlabelled !== undefined && !added)
+  const found = isModules ? undefined : await findPrepared(folder)
   if (found) {
     for (const note of found.notes) log(note)
     return found
@@ -204,20 +221,22 @@ function opened(
     return storedDataset({
       ...{ source, store, indices, classes, group, preprocess, inputs },
       labels: Int32Array.from(indices, (index) =>
-        prepared.targetClasses ? 0 : (order[labels[index]!] ?? 0),
+        part === 'unlabelled' ? -1 : prepared.targetClasses ? 0 : (order[labels[index]!] ?? 0),
       ),
       targetNames: prepared.targetNames,
-      ...(prepared.targetClasses && {
-        targetClasses: { form: prepared.targetClasses, order, count: classes.length },
-      }),
+      ...(prepared.targetClasses &&
+        part !== 'unlabelled' && {
+          targetClasses: { form: prepared.targetClasses, order, count: classes.length },
+        }),
     })
   }
-  const { train, validation, calibration, test } = prepared.splits
+  const { train, validation, calibration, test, unlabelled } = prepared.splits
   const splits: Splits = {
     train: datasetOf(train),
     validation: datasetOf(validation),
     calibration: datasetOf(calibration),
     test: datasetOf(test),
+    ...(unlabelled && { unlabelled: datasetOf(unlabelled) }),
   }
   for (const [name, { size }] of Object.entries(splits))
     if (size === 0)

@@ -1,8 +1,9 @@
 // From a table to prepared records: labels are found, the training data is split, features learn from the training
 // split alone, and every row becomes one record.
 import { UserError } from '../base/errors.ts'
+import { random } from '../base/random.ts'
 import { type Encoded, encodePart } from './encode.ts'
-import { readyFeatures } from './learn.ts'
+import { encodersOf, featureContext, type ReadyFeatures, readyFeatures } from './learn.ts'
 import type {
   PartName,
   PreparationContext,
@@ -43,20 +44,17 @@ export async function prepareTable(
     limit: options.trainLimit,
     group,
   })
-  const { encoders, names, learned } = await readyFeatures(table, split.train, options, context)
+  const ready = await readyFeatures(table, split.train, options, context)
+  const { encoders, names, learned } = ready
+  const noted = { ...context, log: note }
   const encode = (name: PartName, part: Part | undefined) =>
-    part &&
-    encodePart(
-      name,
-      part,
-      { names, encoders, targets, damaged: options.damaged },
-      { ...context, log: note },
-    )
+    part && encodePart(name, part, { names, encoders, targets, damaged: options.damaged }, noted)
   const [train, validation, tested] = [
     await encode('train', table.train),
     await encode('validation', table.validation),
     await encode('test', table.test),
   ]
+  const added = table.unlabelled && (await encodeUnlabelled(table, options, ready, noted))
   const whole = ({ skipped }: Encoded, indices: Uint32Array) =>
     skipped.size === 0 ? indices : indices.filter((index) => !skipped.has(index))
   const all = (part: Encoded) => whole(part, Uint32Array.from(part.labels.keys()))
@@ -69,6 +67,8 @@ export async function prepareTable(
     testLimit && Math.max(tests, testLimit - (testLimit % tests)),
   )
   const trained = whole(train!, split.train)
+  const extra = added ? someOf(all(added), added.group, options) : new Uint32Array()
+  if (added) note(`data.unlabelled: ${extra.length} samples from ${table.unlabelled!.where}`)
   const { classes } = targets
   if (target.kind === 'class') {
     if (classes.length === 1)
@@ -84,6 +84,7 @@ export async function prepareTable(
       train: keptOf(train!),
       ...(validation && { validation: keptOf(validation) }),
       ...(tested && { test: keptOf(tested) }),
+      ...(added && { unlabelled: keptOf(added) }),
     },
     splits: {
       train: { part: 'train', indices: trained },
@@ -92,6 +93,9 @@ export async function prepareTable(
         ? { part: 'validation', indices: all(validation) }
         : { part: 'train', indices: whole(train!, split.validation) },
       test: { part: tested ? 'test' : 'train', indices: limited },
+      ...(added && {
+        unlabelled: { part: 'unlabelled', indices: extra },
+      }),
     },
     classes,
     targetNames: targets.names,
@@ -99,6 +103,46 @@ export async function prepareTable(
       target.kind === 'tags' ? 'positions' : target.kind === 'classes' ? 'indicators' : null,
     ...{ learned, notes },
   }
+}
+
+/** Makes records of rows without labels, with what the features learned from the others. */
+async function encodeUnlabelled(
+  table: Table,
+  options: PreparationOptions,
+  { names, learned }: ReadyFeatures,
+  context: PreparationContext,
+): Promise<Encoded> {
+  const { damaged = options.damaged, folder } = options.unlabelled ?? {}
+  const encoders = await encodersOf(options.features, new Map(Object.entries(learned)), {
+    ...featureContext(table, options),
+    folder,
+  })
+  const targets = await readTargets(table, { kind: 'none', columns: [], scale: 1 })
+  const added = await encodePart(
+    'unlabelled',
+    table.unlabelled!,
+    { names, encoders, targets, damaged },
+    context,
+  )
+  return { ...added, labels: added.labels.fill(-1) }
+}
+
+/** As many of the samples as are wanted, chosen by seed, in their order; whole groups of them. */
+function someOf(
+  indices: Uint32Array,
+  group: number,
+  { unlabelled, seed }: PreparationOptions,
+): Uint32Array {
+  const limit = unlabelled?.limit
+  if (limit === undefined || limit >= indices.length) return indices
+  const chosen = random(seed, 'data', 'unlabelled')
+    .permutation(indices.length / group)
+    .subarray(0, Math.max(1, Math.floor(limit / group)))
+    .sort()
+  return Uint32Array.from(
+    { length: chosen.length * group },
+    (_, place) => indices[chosen[Math.floor(place / group)]! * group + (place % group)]!,
+  )
 }
 
 /** Says which labels are odd ones among the numbers of classes; -1 often means that there is none. */

@@ -9,7 +9,12 @@ import { hashOf, sha256, sha256OfFile } from '../base/hash.ts'
 import { abandonedNames, ownName } from '../base/owner.ts'
 import type { PartName, Prepared, PreparedPart } from './prepared.ts'
 
-const partNames = ['train', 'validation', 'test'] as const satisfies readonly PartName[]
+const partNames = [
+  'train',
+  'validation',
+  'test',
+  'unlabelled',
+] as const satisfies readonly PartName[]
 const storedTypes = ['uint8', 'float32', 'int32'] as const
 
 const partSchema = z.strictObject({
@@ -39,6 +44,7 @@ const manifestSchema = z.strictObject({
     validation: splitSchema,
     calibration: splitSchema,
     test: splitSchema,
+    unlabelled: splitSchema.optional(),
   }),
   classes: z.array(z.string()),
   targetNames: z.array(z.string()),
@@ -101,7 +107,7 @@ export async function findPrepared(folder: string): Promise<Prepared | undefined
       parts[name] = { store: { ...layout, columns, place: { path } }, labels, group }
     }
     const splitNamed = (name: keyof typeof manifest.splits) => {
-      const { part, indices: hash } = manifest.splits[name]
+      const { part, indices: hash } = manifest.splits[name]!
       const content = readNumbers(join(folder, `${name}.indices`))
       if (sha256(bytesOf(content)) !== hash) throw new Error('damaged')
       return { part, indices: new Uint32Array(content.buffer) }
@@ -114,6 +120,7 @@ export async function findPrepared(folder: string): Promise<Prepared | undefined
         validation: splitNamed('validation'),
         calibration: splitNamed('calibration'),
         test: splitNamed('test'),
+        ...(manifest.splits.unlabelled && { unlabelled: splitNamed('unlabelled') }),
       },
       ...{ classes, targetNames, targetClasses, learned, notes },
     }

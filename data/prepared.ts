@@ -19,8 +19,17 @@ export interface PreparationOptions {
   readonly trainLimit?: number | undefined
   readonly testLimit?: number | undefined
   readonly calibration: number
+  readonly unlabelled?: UnlabelledOptions | undefined
   readonly modelFolder?: string | undefined
   /** The folder that paths in cells are relative to. */
+  readonly folder?: string | undefined
+}
+
+/** How rows without labels are read. */
+export interface UnlabelledOptions {
+  readonly limit?: number | undefined
+  readonly damaged: 'refuse' | 'skip'
+  /** The folder that paths in their cells are relative to. */
   readonly folder?: string | undefined
 }
 
@@ -34,7 +43,7 @@ export interface PreparationContext {
 }
 
 /** The parts of a table. */
-export type PartName = 'train' | 'validation' | 'test'
+export type PartName = 'train' | 'validation' | 'test' | 'unlabelled'
 
 /** The records of a part. */
 export interface PreparedPart {
@@ -53,7 +62,9 @@ export interface PreparedSplit {
 /** A table made into records. */
 export interface Prepared {
   readonly parts: Readonly<Partial<Record<PartName, PreparedPart>>>
-  readonly splits: Readonly<Record<keyof SplitIndices | 'test', PreparedSplit>>
+  readonly splits: Readonly<Record<keyof SplitIndices | 'test', PreparedSplit>> & {
+    readonly unlabelled?: PreparedSplit
+  }
   readonly classes: readonly string[]
   readonly targetNames: readonly string[]
   /** What the target numbers of a sample are where they are about classes. */

@@ -86,27 +86,87 @@ const formatOptions = Object.fromEntries(
   // The loss of names is fromEntries' own.
 ) as unknown as { [Name in Optioned]: z.ZodOptional<(typeof readers)[Name]['options']> }
 
+/** The options that say which files are read, and how they are written. */
+const filesOptions = {
+  source: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      `A well-known data set (${Object.keys(sources).join(', ')}), or the path of a module of your own that ends in .js or .mjs.`,
+    ),
+  download: z
+    .boolean()
+    .default(true)
+    .describe('Whether a well-known set that is not here may be downloaded.'),
+  format: z.enum(formats).optional().describe('How the files at path are written.'),
+  path: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('The file, folder or archive of that format; looked for in $CONDENSE_DATA too.'),
+  ...formatOptions,
+} as const
+
+/** What such options say of the files. */
+type FilesOptions = z.output<z.ZodObject<typeof filesOptions>>
+
+/** What JSON Schema can say of {@link checkFiles}. */
+const oneOf = [{ required: ['source'] }, { required: ['format'] }]
+
+/** Finds what does not go together in options that say which files are read. */
+function checkFiles(files: FilesOptions, context: z.core.$RefinementCtx): void {
+  const complain = (message: string, ...path: string[]) =>
+    context.addIssue({ code: 'custom', message, path })
+  const { source, format, path } = files
+  const known = Object.keys(sources).join(', ')
+  if (source !== undefined && format !== undefined)
+    complain(`give either 'source' or 'format' with 'path', not both`, 'format')
+  else if (source !== undefined && path !== undefined)
+    complain(`goes with 'format', not with 'source'`, 'path')
+  else if (source === undefined && format === undefined)
+    complain(`give a 'source' (${known}) or a 'format' with a 'path'`)
+  else if (format !== undefined && path === undefined && !pathless.has(format))
+    complain(`format '${format}' needs the 'path' of its files`, 'path')
+  else if (source !== undefined && !Object.hasOwn(sources, source) && !isModule(source))
+    context.addIssue({
+      code: 'invalid_value',
+      values: [...Object.keys(sources), './my-data.mjs'],
+      input: source,
+      path: ['source'],
+    })
+  const stray = Object.keys(formatOptions).find(
+    (name) => name !== format && files[name as Optioned] !== undefined,
+  )
+  if (stray !== undefined) complain(`goes with format '${stray}' alone`, stray)
+}
+
+/** What becomes of samples that cannot be read. */
+const damaged = z
+  .enum(['refuse', 'skip'])
+  .default('refuse')
+  .describe('What becomes of samples that cannot be read: an error, or left out and counted.')
+
+/** Schema of the samples without labels. */
+const unlabelledOptions = z
+  .strictObject({
+    ...filesOptions,
+    damaged,
+    limit: limit.describe('At most so many samples, chosen by seed.'),
+  })
+  .superRefine(checkFiles)
+  .meta({ oneOf })
+  .describe(
+    'Further samples whose labels are not known or not looked at, for stages that are told to use them: the training part of these files, with the columns that the features read.',
+  )
+
+/** Resolved options of the samples without labels. */
+export type UnlabelledFiles = z.output<typeof unlabelledOptions>
+
 /** Schema of the recipe's `data` section: a well-known `source`, a module of one's own, or a `format` with its `path`. */
 export const dataOptions = z
   .strictObject({
-    source: z
-      .string()
-      .min(1)
-      .optional()
-      .describe(
-        `A well-known data set (${Object.keys(sources).join(', ')}), or the path of a module of your own that ends in .js or .mjs.`,
-      ),
-    download: z
-      .boolean()
-      .default(true)
-      .describe('Whether a well-known set that is not here may be downloaded.'),
-    format: z.enum(formats).optional().describe('How the files at path are written.'),
-    path: z
-      .string()
-      .min(1)
-      .optional()
-      .describe('The file, folder or archive of that format; looked for in $CONDENSE_DATA too.'),
-    ...formatOptions,
+    ...filesOptions,
     ...expandOptions.shape,
     features: z
       .record(
@@ -124,10 +184,7 @@ export const dataOptions = z
       .positive()
       .default(1)
       .describe('Values to be predicted are divided by this.'),
-    damaged: z
-      .enum(['refuse', 'skip'])
-      .default('refuse')
-      .describe('What becomes of samples that cannot be read: an error, or left out and counted.'),
+    damaged,
     train: z
       .strictObject({ limit: limit.describe('At most so many samples, chosen by seed.') })
       .prefault({})
@@ -151,33 +208,18 @@ export const dataOptions = z
       .lt(1)
       .default(0.1)
       .describe('Share of the training data held out by seed for validation.'),
+    unlabelled: unlabelledOptions.optional(),
   })
-  .superRefine((data, context) => {
-    const complain = (message: string, ...path: string[]) =>
-      context.addIssue({ code: 'custom', message, path })
-    const { source, format, path } = data
-    const known = Object.keys(sources).join(', ')
-    if (source !== undefined && format !== undefined)
-      complain(`give either 'source' or 'format' with 'path', not both`, 'format')
-    else if (source !== undefined && path !== undefined)
-      complain(`goes with 'format', not with 'source'`, 'path')
-    else if (source === undefined && format === undefined)
-      complain(`give a 'source' (${known}) or a 'format' with a 'path'`)
-    else if (format !== undefined && path === undefined && !pathless.has(format))
-      complain(`format '${format}' needs the 'path' of its files`, 'path')
-    else if (source !== undefined && !Object.hasOwn(sources, source) && !isModule(source))
+  .superRefine(checkFiles)
+  .superRefine(({ interactions, unlabelled }, context) => {
+    if (interactions && unlabelled)
       context.addIssue({
-        code: 'invalid_value',
-        values: [...Object.keys(sources), './my-data.mjs'],
-        input: source,
-        path: ['source'],
+        code: 'custom',
+        message: 'interactions have no samples without labels — leave it out',
+        path: ['unlabelled'],
       })
-    const stray = Object.keys(formatOptions).find(
-      (name) => name !== format && data[name as Optioned] !== undefined,
-    )
-    if (stray !== undefined) complain(`goes with format '${stray}' alone`, stray)
   })
-  .meta({ oneOf: [{ required: ['source'] }, { required: ['format'] }] })
+  .meta({ oneOf })
   .describe('The data: a well-known set, a module of your own, or files of a format.')
 
 /** Resolved options of the `data` section. */
@@ -210,6 +252,8 @@ export interface Located extends Place {
 
 /** How data is got. */
 export interface LocateOptions extends DataFolders {
+  /** What messages call the options: `data` unless told. */
+  readonly section?: string
   readonly log: (line: string) => void
   readonly signal?: AbortSignal | undefined
 }
@@ -218,9 +262,13 @@ export interface LocateOptions extends DataFolders {
  * Finds the files of the data set, downloading and unpacking them where that is needed; a {@link UserError} says where
  * they were looked for and what to do.
  */
-export async function locate(options: DataOptions, folders: LocateOptions): Promise<Located> {
+export async function locate(
+  options: FilesOptions & Partial<Pick<DataOptions, 'test'>>,
+  folders: LocateOptions,
+): Promise<Located> {
   const { source, format, path, test } = options
-  const testPath = test.path === undefined ? undefined : await unpacked(test.path, folders)
+  const { section = 'data' } = folders
+  const testPath = test?.path === undefined ? undefined : await unpacked(test.path, folders)
   const own = (name: Format) =>
     readers[name].options.parse((options as Record<string, unknown>)[name] ?? {})
   if (format !== undefined)
@@ -246,7 +294,7 @@ export async function locate(options: DataOptions, folders: LocateOptions): Prom
     return { ...found, path: await contentOf(fresh, known, folders) }
   }
   throw new UserError(
-    `data.source: '${source}' was not found: looked in ${placesOf(known, folders).join(' and ')} — put its files there, set CONDENSE_DATA to the folder that holds '${known.folder}', or let it be downloaded`,
+    `${section}.source: '${source}' was not found: looked in ${placesOf(known, folders).join(' and ')} — put its files there, set CONDENSE_DATA to the folder that holds '${known.folder}', or let it be downloaded`,
   )
 }
 
@@ -284,20 +332,20 @@ async function contentOf(folder: string, known: Source, folders: LocateOptions):
 
 /** The folder of an archive's content; any other path as it is. */
 async function unpacked(path: string, folders: LocateOptions): Promise<string> {
-  const full = await existing(path)
+  const full = await existing(path, folders)
   if (!isArchive(full)) return full
   const { cacheFolder, signal } = folders
   return await soleEntry(await extracted(full, cacheFolder, { signal }))
 }
 
-async function existing(path: string): Promise<string> {
+async function existing(path: string, { section = 'data' }: LocateOptions): Promise<string> {
   const full = resolve(path)
   try {
     await stat(full)
     return full
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code !== 'ENOENT') throw explainFileError(full, thrown)
-    throw new UserError(`data.path: no such file or folder: '${full}' — check the path`, {
+    throw new UserError(`${section}.path: no such file or folder: '${full}' — check the path`, {
       cause: thrown,
     })
   }

@@ -1,16 +1,20 @@
-// Prepared samples: one record of fixed length each, in memory that threads share or in a file, read by position.
+// Prepared samples: one record of fixed length each, in memory that threads share or in files, read by position.
 
 import { createHash } from 'node:crypto'
 import { closeSync, fsyncSync } from 'node:fs'
 import { append, fillFrom, openOrExplain } from '../base/bytes.ts'
 import { UserError } from '../base/errors.ts'
+import { hashOf } from '../base/hash.ts'
 import { lengthOf } from '../base/samples.ts'
 import type { StoredType } from './features/feature.ts'
 
+/** The type of the numbers of a record: those of samples, and float16 for what a teacher said of them. */
+export type RecordType = StoredType | 'float16'
+
 /** A tensor of every record. */
-export interface StoredColumn {
+export interface StoredColumn<Type extends RecordType = StoredType> {
   readonly name: string
-  readonly dtype: StoredType
+  readonly dtype: Type
   readonly shape: readonly number[]
   readonly ids?: number
   /** Where it begins in the record, bytes; a multiple of four. */
@@ -18,24 +22,34 @@ export interface StoredColumn {
 }
 
 /** Records of one layout; can be posted to a thread, and to a process where they are in a file. */
-export interface Store {
-  readonly columns: readonly StoredColumn[]
+export interface Store<Type extends RecordType = StoredType> {
+  readonly columns: readonly StoredColumn<Type>[]
   /** Bytes of a record, a multiple of four. */
   readonly recordBytes: number
   readonly size: number
-  /** SHA-256 of all records. */
+  /** SHA-256 of all records, or of the hashes of the parts. */
   readonly hash: string
-  readonly place: { readonly memory: Uint8Array } | { readonly path: string }
+  readonly place:
+    | { readonly memory: Uint8Array }
+    | { readonly path: string }
+    /** One store after the other; each has the columns under their names, laid out in its own way. */
+    | { readonly parts: readonly Store[] }
 }
 
-const bytesEach = { uint8: 1, float32: 4, int32: 4 } as const satisfies Record<StoredType, number>
+const bytesEach = {
+  ...{ uint8: 1, float16: 2, float32: 4, int32: 4 },
+} as const satisfies Record<RecordType, number>
 
 /** Bytes of a column of one sample. */
-export const columnBytes = ({ dtype, shape }: Pick<StoredColumn, 'dtype' | 'shape'>): number =>
-  bytesEach[dtype] * lengthOf(shape)
+export const columnBytes = ({
+  dtype,
+  shape,
+}: Pick<StoredColumn<RecordType>, 'dtype' | 'shape'>): number => bytesEach[dtype] * lengthOf(shape)
 
 /** Lays columns side by side. */
-export function layOut(columns: readonly Omit<StoredColumn, 'offset'>[]): Layout {
+export function layOut<Type extends RecordType>(
+  columns: readonly Omit<StoredColumn<Type>, 'offset'>[],
+): Layout<Type> {
   let offset = 0
   const placed = columns.map((column) => {
     const at = offset
@@ -45,7 +59,7 @@ export function layOut(columns: readonly Omit<StoredColumn, 'offset'>[]): Layout
   return { columns: placed, recordBytes: offset }
 }
 
-/** Views of the columns of one record in memory. */
+/** Views of the columns of one record of samples in memory. */
 export function viewsOf(
   { columns }: Pick<Store, 'columns'>,
   record: Uint8Array,
@@ -60,18 +74,21 @@ export function viewsOf(
 }
 
 /** Takes records one after the other. */
-export interface StoreWriter {
+export interface StoreWriter<Type extends RecordType = StoredType> {
   /** The memory of the next record, all zeros; it is taken over by {@link next}. */
   readonly record: Uint8Array
   next(): void
   /** Ends the store. */
-  finish(): Store
+  finish(): Store<Type>
   /** Gives up; nothing of use is left. */
   abandon(): void
 }
 
 /** How records are laid out. */
-export type Layout = Pick<Store, 'columns' | 'recordBytes'>
+export type Layout<Type extends RecordType = StoredType> = Pick<
+  Store<Type>,
+  'columns' | 'recordBytes'
+>
 
 /** Collects records in memory that threads share. */
 export function memoryWriter(layout: Layout, where: string, expected = 1024): StoreWriter {
@@ -105,7 +122,10 @@ export function memoryWriter(layout: Layout, where: string, expected = 1024): St
 const pieceBytes = 1 << 20
 
 /** Writes records to a new file, which is whole once it is finished. */
-export function fileWriter(layout: Layout, path: string): StoreWriter {
+export function fileWriter<Type extends RecordType>(
+  layout: Layout<Type>,
+  path: string,
+): StoreWriter<Type> {
   const { recordBytes } = layout
   const perPiece = Math.max(1, Math.floor(pieceBytes / Math.max(1, recordBytes)))
   const piece = new Uint8Array(perPiece * recordBytes)
@@ -144,13 +164,14 @@ export function fileWriter(layout: Layout, path: string): StoreWriter {
 }
 
 /** The bytes of a column of a record, valid until the next call. */
-export type RecordReader = (index: number, column: StoredColumn) => Uint8Array
+export type RecordReader = (index: number, column: StoredColumn<RecordType>) => Uint8Array
 
 /** Closes the files of readers that nobody has any more. */
 const unread = new FinalizationRegistry<number>((file) => closeSync(file))
 
 /** Opens a store for reading; its file is closed when nobody has the reader any more. */
-export function openStore({ place, recordBytes }: Store): RecordReader {
+export function openStore({ place, recordBytes }: Store<RecordType>): RecordReader {
+  if ('parts' in place) return openParts(place.parts)
   if ('memory' in place) {
     const { memory } = place
     return (index, column) => {
@@ -175,6 +196,38 @@ export function openStore({ place, recordBytes }: Store): RecordReader {
     return scratch.subarray(0, length)
   }
   return read
+}
+
+/** Puts records of one store behind those of another; columns that they lack are zeros. */
+export const joinStores = (first: Store, second: Store): Store => ({
+  columns: first.columns,
+  recordBytes: first.recordBytes,
+  size: first.size + second.size,
+  hash: hashOf([first.hash, second.hash, second.columns]),
+  place: { parts: [first, second] },
+})
+
+/** True where another process can read the records. */
+export const isInFiles = ({ place }: Store): boolean =>
+  'parts' in place ? place.parts.every(isInFiles) : 'path' in place
+
+function openParts(parts: readonly Store[]): RecordReader {
+  const opened = parts.map((store) => ({
+    size: store.size,
+    read: openStore(store),
+    columns: new Map(store.columns.map((column) => [column.name, column])),
+  }))
+  return (index, column) => {
+    let record = index
+    for (const { size, read, columns } of opened) {
+      if (record < size) {
+        const own = columns.get(column.name)
+        return own ? read(record, own) : new Uint8Array(columnBytes(column))
+      }
+      record -= size
+    }
+    throw new Error(`internal: record ${index} is beyond the end`)
+  }
 }
 
 function allocate(where: string, bytes: number): Uint8Array {

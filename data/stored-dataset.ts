@@ -79,8 +79,25 @@ function checkRoom(index: number, shape: readonly number[], into: ColumnMemory, 
     throw new Error(`internal: sample ${index} read to offset ${offset} of ${into.length}`)
 }
 
-/** Target numbers, with classes renumbered where they have another order than when they were stored. */
+/** The target numbers of samples that have some. */
 function targetsOf(
+  recipe: DatasetRecipe,
+  stored: (index: number) => Float32Array | undefined,
+): Pick<Dataset, 'targetWidth' | 'target'> {
+  const { labels, targetClasses } = recipe
+  const { targetWidth, target } = storedTargets(recipe, stored)
+  const unknown = targetClasses?.form === 'positions' ? -1 : Number.NaN
+  return {
+    targetWidth,
+    target(index, into, offset) {
+      if (labels[index]! < 0) into.fill(unknown, offset, offset + targetWidth)
+      else target(index, into, offset)
+    },
+  }
+}
+
+/** Target numbers, with classes renumbered where they have another order than when they were stored. */
+function storedTargets(
   { store, targetClasses }: DatasetRecipe,
   stored: (index: number) => Float32Array | undefined,
 ): Pick<Dataset, 'targetWidth' | 'target'> {

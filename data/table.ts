@@ -65,6 +65,8 @@ export interface Table {
   readonly validation?: Part
   /** Present where the format or the recipe has a test part; otherwise it is held out of training. */
   readonly test?: Part
+  /** Further rows, with the cells that features read alone, whose labels are not known. */
+  readonly unlabelled?: Part
   /** The column with the label, where the format itself tells (the folders of images). */
   readonly label?: string
   /** Names of the classes in the order of their numbers, where the format itself tells. */

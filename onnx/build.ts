@@ -14,15 +14,15 @@ export interface Attributes {
 /** Operators that can be written as `g.Operator(...)`: those with one output of interest. */
 // biome-ignore format: a list
 export const operators = [
-  'Abs', 'Add', 'AveragePool', 'BatchNormalization', 'Cast', 'Clip', 'Concat', 'Conv', 'ConvTranspose', 'Cos', 'Cosh',
-  'CumSum', 'DepthToSpace', 'DequantizeLinear', 'Div', 'Dropout', 'Einsum', 'Elu', 'Equal', 'Erf', 'Exp', 'Expand',
-  'Flatten', 'Floor', 'Gather', 'GatherElements', 'GatherND', 'Gemm', 'GlobalAveragePool', 'Greater', 'GreaterOrEqual',
-  'HardSigmoid', 'HardSwish', 'Identity', 'LayerNormalization', 'LeakyRelu', 'Less', 'Log', 'LogSoftmax', 'MatMul',
-  'Max', 'MaxPool', 'Min', 'Mod', 'Mul', 'Neg', 'OneHot', 'PRelu', 'Pad', 'Pow', 'QuantizeLinear', 'Reciprocal',
-  'ReduceL1', 'ReduceL2', 'ReduceMax', 'ReduceMean', 'ReduceMin', 'ReduceProd', 'ReduceSum', 'Relu', 'Reshape',
-  'Resize', 'ReverseSequence', 'Round', 'ScatterElements', 'ScatterND', 'Shape', 'Sigmoid', 'Sin', 'Sinh', 'Slice',
-  'Softmax', 'Softplus', 'SpaceToDepth', 'Sqrt', 'Squeeze', 'Sub', 'Sum', 'Tanh', 'Transpose', 'Trilu', 'Unsqueeze',
-  'Where',
+  'Abs', 'Add', 'AveragePool', 'BatchNormalization', 'Cast', 'Clip', 'Concat', 'Conv', 'ConvTranspose', 'Cos',
+  'Cosh', 'CumSum', 'DepthToSpace', 'DequantizeLinear', 'Div', 'Dropout', 'Einsum', 'Elu', 'Equal', 'Erf', 'Exp',
+  'Expand', 'Flatten', 'Floor', 'Gather', 'GatherElements', 'GatherND', 'Gemm', 'GlobalAveragePool', 'Greater',
+  'GreaterOrEqual', 'HardSigmoid', 'HardSwish', 'Identity', 'LayerNormalization', 'LeakyRelu', 'Less', 'Log',
+  'LogSoftmax', 'MatMul', 'Max', 'MaxPool', 'Min', 'Mod', 'Mul', 'Neg', 'OneHot', 'PRelu', 'Pad', 'Pow',
+  'QuantizeLinear', 'Reciprocal', 'ReduceL1', 'ReduceL2', 'ReduceLogSumExp', 'ReduceMax', 'ReduceMean', 'ReduceMin',
+  'ReduceProd', 'ReduceSum', 'Relu', 'Reshape', 'Resize', 'ReverseSequence', 'Round', 'ScatterElements',
+  'ScatterND', 'Shape', 'Sigmoid', 'Sin', 'Sinh', 'Slice', 'Softmax', 'Softplus', 'SpaceToDepth', 'Sqrt', 'Squeeze',
+  'Sub', 'Sum', 'Tanh', 'Transpose', 'Trilu', 'Unsqueeze', 'Where',
 ] as const
 
 /** Appends one node and gives its first output; the last argument may be attributes. */

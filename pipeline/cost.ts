@@ -1,6 +1,6 @@
 // How much work a step is, and how long that takes: from what earlier runs took here, or from a stated assumption.
 import type { Splits } from '../data/dataset.ts'
-import { openSource, studentSource } from '../models/source.ts'
+import { openSource, type StudentSource, studentSource } from '../models/source.ts'
 import { countMacs } from '../onnx/cost.ts'
 import type { Model } from '../onnx/graph.ts'
 import { inferTypes } from '../runtime/shapes.ts'
@@ -40,11 +40,15 @@ export async function workOf(
   return macs === undefined ? undefined : macs * train.size * passes
 }
 
-/** The options of a stage that name a model, as the student of distillation, by key. */
-export const modelsIn = (options: object) =>
+/** The models that the options of a stage name, as the student of distillation, by their paths in the options. */
+export const modelsIn = (
+  options: object,
+  path = '',
+): readonly (readonly [path: string, source: StudentSource])[] =>
   Object.entries(options).flatMap(([key, value]) => {
+    if (typeof value !== 'object' || value === null) return []
     const source = studentSource.safeParse(value)
-    return source.success ? [[key, source.data] as const] : []
+    return source.success ? [[path + key, source.data] as const] : modelsIn(value, `${path}${key}.`)
   })
 
 /** Multiply-accumulates of a model for one sample; undefined where shapes are not known. */

@@ -47,23 +47,36 @@ export function dataUseOf(options: Task['options']): DataUse {
   return stage.dataUse(options)
 }
 
+/** The earlier variants that a stage reads with these options besides its input. */
+export function variantsOf(options: Task['options']): readonly string[] {
+  const stage: Stage = stages[options.stage]
+  return stage.variants?.(options) ?? []
+}
+
 /** The cache key of a step: a hash of everything that its result depends on. */
 export async function keyOf(
   { options }: Task,
   input: Stored,
   teacher: Stored,
   { environment, seed, task, data }: World,
+  variants: ReadonlyMap<string, Stored> = new Map(),
 ): Promise<string> {
-  // Training curves and summaries are for people; no stage reads them.
-  const { epochs: _, summary: __, ...facts } = input.facts
+  // Training curves, summaries and advice are for people; no stage reads them.
+  const { epochs: _, summary: __, advice: ___, ...facts } = input.facts
+  const others = variantsOf(options).map((id) => [id, variants.get(id)?.hash])
   const parts = dataUseOf(options) === 'never' ? undefined : data?.splits
   return hashOf({
     options: await withFileHashes(options),
     input: input.hash,
     facts,
     teacher: teacher.hash,
+    ...(others.length > 0 && { variants: others }),
     // Calibration is a part of the training data that seed and options decide; stages never see the test split.
-    data: parts && [parts.train.fingerprint, parts.validation.fingerprint],
+    data: parts && [
+      parts.train.fingerprint,
+      parts.validation.fingerprint,
+      ...(parts.unlabelled ? [parts.unlabelled.fingerprint] : []),
+    ],
     seed,
     task,
     environment,

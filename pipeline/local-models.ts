@@ -44,11 +44,17 @@ export async function withLocalModels<Options extends object>(
   options: Options,
   context: FetchContext,
 ): Promise<Options> {
-  const found: Record<string, StudentSource> = {}
-  for (const [key, named] of modelsIn(options))
-    found[key] = (await localModel(named, context)).source
-  return { ...options, ...found }
+  const local = structuredClone(options)
+  for (const [path, named] of modelsIn(options)) {
+    const keys = path.split('.')
+    const holder = keys.slice(0, -1).reduce<unknown>(itemOf, local)
+    const { source } = await localModel(named, context)
+    ;(holder as Record<string, StudentSource>)[keys.at(-1)!] = source
+  }
+  return local
 }
+
+const itemOf = (holder: unknown, key: string): unknown => (holder as Record<string, unknown>)[key]
 
 /** A TensorFlow.js model as ONNX, written once. */
 async function converted(path: string, { cacheFolder, log }: FetchContext): Promise<string> {

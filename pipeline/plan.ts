@@ -6,7 +6,7 @@ import { shapeFor } from '../stages/building.ts'
 import { tasks } from '../tasks/index.ts'
 import { findEntry, listEntries } from './cache.ts'
 import { assumedThroughput, estimate, modelsIn, workOf } from './cost.ts'
-import { keyOf, type Task } from './key.ts'
+import { keyOf, type Task, variantsOf } from './key.ts'
 import { chooseFolder } from './output.ts'
 import { loadRecipe, type Prepared, prepare, type RunOptions } from './prepare.ts'
 import { type RecipeInput, teacherId } from './recipe.ts'
@@ -71,7 +71,7 @@ export async function planRun(
   for (const task of tasks) {
     const input = known.get(task.from)
     if (!input) throw new Error(`internal: '${task.id}' comes before '${task.from}'`)
-    const planned = await planStep(task, input, teacher, prepared)
+    const planned = await planStep(task, input, teacher, prepared, known)
     steps.push(planned.step)
     known.set(task.id, planned.result)
   }
@@ -96,12 +96,15 @@ async function planStep(
   input: Known,
   teacher: Known,
   { world }: Prepared,
+  known: ReadonlyMap<string, Known> = new Map(),
 ): Promise<{ readonly step: PlannedStep; readonly result: Known }> {
   const { cacheFolder, environment, data } = world
   const place = { id: task.id, stage: task.options.stage, from: task.from }
+  const others = variantsOf(task.options).map((id) => [id, known.get(id)?.stored] as const)
+  const made = new Map(others.flatMap(([id, stored]) => (stored ? [[id, stored] as const] : [])))
   const found =
-    input.stored && teacher.stored
-      ? await findEntry(cacheFolder, await keyOf(task, input.stored, teacher.stored, world))
+    input.stored && teacher.stored && made.size === others.length
+      ? await findEntry(cacheFolder, await keyOf(task, input.stored, teacher.stored, world, made))
       : undefined
   if (found) {
     const stored = await storedFile(found.modelPath)

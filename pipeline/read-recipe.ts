@@ -9,6 +9,7 @@ import { isModule } from '../data/sources.ts'
 import { isModelAddress } from '../models/fetch.ts'
 import type { ProviderName } from '../runtime/providers.ts'
 import type { StageName } from '../stages/index.ts'
+import { variantsOf } from './key.ts'
 import { withOverrides, withProfile } from './overrides.ts'
 import { mapPaths } from './paths.ts'
 import { validated } from './problems.ts'
@@ -90,11 +91,23 @@ function withPaths(
     return existsSync(own) || !existsSync(elsewhere) ? own : elsewhere
   }
   const found = mapPaths(data, dataPath)
-  const { source } = data
+  const { unlabelled } = found
   return {
     ...models,
-    data: source !== undefined && isModule(source) ? { ...found, source: dataPath(source) } : found,
+    data: withModule(
+      unlabelled ? { ...found, unlabelled: withModule(unlabelled, dataPath) } : found,
+      dataPath,
+    ),
   }
+}
+
+/** The same with the path of a module of the user's own changed. */
+function withModule<Options extends { readonly source?: string | undefined }>(
+  options: Options,
+  change: (path: string) => string,
+): Options {
+  const { source } = options
+  return source !== undefined && isModule(source) ? { ...options, source: change(source) } : options
 }
 
 function parseYaml(text: string, path: string): unknown {
@@ -122,6 +135,11 @@ function placeSteps(steps: readonly z.output<typeof stepOptions>[], where: strin
     const from = own.from ?? known.at(-1)!
     if (!known.includes(from))
       throw new UserError(`${at}.from: no earlier variant: '${from}' — ${suggest(from, known)}`)
+    for (const variant of variantsOf(own))
+      if (!known.includes(variant))
+        throw new UserError(
+          `${at}: reads a variant that is not made before: '${variant}' — ${suggest(variant, known)}`,
+        )
     known.push(id)
     return { ...own, id, from }
   })

@@ -1,6 +1,7 @@
 // The schema of recipes. Every option is documented here, or where the part that it belongs to lives, once, by
 // `.describe`.
 import { z } from 'zod'
+import { defaultKnowledge } from '../benchmarks/knowledge/measure.ts'
 import { defaultLatency } from '../benchmarks/latency.ts'
 import { dataOptions } from '../data/sources.ts'
 import { modelSource } from '../models/source.ts'
@@ -74,6 +75,21 @@ const latencyOptions = z
   })
   .describe('How latency is measured.')
 
+const knowledgeOptions = z
+  .union([
+    z.literal(false),
+    z.strictObject({
+      samples: z
+        .int()
+        .min(8)
+        .default(defaultKnowledge.samples)
+        .describe('Test samples, evenly spread, for what needs more than the predictions.'),
+    }),
+  ])
+  .describe(
+    "How what is left of the teacher's knowledge is measured: likeness inside, robustness, saliency; false for not at all.",
+  )
+
 /** Schema of a recipe. */
 export const recipeOptions = z
   .strictObject({
@@ -103,6 +119,7 @@ export const recipeOptions = z
           .default(['cpu'])
           .describe('Execution providers that every variant is measured on.'),
         latency: latencyOptions.prefault({}),
+        knowledge: knowledgeOptions.prefault({}),
         gates: gatesOptions.optional(),
       })
       .prefault({})

@@ -104,7 +104,7 @@ async function makeVariants(
   for (const task of prepared.tasks) {
     const input = models.get(task.from)
     if (!input) throw new Error(`internal: '${task.id}' comes before '${task.from}'`)
-    const finished = await runStep(task, input, teacher.stored, prepared.world)
+    const finished = await runStep(task, input, teacher.stored, prepared.world, models)
     models.set(task.id, finished)
     const origin = originOf(prepared, task.id, teacher.stored.hash)
     const path = await writeVariant(folder, await finished.load(), origin)
@@ -127,6 +127,7 @@ function measure(
       task: world.task,
       providers: recipe.benchmark.providers,
       latency: recipe.benchmark.latency,
+      knowledge: recipe.benchmark.knowledge,
       workFolder,
       seed: recipe.seed,
       signal: world.signal,
@@ -170,9 +171,10 @@ function subjectOf(
   path: string,
 ): Subject {
   const { stage, ...stageOptions } = options
-  const epochs = facts.epochs?.map(({ epoch, loss, score }, index) => ({
+  const epochs = facts.epochs?.map(({ epoch, loss, score, terms }, index) => ({
     epoch,
     loss,
+    ...(terms && { terms: [...terms] }),
     validationAccuracy: score,
     seconds: epochSeconds[index] ?? 0,
   }))
@@ -184,6 +186,7 @@ function subjectOf(
     file: variantFile(id),
     stageOptions,
     ...(epochs && { training: { epochs } }),
+    ...(facts.advice?.length && { advice: facts.advice }),
   }
 }
 

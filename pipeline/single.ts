@@ -13,7 +13,7 @@ import type { Stage } from '../stages/stage.ts'
 import { tasks } from '../tasks/index.ts'
 import { defaultCacheFolder, prepareCache } from './cache.ts'
 import { modelsIn } from './cost.ts'
-import { dataUseOf, type Task } from './key.ts'
+import { dataUseOf, type Task, variantsOf } from './key.ts'
 import { localModel, withLocalModels } from './local-models.ts'
 import { calibrationSamples, environmentOf } from './prepare.ts'
 import { validated } from './problems.ts'
@@ -69,6 +69,11 @@ export async function runStage(request: StageRequest): Promise<StageResult> {
   const log = (message: string) => onEvent?.({ event: 'log', message })
   const fetching = { cacheFolder, signal, log }
   const options = await withLocalModels(asked, fetching)
+  const variant = variantsOf(options).find((id) => id !== 'teacher')
+  if (variant !== undefined)
+    throw new UserError(
+      `${name}: there are no other variants outside of a recipe: '${variant}' — name a file`,
+    )
   const { data, task, input, teacher } = await openInputs(request, options, fetching)
   makeWritable(dirname(resolve(request.output)))
   const finished = await runStep({ id: name, options, step: 1, steps: 1 }, input, teacher, {

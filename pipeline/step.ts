@@ -35,6 +35,7 @@ export async function runStep(
   input: Stored,
   teacher: Stored,
   world: World,
+  variants: ReadonlyMap<string, Stored> = new Map(),
 ): Promise<Finished> {
   const { cacheFolder, signal, listen } = world
   const place = { id: task.id, stage: task.options.stage, step: task.step, steps: task.steps }
@@ -42,13 +43,13 @@ export async function runStep(
   try {
     throwIfAborted(signal)
     listen({ event: 'stage-start', ...place })
-    const key = await keyOf(task, input, teacher, world)
+    const key = await keyOf(task, input, teacher, world, variants)
     const onWait = (heldBy: number) =>
       log(`waiting for process ${heldBy}, which is running the same stage`)
     const finished = await withLock(lockPath(cacheFolder, key), { signal, onWait }, async () => {
       const found = await findEntry(cacheFolder, key, log)
       if (found) return finishedFrom(task, found, true)
-      return finishedFrom(task, await work(task, key, input, teacher, world), false)
+      return finishedFrom(task, await work(task, key, input, teacher, world, variants), false)
     })
     const { cached, seconds, facts, path } = finished
     const sizeBytes = await sizeOfModelFile(path)
@@ -65,6 +66,7 @@ async function work(
   input: Stored,
   teacher: Stored,
   world: World,
+  variants: ReadonlyMap<string, Stored>,
 ): Promise<Entry> {
   const { cacheFolder, environment, signal, listen } = world
   const stage: Stage = stages[options.stage]
@@ -75,6 +77,11 @@ async function work(
   const data = dataUseOf(options) === 'never' ? undefined : world.data?.splits
   const context: StageContext = {
     teacher: await teacher.load(),
+    variant(name) {
+      const found = name === 'teacher' ? teacher : variants.get(name)
+      if (!found) throw new Error(`internal: '${name}' was not made before '${id}'`)
+      return found.load()
+    },
     task: tasks[world.task],
     data,
     seed: world.seed,

@@ -1,5 +1,5 @@
 // The stages: a new one is a file here and a row in this table.
-import { distill } from './distill.ts'
+import { distill } from './distill/index.ts'
 import { exportModel } from './export.ts'
 import { optimize } from './optimize.ts'
 import { prune } from './prune/index.ts'

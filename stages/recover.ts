@@ -23,7 +23,7 @@ export async function recover(
   masks?: ReadonlyMap<string, Float32Array>,
 ): Promise<Artifact> {
   const losses = artifact.facts.losses ?? context.task.distillation
-  const { model, facts } = await trainModel(artifact.model, options, losses, context, masks)
+  const { model, facts } = await trainModel(artifact.model, options, { losses, masks }, context)
   const summary = [artifact.facts.summary, facts.summary].filter(Boolean).join('; ')
   return { model, facts: { ...artifact.facts, ...facts, summary } }
 }

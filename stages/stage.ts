@@ -23,6 +23,8 @@ export interface Facts {
   readonly epochs?: readonly EpochRecord[]
   /** One line for people: what the stage did, e.g. "cut 96 of 224 channels". */
   readonly summary?: string
+  /** What was measured on the way that the user should know, a line each. */
+  readonly advice?: readonly string[]
 }
 
 /** How far a stage is; `epoch` and what follows it are there during training. */
@@ -49,6 +51,8 @@ export interface StageContext {
   readonly teacher: Model
   /** What the models are for: their losses, and how good they are. */
   readonly task: Task
+  /** A variant that was made before, by its id; `teacher` is the teacher. */
+  variant(id: string): Promise<Model>
   /** The data; always there for a stage that must have it, never for one that reads none. */
   readonly data: Splits | undefined
   readonly seed: number
@@ -77,6 +81,8 @@ export interface Stage<Options extends z.ZodObject = z.ZodObject> {
   readonly options: Options
   /** Whether the stage reads data with these options. */
   dataUse(options: z.output<Options>): DataUse
+  /** Ids of the earlier variants that the stage reads besides its input and the teacher; none unless told. */
+  variants?(options: z.output<Options>): readonly string[]
   /** Refuses data that the stage cannot work with, before anything runs; absent where any will do. */
   check?(options: z.output<Options>, data: Splits): void
   /** Relative cost for the plan: passes over the training data, forward and backward counting 3. */

@@ -14,5 +14,5 @@ export const train = defineStage({
   dataUse: () => 'always',
   passes: ({ epochs }) => 3 * epochs,
   run: ({ model }, options, context) =>
-    trainModel(model, options, options.losses ?? context.task.losses, context),
+    trainModel(model, options, { losses: options.losses ?? context.task.losses }, context),
 })

@@ -13,13 +13,23 @@ import { bindInputs } from '../runtime/bind.ts'
 import { predict } from '../runtime/predict.ts'
 import type { Predictions, Task } from '../tasks/task.ts'
 import { train } from '../train/loop.ts'
-import { needsTeacher } from '../train/losses.ts'
-import { type LossOptions, lossOptions } from '../train/losses.ts'
+import type { Focus } from '../train/loss-context.ts'
+import {
+  comparesBinary,
+  comparesWith,
+  type LossOptions,
+  lossOptions,
+  needsTeacher,
+} from '../train/losses.ts'
 import { trainingOptions } from '../train/options.ts'
+import { largestOf } from '../train/scheduled.ts'
 import type { TrainSettings } from '../train/settings.ts'
+import { withPeers } from './distill/peers.ts'
 import { feedingOf, inputsOf } from './feeding.ts'
 import type { Artifact, StageContext } from './stage.ts'
-import { cachedAnswers, onlineAnswers, taughtOutputs } from './teacher.ts'
+import { settleTaps } from './taps.ts'
+import { type CombineOptions, defaultCombination } from './teaching/combine.ts'
+import { type Member, openTeaching } from './teaching/teaching.ts'
 import { trainable } from './trainable.ts'
 
 /** Options that every stage with a training has. */
@@ -30,6 +40,47 @@ export const stageTrainingOptions = {
 
 /** The options of a training, resolved. */
 export type StageTraining = z.output<z.ZodObject<typeof stageTrainingOptions>>
+
+/** What a model learns, and from whom. */
+export interface Lesson {
+  readonly losses: readonly LossOptions[]
+  /** Who teaches; the context's teacher unless told. */
+  readonly teachers?: readonly Member[]
+  /** How the answers of several teachers become one. */
+  readonly combine?: CombineOptions
+  /** How answers are kept, or that they are asked for anew with every batch; float16 unless told. */
+  readonly answers?: AnswersOption
+  /** What is learned from, the data of the context unless told. */
+  readonly data?: Splits
+  /** True where some samples of the data have no label. */
+  readonly unlabelled?: boolean
+  readonly focus?: Focus | undefined
+  readonly score?: ScoreName
+  /** Models that learn at the same time, and from which this one learns. */
+  readonly peers?: readonly Model[]
+  /** By initializer: 1 where a weight learns, 0 where it stays. */
+  readonly masks?: ReadonlyMap<string, Float32Array> | undefined
+  /** Tells this training from others of the same stage. */
+  readonly part?: string
+}
+
+/** How the answers of a teacher are kept. */
+export const answersOption = z
+  .enum(['float16', 'float32', 'online'])
+  .default('float16')
+  .describe(
+    "How the teacher's answers are kept on disk; online: asked for anew with every batch, as they always are where samples are augmented.",
+  )
+type AnswersOption = z.output<typeof answersOption>
+
+/** By what the best epoch is known. */
+export const scoreOption = z
+  .enum(['accuracy', 'agreement', 'divergence'])
+  .default('accuracy')
+  .describe(
+    'What chooses the best epoch and stops early on the validation samples: the main figure of the task, the share of decisions that are those of the teacher, or how little the answers diverge from its own.',
+  )
+type ScoreName = z.output<typeof scoreOption>
 
 /** A list of losses as an option. */
 const lossList = z.array(lossOptions).min(1)
@@ -50,44 +101,70 @@ export function requiredData({ data }: StageContext): Splits {
 export async function trainModel(
   model: Model,
   options: StageTraining,
-  losses: readonly LossOptions[],
+  lesson: Lesson,
   context: StageContext,
-  masks?: ReadonlyMap<string, Float32Array>,
 ): Promise<Artifact> {
-  const data = requiredData(context)
+  const data = lesson.data ?? requiredData(context)
   const { seed, folder, task } = context
   const { augment } = options
+  const { losses: asked, peers = [], answers = 'float16', focus, unlabelled, masks } = lesson
+  checkLosses(asked)
   const size = batchSize(options.batch, data.train)
   makeFolder(folder)
-  const trained = trainable(model, data.train)
+  const trained = peers.length > 0 ? withPeers(model, peers) : trainable(model, data.train)
   const fedData = trained.samples(data.train)
   const feeding = feedingOf(trained.model.graph, fedData, task, size)
-  const taught = needsTeacher(losses)
-  const asked = taught && changesSamples(augment) ? columnsOfTeacher(context, data.train) : []
-  const columns = [...new Set([...feeding.columns, ...asked])]
+  const members = lesson.teachers ?? [{ name: 'teacher', model: context.teacher, weight: 1 }]
+  const [first] = members
+  const settled = await settleTaps(
+    asked,
+    // Beside its peers, the student has its own names still.
+    { model: peers.length > 0 ? model : trained.model, samples: fedData, where: 'student' },
+    first && { model: first.model, samples: data.train, where: first.name },
+  )
+  if (settled.note) context.log(settled.note)
+  const { losses } = settled
+  const taught = needsTeacher(losses) || focus?.by === 'teacher'
+  // What changes each time, by itself or by mixing, the teacher must be asked about each time.
+  const online = taught && (answers === 'online' || changesSamples(augment))
+  const read = online ? columnsOfTeachers(members, data.train, changesSamples(augment)) : []
+  const columns = [...new Set([...feeding.columns, ...read])]
   const batches = openBatches(fedData, {
     ...{ size, seed, shuffle: true, augment, dropLast: true, columns },
   })
-  const wanted = taughtOutputs(losses)
-  // What changes each time, by itself or by mixing, the teacher must be asked about each time.
-  const online =
-    taught && changesSamples(augment) ? await onlineAnswers(data.train, wanted, context) : undefined
-  const teacher =
-    online?.answers ?? (taught ? await cachedAnswers(data.train, wanted, context) : undefined)
-  const score = await scorer(context, taught)
+  const teaching = taught
+    ? await openTeaching(
+        members,
+        lesson.combine ?? defaultCombination,
+        {
+          outputs: comparesWith(losses, 'all outputs')
+            ? 'all'
+            : comparesWith(losses, 'teacher') || focus?.by === 'teacher'
+              ? 'first'
+              : 'none',
+          taps: settled.taught,
+          gradient: comparesWith(losses, 'teacher gradient'),
+          binary: comparesBinary(losses, feeding.group ?? 1),
+        },
+        data.train,
+        { online, store: answers === 'online' ? 'float16' : answers, batch: size },
+        context,
+      )
+    : undefined
+  const score = await scorer(context, data, taught, lesson.score ?? 'accuracy')
   const { dims, constants, classes, targetWidth, group } = feeding
   const settings: TrainSettings = {
     options: { ...options, batch: size },
     losses,
     ...{ dims, constants, classes, targetWidth, group },
     classWeights: classWeightsOf(options.classWeights, data.train, task),
+    ...{ focus, unlabelled, masks, samples: data.train.size, taught: teaching?.taught },
     batches: (epoch, from) => feeding.batches(batches.epoch(epoch, from)),
     stepsPerEpoch: batchCount(data.train.size, { size, dropLast: true }),
     validate: (current) => score(trained.restore(current)),
-    teacher,
-    masks,
-    sharesCores: online !== undefined,
-    checkpoint: join(folder, 'checkpoint'),
+    teacher: teaching?.answers,
+    sharesCores: online,
+    checkpoint: join(folder, lesson.part ? `checkpoint ${lesson.part}` : 'checkpoint'),
     checkpointDue: () => context.checkpointDue(),
     seed,
     threads: context.threads,
@@ -106,23 +183,37 @@ export async function trainModel(
     return {
       model: trained.restore(result),
       facts: {
-        losses,
+        losses: asked,
         epochs,
         summary: `trained ${epochs.length} epochs, best ${bestEpoch}: ${score.metric()} ${best.score.toFixed(4)} on the validation samples`,
       },
     }
   } finally {
     await batches.close()
-    await online?.session.dispose()
+    await teaching?.close()
   }
 }
 
-/** The columns that the teacher reads of a batch whose samples change. */
-function columnsOfTeacher({ teacher }: StageContext, data: Dataset): number[] {
-  const columns = bindInputs(inputsOf(teacher.graph), data, 'teacher').columns
+/** A sum of weights that is zero teaches nothing. */
+function checkLosses(losses: readonly LossOptions[]): void {
+  if (losses.every(({ weight }) => largestOf(weight) === 0))
+    throw new UserError(
+      `losses: their weights sum to zero: ${losses.map(({ loss }) => `'${loss}'`).join(', ')} — give one of them a weight`,
+    )
+}
+
+/** The columns that the teachers read of batches that they are asked about. */
+function columnsOfTeachers(
+  members: readonly Member[],
+  data: Dataset,
+  changes: boolean,
+): readonly number[] {
+  const columns = members.flatMap(
+    ({ name, model }) => bindInputs(inputsOf(model.graph), data, name).columns,
+  )
   for (const { column } of columns) {
     const { name } = data.columns[column]!
-    if (/\.(raw|planes)$/.test(name))
+    if (changes && /\.(raw|planes)$/.test(name))
       throw new UserError(
         `augment: the teacher takes the bytes of '${name}', which augmentation does not change — leave it out`,
       )
@@ -137,13 +228,18 @@ function batchSize(asked: number, { size, group }: Dataset): number {
 }
 
 /**
- * Says how good a model is on the validation samples, by the main figure of the task.
+ * Says how good a model is on the validation samples, by the main figure of the task or by what is left of the
+ * teacher.
  *
  * Where there are no labels, the truth is the teacher, or the model's own input where no loss asks for the teacher.
  */
-async function scorer(context: StageContext, taught: boolean) {
+async function scorer(
+  context: StageContext,
+  { validation }: Splits,
+  taught: boolean,
+  by: ScoreName,
+) {
   const { task, threads, provider, signal } = context
-  const { validation } = requiredData(context)
   const isUnlabelled = task.target === 'none'
   const outputs = isUnlabelled && !taught ? 'first' : task.outputs
   const options = { threads, provider, signal, outputs } as const
@@ -156,6 +252,17 @@ async function scorer(context: StageContext, taught: boolean) {
     // Only where the teacher is the truth is it asked.
     if (isUnlabelled)
       truth ??= taught ? answersOf(context.teacher, 'teacher') : ownInput(model, validation)
+    if (by !== 'accuracy') {
+      truth ??= answersOf(context.teacher, 'teacher')
+      const kept = task.retain(await truth, answers, validation)
+      metric = by
+      if (by === 'agreement') return kept.agreement
+      if (kept.klDivergence === null)
+        throw new UserError(
+          `score: answers of this task have no divergence — choose 'agreement' or 'accuracy'`,
+        )
+      return -kept.klDivergence
+    }
     const { accuracy } = task.evaluate(answers, validation, (await truth) ?? answers)
     metric = accuracy.metric
     return accuracy.value

@@ -20,7 +20,7 @@ export const classification: Task = {
   losses: [{ loss: 'cross-entropy', weight: 1, labelSmoothing: 0 }],
   // Hinton et al. 2015: mostly the teacher's softened outputs, a little of the labels.
   distillation: [
-    { loss: 'kl', weight: 0.9, temperature: 4 },
+    { loss: 'kl', weight: 0.9, temperature: 4, standardise: false },
     { loss: 'cross-entropy', weight: 0.1, labelSmoothing: 0 },
   ],
 

@@ -1,5 +1,6 @@
 // What the numbers of a classifier's output mean, and one scale for all of them: logits, whose softmax (or, where
 // classes do not exclude each other, whose sigmoid) is the probabilities.
+import { closingOf } from '../onnx/closing.ts'
 import type { Graph, Value } from '../onnx/graph.ts'
 import { mapRows } from './predictions.ts'
 import type { Predictions } from './task.ts'
@@ -17,25 +18,9 @@ const kindByOperator: Readonly<Record<string, OutputKind>> = {
   LogSoftmax: 'log-probabilities',
 }
 
-/** Operators that keep the meaning of their first input. */
-const transparent: ReadonlySet<string> = new Set([
-  'Cast',
-  'DequantizeLinear',
-  'Dropout',
-  'Flatten',
-  'Identity',
-  'QuantizeLinear',
-  'Reshape',
-  'Squeeze',
-  'Transpose',
-  'Unsqueeze',
-])
-
 /** What an output of a graph holds, read off the operator that makes it; the first output unless told. */
 export function outputKind(graph: Graph, output: Value | undefined = graph.outputs[0]): OutputKind {
-  let value = output
-  while (value?.producer && transparent.has(value.producer.opType)) value = value.producer.inputs[0]
-  return kindByOperator[value?.producer?.opType ?? ''] ?? 'logits'
+  return kindByOperator[(output && closingOf(output).opType) ?? ''] ?? 'logits'
 }
 
 /** The smallest normal float32: what a probability that float32 rounded to 0 counts as. */

@@ -14,7 +14,7 @@ export const regression: Task = {
   outputs: 'first',
   losses: [{ loss: 'squared-error', weight: 1 }],
   distillation: [
-    { loss: 'mse', weight: 0.5 },
+    { loss: 'mse', weight: 0.5, distance: 'squared' },
     { loss: 'squared-error', weight: 0.5 },
   ],
 

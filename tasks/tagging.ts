@@ -14,7 +14,7 @@ export const tagging: Task = {
   outputs: 'first',
   losses: [{ loss: 'cross-entropy', weight: 1, labelSmoothing: 0 }],
   distillation: [
-    { loss: 'kl', weight: 0.9, temperature: 4 },
+    { loss: 'kl', weight: 0.9, temperature: 4, standardise: false },
     { loss: 'cross-entropy', weight: 0.1, labelSmoothing: 0 },
   ],
 

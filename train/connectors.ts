@@ -4,54 +4,37 @@ import { z } from 'zod'
 import { UserError } from '../base/errors.ts'
 import type { Builder } from '../onnx/build.ts'
 import type { Value } from '../onnx/graph.ts'
+import { sizeOf } from '../onnx/tensor.ts'
+import { conv, linear, projection } from './connectors/channels.ts'
+import { type Connector, channelAxis, positionsIn } from './connectors/connector.ts'
+import { average, divides, interpolate, pool, sequence } from './connectors/positions.ts'
 import type { LossContext } from './loss-context.ts'
 import { shapeOf } from './rule.ts'
 
-/** A way to change the student's value: one step of a connector. */
-interface Connector<Options extends z.ZodObject = z.ZodObject> {
-  readonly options: Options
-  /** Writes the step; `name` begins the names of what it learns. The result has a settled shape. */
-  readonly write: (
-    g: Builder,
-    context: LossContext,
-    step: {
-      readonly value: Value
-      readonly shape: readonly number[]
-      readonly wanted: readonly number[]
-      readonly name: string
-    },
-    options: z.output<Options>,
-  ) => Value
-}
-
-const define = <Options extends z.ZodObject>(connector: Connector<Options>) => connector
+export { channelAxis, settled } from './connectors/connector.ts'
 
 /** The connectors by name. */
 export const connectors = {
-  // y = W x along the channels: a 1x1 convolution of images, a matrix on the last axis elsewhere (Romero et al. 2015)
-  linear: define({
-    options: z.strictObject({
-      connect: z.literal('linear').describe('A learned matrix on the channels: a 1x1 convolution.'),
-    }),
-    write(g, { parameter }, { value, shape, wanted, name }) {
-      const axis = channelAxis(shape)
-      const [from, to] = [shape[axis]!, wanted[axis]!]
-      const out = shape.with(axis, to)
-      const spread = Math.sqrt(1 / from)
-      if (axis === shape.length - 1) {
-        const weight = parameter(`${name}.weight`, [from, to], { normal: spread })
-        return settled(g.MatMul(value, weight), out)
-      }
-      const window = shape.slice(2).map(() => 1)
-      const weight = parameter(`${name}.weight`, [to, from, ...window], { normal: spread })
-      return settled(g.Conv(value, weight, { kernel_shape: window }), out)
-    },
-  }),
+  linear,
+  conv,
+  projection,
+  pool,
+  interpolate,
+  average,
+  sequence,
 } as const satisfies Record<string, Connector>
 
 type ConnectorName = keyof typeof connectors
+type StepSchema = (typeof connectors)[ConnectorName]['options']
 
-const stepOptions = z.discriminatedUnion('connect', [connectors.linear.options])
+const stepOptions = z.discriminatedUnion(
+  'connect',
+  // There is at least one.
+  Object.values(connectors).map(({ options }) => options) as unknown as [
+    StepSchema,
+    ...StepSchema[],
+  ],
+)
 
 /** Schema of a connector: its name, or steps with their options, one after the other. */
 export const connectorOptions = z
@@ -61,18 +44,14 @@ export const connectorOptions = z
   ])
   .default('auto')
   .describe(
-    "What makes the student's value agree with the teacher's; auto: what the loss needs and no more.",
+    "What makes the student's value agree with the teacher's; auto: what the loss needs and no more, first for the positions (pool, interpolate, average, sequence), then for the channels (linear).",
   )
 
 /** A connector, resolved. */
 export type ConnectorOptions = z.output<typeof connectorOptions>
 
-/** What of two shapes a loss needs to agree: nothing, the positions (all but the channels), or everything. */
-export type Agreement = 'none' | 'positions' | 'all'
-
-/** The axis of the channels: 1 of images and signals `[N, C, H, W]`, the last one elsewhere. */
-export const channelAxis = (shape: readonly number[]): number =>
-  shape.length >= 4 ? 1 : shape.length - 1
+/** What of two shapes a loss needs to agree: nothing, the channels, the positions (all but the channels), or everything. */
+export type Agreement = 'none' | 'channels' | 'positions' | 'all'
 
 /** Makes a value of the student agree with a shape of the teacher; a {@link UserError} where it cannot. */
 export function connect(
@@ -85,37 +64,65 @@ export function connect(
   name: string,
 ): Value {
   let value = student
-  const steps =
-    typeof options === 'string' ? chosen(shapeOf(value), wanted, options, agreement) : options
-  for (const [index, step] of steps.entries()) {
-    const { write } = connectors[step.connect] as Connector
+  for (const [index, step] of stepsOf(shapeOf(value), wanted, options, agreement).entries()) {
+    // The row and the options have the same name, which the compiler cannot tie together over a union.
+    const { write } = connectors[step.connect] as unknown as Connector
     const shape = shapeOf(value)
     value = write(g, context, { value, shape, wanted, name: `${name}.${index}` }, step)
   }
   const shape = shapeOf(value)
-  const own =
-    agreement === 'positions' ? shape.with(channelAxis(shape), wanted[channelAxis(wanted)]!) : shape
-  if (agreement !== 'none' && String(own) !== String(wanted))
+  if (!agrees(shape, wanted, agreement))
     throw new UserError(
       `${context.where}: taps do not fit: the student's '${student.name}' [${shape}], the teacher's [${wanted}] — use a connector, or other taps`,
     )
   return value
 }
 
-function chosen(
+function stepsOf(
   shape: readonly number[],
   wanted: readonly number[],
-  options: string,
+  options: ConnectorOptions,
   agreement: Agreement,
-): z.output<typeof stepOptions>[] {
-  if (options === 'none' || agreement === 'none') return []
-  if (options !== 'auto') return [stepOptions.parse({ connect: options })]
-  const axis = channelAxis(shape)
-  return agreement === 'all' && shape[axis] !== wanted[axis] ? [{ connect: 'linear' }] : []
+): readonly z.output<typeof stepOptions>[] {
+  if (typeof options !== 'string') return options
+  if (options === 'none') return []
+  const names = options === 'auto' ? neededSteps(shape, wanted, agreement) : [options]
+  return names.map((connect) => stepOptions.parse({ connect }))
 }
 
-/** Notes the shape of a value that was just written. */
-export function settled(value: Value, shape: readonly number[]): Value {
-  value.type = { dtype: 'float32', shape }
-  return value
+/** What `auto` does: nothing where shapes agree, or where nothing fits. */
+function neededSteps(
+  shape: readonly number[],
+  wanted: readonly number[],
+  agreement: Agreement,
+): readonly ConnectorName[] {
+  const steps: ConnectorName[] = []
+  if (agreement === 'positions' || agreement === 'all')
+    steps.push(...forPositions(positionsIn(shape), positionsIn(wanted)))
+  const [from, to] = [shape[channelAxis(shape)], wanted[channelAxis(wanted)]]
+  if ((agreement === 'channels' || agreement === 'all') && from !== to) steps.push('linear')
+  return steps
+}
+
+function forPositions(from: readonly number[], to: readonly number[]): readonly ConnectorName[] {
+  if (String(from) === String(to)) return []
+  if (to.length === 0) return ['average']
+  if (from.length === to.length) return divides(from, to) ? ['pool'] : ['interpolate']
+  const lengths = [from.length, to.length]
+  const isSequence = lengths.includes(1) && lengths.includes(2) && sizeOf(from) === sizeOf(to)
+  return isSequence ? ['sequence'] : []
+}
+
+/** True where shapes agree as far as a loss needs it; samples always must. */
+function agrees(
+  shape: readonly number[],
+  wanted: readonly number[],
+  agreement: Agreement,
+): boolean {
+  if (shape[0] !== wanted[0]) return false
+  const channels = wanted[channelAxis(wanted)]!
+  if (agreement === 'none') return true
+  if (agreement === 'channels') return shape[channelAxis(shape)] === channels
+  const own = agreement === 'all' ? shape : shape.with(channelAxis(shape), channels)
+  return String(own) === String(wanted)
 }

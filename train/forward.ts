@@ -101,16 +101,20 @@ export async function forwardPass(model: Model, options: ForwardOptions): Promis
     await settle(scalar)
     const { detached } = compared.parts()
     const found = backward(g, scalar, new Set([by]), standard, { where, detached }).get(by)
-    if (!found) throw new Error(`internal: no gradient reaches '${by.name}'`)
+    if (!found)
+      throw new UserError(
+        `${where}: no gradient reaches '${by.name}', by which a loss takes one — leave that loss out`,
+      )
     found.type = by.type
     return found
   }
-  const subject = { inputs, outputs, taps, gradient }
+  // Before losses differentiate what they have, or pass through the model again.
+  const dropout = options.dropout ? feedDropout(g, graph) : []
+  const subject = { inputs, outputs, taps, gradient, dropout }
   const compared = lossContext(g, subject, { ...options, labelled, where })
   const { loss, terms } = await writeLoss(g, compared.context, losses)
   await settle(loss)
   const { inputs: fed, parameters, memories, detached } = compared.parts()
-  const dropout = options.dropout ? feedDropout(g, graph) : []
   const learning = [...candidates, ...parameters]
   const reached = reachedFrom(graph, loss, new Set(learning), detached)
   const weights = learning.filter((value) => reached.has(value))

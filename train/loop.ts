@@ -124,6 +124,14 @@ interface TrainingParts {
   readonly given: (name: string) => string
 }
 
+/** The first of the epochs with the best score; 0 where there are none. */
+const epochOfBest = (records: readonly EpochRecord[]): number =>
+  records.reduce(
+    (best, { epoch, score }) =>
+      score > (records[best - 1]?.score ?? Number.NEGATIVE_INFINITY) ? epoch : best,
+    0,
+  )
+
 /** One training under way. */
 class Training {
   readonly #model: Model
@@ -161,7 +169,7 @@ class Training {
     const { epochs, stopAfter = epochs } = options
     for (let epoch = this.#records.length + 1; epoch <= epochs; epoch++) {
       // A training that was stopped early stays stopped when it is resumed.
-      if (this.#records.length - this.#bestEpoch >= stopAfter) break
+      if (this.#records.length - epochOfBest(this.#records) >= stopAfter) break
       const loss = await this.#epoch(epoch)
       const terms = Array.from(this.#stepper.terms, (sum) => sum / this.#unfinished.batches)
       const score = await this.#validate()
@@ -173,6 +181,7 @@ class Training {
       // Of equal epochs the later one has learned more; a training that waits for better ones does not count it.
       if (
         !best ||
+        options.keep === 'last' ||
         score > best.score ||
         (score === best.score && options.stopAfter === undefined)
       ) {
@@ -183,7 +192,9 @@ class Training {
       progress?.({ done: epoch / epochs, epoch, epochs, loss, score, samples: 0, epochDone: true })
     }
     if (this.#records.length < epochs)
-      log?.(`stopped after epoch ${this.#records.length}: no better one since ${this.#bestEpoch}`)
+      log?.(
+        `stopped after epoch ${this.#records.length}: no better one since ${epochOfBest(this.#records)}`,
+      )
     return {
       model: this.#asModel(await this.#finished(this.#best)),
       epochs: this.#records,

@@ -4,13 +4,14 @@ import { UserError } from '../base/errors.ts'
 import { random } from '../base/random.ts'
 import type { Builder } from '../onnx/build.ts'
 import { copyNodes } from '../onnx/clone.ts'
+import { withoutClosing } from '../onnx/closing.ts'
 import type { Value } from '../onnx/graph.ts'
 import { sizeOf, tensorOf } from '../onnx/tensor.ts'
 import { type Agreement, type ConnectorOptions, connect, settled } from './connectors.ts'
-import { binaryLogitsOf } from './prepare.ts'
 import { shapeOf } from './rule.ts'
 import { type Scheduled, valueAt } from './scheduled.ts'
 import type { TapNames, TaughtValue } from './taps.ts'
+import type { DropoutMask } from './training-form.ts'
 
 /** What a tap compares: the shapes agree as far as the loss asked for. */
 export interface TapPair {
@@ -103,7 +104,7 @@ export interface LossContext {
   readonly detach: (value: Value) => Value
   /**
    * A second pass through the student with other inputs (by the first pass's) and the same weights: what it gives for
-   * these values. Running statistics are kept by the first pass alone.
+   * these values. Running statistics are kept by the first pass alone; what Dropout drops is drawn anew.
    */
   readonly again: (inputs: ReadonlyMap<Value, Value>, values: readonly Value[]) => readonly Value[]
   /** The gradient of a scalar by a value of the graph; it can be differentiated once more. */
@@ -192,6 +193,8 @@ export interface LossSubject {
   readonly taps?: ReadonlyMap<string, Value>
   /** Gives the gradient of a scalar by a value, written behind the graph. */
   readonly gradient?: (scalar: Value, by: Value) => Promise<Value>
+  /** The masks that are fed for what Dropout drops. */
+  readonly dropout?: readonly Pick<DropoutMask, 'input' | 'ratio'>[]
 }
 
 /** What the names of a loss's own weights begin with. */
@@ -262,7 +265,7 @@ export function lossContext(
     positions: () => positionsOf(first, facts),
     logits: logits.get,
     predictions: () => rows(first, batch),
-    binaryLogits: () => rows(binaryLogitsOf(first), batch),
+    binaryLogits: () => rows(withoutClosing(g.graph, first, 'Sigmoid'), batch),
     targets: targets.get,
     values(wanted = width()) {
       if (wanted !== (targetWidth ?? wanted))
@@ -354,6 +357,8 @@ export function lossContext(
         [...g.graph.initializers, ...g.graph.inputs].map((value) => [value, value]),
       )
       for (const [value, other] of inputs) copies.set(value, other)
+      for (const { input, ratio } of subject.dropout ?? [])
+        copies.set(input, context.drawn(shapeOf(input), { kind: 'dropout', ratio }))
       copyNodes(before, g.graph, copies, (name) => g.graph.uniqueName(name))
       return wanted.map((value) => copies.get(value) ?? value)
     },
@@ -389,8 +394,8 @@ function begin(
 export const numberAt = ({ number }: Pick<FedNumber, 'number'>, progress: number): number =>
   valueAt(number, progress)
 
-/** The first float32 input. */
-function floatInput(inputs: readonly Value[], where: string): Value {
+/** The first float32 input; a {@link UserError} where there is none. */
+export function floatInput(inputs: readonly Value[], where: string): Value {
   const input = inputs.find(({ type }) => type?.dtype === 'float32')
   if (!input)
     throw new UserError(
@@ -418,7 +423,7 @@ function importanceOf(g: Builder, context: LossContext, { by, power }: Focus): V
 /**
  * How many rows of logits a sample has: one a position where the output is `[batch, …, classes]` with several of them.
  */
-function positionsOf(output: Value, { batch, classes = 0, where }: LossFacts): number {
+export function positionsOf(output: Value, { batch, classes = 0, where }: LossFacts): number {
   const shape = shapeOf(output)
   const width = sizeOf(shape) / batch
   const last = shape.at(-1)!

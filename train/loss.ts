@@ -22,10 +22,23 @@ export type Reference =
   | 'teacher gradient'
   | 'input'
 
+/**
+ * What `taps: auto` names: the ends of stages; scores of attention before its softmax, or behind it, of every block; or
+ * what the last block's attention shares out.
+ */
+export type AutoTaps = 'ends' | 'attention scores' | 'attention' | 'attention values'
+
 /** A loss: the mean over the batch as a scalar. */
 export interface Loss<Options extends z.ZodObject = z.ZodObject> {
   readonly options: Options
-  readonly comparesWith: readonly Reference[]
+  /** What must be there; of some losses their options decide. */
+  readonly comparesWith:
+    | readonly Reference[]
+    | ((options: z.output<Options>) => readonly Reference[])
+  /** True where it compares what went into a closing Sigmoid; `group` consecutive samples belong together. */
+  readonly binary?: (group: number) => boolean
+  /** What its taps are where they are left open: the ends of stages unless told. */
+  readonly auto?: (options: z.output<Options>) => AutoTaps
   /** Appends the loss, unweighted, to the graph; its value is a float32 scalar. */
   readonly write: (
     g: Builder,

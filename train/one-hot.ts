@@ -20,10 +20,10 @@ export function writeOneHot(
 ): Float32Array {
   into.fill(0)
   for (const [row, label] of labels.entries()) {
-    if (label < 0) continue
     const share = mix?.shares[row] ?? 1
-    into[row * classes + label] = share
-    if (mix) into[row * classes + mix.partners[row]!]! += 1 - share
+    const partner = mix?.partners[row] ?? -1
+    if (label >= 0) into[row * classes + label] = share
+    if (partner >= 0) into[row * classes + partner]! += 1 - share
   }
   return into
 }

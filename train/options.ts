@@ -204,6 +204,10 @@ export const trainingOptions = {
     .min(1)
     .optional()
     .describe('Epochs without a better validation score after which training ends.'),
+  keep: z
+    .enum(['best', 'last'])
+    .default('best')
+    .describe('Which epoch is the result: the one that is best on the validation samples, or the last.'),
   batchNormalization: z
     .enum(['update', 'freeze', 're-estimate'])
     .default('update')
@@ -234,6 +238,7 @@ export interface TrainingOptions {
   readonly accumulate?: number | undefined
   readonly average?: number | undefined
   readonly stopAfter?: number | undefined
+  readonly keep?: 'best' | 'last' | undefined
   readonly batchNormalization?: 'update' | 'freeze' | 're-estimate' | undefined
   readonly classWeights?: 'balanced' | readonly number[] | undefined
   readonly engine?: 'onnx' | 'tfjs' | undefined

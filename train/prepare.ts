@@ -3,6 +3,7 @@ import { UserError } from '../base/errors.ts'
 import { select } from '../base/selectors.ts'
 import { suggest } from '../base/suggest.ts'
 import { cloneModel } from '../onnx/clone.ts'
+import { withoutClosing } from '../onnx/closing.ts'
 import { type Graph, type Model, type Node, opsetOf, type Value } from '../onnx/graph.ts'
 import { liftConstants } from '../onnx/passes/constants.ts'
 import { removeDeadNodes } from '../onnx/passes/dead-nodes.ts'
@@ -102,7 +103,8 @@ export async function prepare(
     model: copy,
     graph,
     inputs: graph.feeds,
-    outputs: outputs.map(logitsOf),
+    // A closing LogSoftmax needs no cutting: log-probabilities are logits.
+    outputs: outputs.map((output) => withoutClosing(graph, output, 'Softmax')),
     taps: new Map([...places].map(([name, place]) => [name, shown[place]!])),
     layers,
     constants: own,
@@ -173,33 +175,6 @@ function freeDims(graph: Graph, sample: readonly number[]): Record<string, numbe
       dims[typeof dim === 'string' ? dim : `${name}:${axis + 1}`] = size
     }
   return dims
-}
-
-/** The value whose softmax is the model's answer: what enters a closing Softmax, else the output itself. */
-export function logitsOf(output: Value): Value {
-  const maker = output.producer
-  // A closing LogSoftmax needs no cutting: log-probabilities are logits.
-  return maker?.opType === 'Softmax' ? maker.input(0) : output
-}
-
-/** Operators that keep all numbers of their first input in their order. */
-const reshaping: ReadonlySet<string> = new Set([
-  'Flatten',
-  'Identity',
-  'Reshape',
-  'Squeeze',
-  'Unsqueeze',
-])
-
-/**
- * The value whose sigmoid is the model's answer: what enters a closing Sigmoid, else the output itself.
- *
- * It has the numbers of the output in the same order, but not always in the same shape.
- */
-export function binaryLogitsOf(output: Value): Value {
-  let value: Value | undefined = output
-  while (value?.producer && reshaping.has(value.producer.opType)) value = value.producer.inputs[0]
-  return value?.producer?.opType === 'Sigmoid' ? value.producer.input(0) : output
 }
 
 /**

@@ -2,7 +2,7 @@
 // statistics of its batch.
 import type { Builder } from '../onnx/build.ts'
 import { build } from '../onnx/build.ts'
-import { constantOf, type Graph, type Node, Value } from '../onnx/graph.ts'
+import { constantOf, type Graph, Node, Value } from '../onnx/graph.ts'
 import { numbers } from '../onnx/tensor.ts'
 import { shapeOf } from './rule.ts'
 
@@ -90,25 +90,26 @@ export function writeOutBatchNormalization(graph: Graph, statistics: Statistics)
 }
 
 /**
- * Replaces every Dropout by a product with a mask that is fed, so that what is dropped depends on the seed and the
- * step alone, on every provider and after every resumption.
+ * Turns every Dropout into a product with a mask that is fed, so that what is dropped depends on the seed and the
+ * step alone, on every provider and after every resumption. What it makes stays the same value.
  */
 export function feedDropout(g: Builder, graph: Graph): DropoutMask[] {
   return graph.nodes.flatMap((node) => {
     if (node.opType !== 'Dropout') return []
     const given = node.inputs[1]
     const ratio = given ? (numbers(constantOf(given)!)[0] ?? 0.5) : 0.5
-    if (ratio === 0) {
-      graph.replaceUses(node.output(), node.input(0))
+    const [x, y] = [node.input(0), node.output()]
+    const instead = (opType: string, ...inputs: Value[]): Node => {
+      const made = new Node(opType, inputs, [y], { name: node.name })
+      graph.add(made, node)
       graph.remove(node)
+      return made
+    }
+    if (ratio === 0) {
+      instead('Identity', x)
       return []
     }
-    const x = node.input(0)
     const input = g.input(`${node.name}_mask`, { dtype: 'float32', shape: shapeOf(x) })
-    const product = build(graph, node).Mul(x, input)
-    product.type = x.type
-    graph.replaceUses(node.output(), product)
-    graph.remove(node)
-    return [{ input, node: product.producer!, ratio }]
+    return [{ input, node: instead('Mul', x, input), ratio }]
   })
 }

@@ -215,7 +215,10 @@ function lowerConvolutions({ graph, weights }: Forward, lowering: Lowering): voi
     if (!plain) continue
     const bias = node.inputs[2]
     const column = [convolution.yShape[1]!, ...convolution.output.map(() => 1)]
-    graph.replaceUses(node.output(), bias ? g.Add(plain, g.Reshape(bias, column)) : plain)
+    const made = bias ? g.Add(plain, g.Reshape(bias, column)) : plain
+    // A convolution right behind this one asks for the shape.
+    made.type = node.output().type
+    graph.replaceUses(node.output(), made)
     graph.remove(node)
   }
 }

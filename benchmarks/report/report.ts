@@ -89,12 +89,99 @@ const retentionSchema = z.object({
   measures: figures.optional().describe('Further measures of likeness to the teacher by name.'),
 })
 
+const shareSchema = z.object({
+  value: share.nullable().describe('The share; null where there is no sample.'),
+  interval: interval.describe('95 % Wilson interval of the share.'),
+  of: count.describe('Samples that it is a share of.'),
+})
+
+const knowledgeSchema = z.object({
+  samples: count.describe(
+    'Evenly spread test samples behind representation, robustness and saliency; the rest has all.',
+  ),
+  transfer: z
+    .object({
+      right: shareSchema.describe("Of the teacher's right answers, those that are right here too."),
+      wrong: shareSchema.describe("Of the teacher's wrong answers, those that are right here."),
+      perClass: z.record(
+        z.string(),
+        z.object({
+          right: share.nullable(),
+          rightOf: count,
+          wrong: share.nullable(),
+          wrongOf: count,
+        }),
+      ),
+    })
+    .nullable()
+    .describe("The degree to which the teacher's knowledge was transferred, of classifiers."),
+  calibration: z
+    .object({
+      brier: z.number().min(0).describe('Brier score: mean squared error of probabilities, 0..2.'),
+      bins: z
+        .array(
+          z.object({
+            count: count.describe('Samples.'),
+            confidence: z.number().nullable().describe('Mean probability of the decision.'),
+            accuracy: share.nullable().describe('Share of right decisions.'),
+          }),
+        )
+        .describe('Reliability: equally wide bins of confidence from 0 to 1.'),
+    })
+    .nullable()
+    .describe('Whether the confidence can be believed, of classifiers.'),
+  representation: z
+    .array(
+      z.object({
+        what: z.string().describe("'features', 'outputs', or the name of the tapped value."),
+        cka: z.number().min(-1).max(1).describe('Linear CKA without bias, 1 for equal.'),
+      }),
+    )
+    .nullable()
+    .describe('How alike values inside the variant and the teacher are.'),
+  robustness: z
+    .record(
+      z.string(),
+      z
+        .array(
+          z.object({
+            strength: z.number().describe('What it is relative to is in the documentation.'),
+            value: z.number().describe('Main figure on the changed samples.'),
+            agreement: share.describe('With the teacher on samples changed in the same way.'),
+            ratio: z.number().min(0).nullable().describe("Main figure over the teacher's there."),
+            interval: interval.nullable().describe('95 % interval of the ratio, of classifiers.'),
+          }),
+        )
+        .nullable(),
+    )
+    .describe('By the kind of change, weakest first; null where it was not measured.'),
+  saliency: z
+    .object({
+      cosine: z.number().min(-1).max(1).describe('Mean cosine of the input gradients.'),
+      overlap: share.describe('Mean overlap of the tenth of cells with the largest gradients.'),
+    })
+    .nullable()
+    .describe("How alike the gradients of the largest logits by the input are to the teacher's."),
+  reasons: z.record(z.string(), z.string()).describe('Why something is null, by its name.'),
+})
+
 const epochSchema = z.object({
   epoch: z.int().min(1).describe('Counted from 1.'),
   loss: z.number().describe('Mean training loss; comparable within one stage only.'),
+  terms: z
+    .array(z.number())
+    .optional()
+    .describe('Mean of each weighted term of the loss, in the order of the losses.'),
   trainAccuracy: z.number().nullish().describe('Main figure on the training batches.'),
   validationAccuracy: z.number().nullish().describe('Main figure on the validation split.'),
   seconds: z.number().min(0).describe('Time of the epoch, s.'),
+})
+
+const rivalSchema = z.object({
+  difference: z.number().describe("Main figure minus the other's; above 0 is better."),
+  p: share.nullable().describe('p of a paired two-sided test of the difference; null for none.'),
+  agreement: share.describe('How alike the decisions are (of classifiers: share of equal ones).'),
+  klDivergence: z.number().min(0).nullable().describe('Mean KL(other ‖ variant) in nats.'),
 })
 
 const variantSchema = z.object({
@@ -113,10 +200,21 @@ const variantSchema = z.object({
   accuracy: accuracySchema.nullable().describe('On the test split; null where it failed.'),
   retention: retentionSchema.nullable().describe('Against the teacher; null where it failed.'),
   calibrationError: share.nullable().describe('Expected calibration error over 15 bins.'),
+  knowledge: knowledgeSchema
+    .nullish()
+    .describe("What is left of the teacher's knowledge; absent where it was not asked for."),
   training: z
     .object({ epochs: z.array(epochSchema) })
     .optional()
     .describe('The course of the training, where the stage trained.'),
+  advice: z
+    .array(z.string())
+    .optional()
+    .describe('What was measured while it was made that one should know, a line each.'),
+  against: z
+    .record(z.string(), rivalSchema)
+    .optional()
+    .describe('Compared with other variants on the same samples, by their ids.'),
   providers: z.record(z.string(), providerResultSchema),
 })
 
@@ -160,6 +258,10 @@ export const reportSchema = z.object({
   variants: z.array(variantSchema),
   pareto: z.array(z.string()).describe('Ids that no variant beats in accuracy and size.'),
   gates: z.array(gateSchema),
+  advice: z
+    .array(z.string())
+    .optional()
+    .describe('What comparing the variants with each other shows, a line each.'),
 })
 
 // zod infers mutable types; whoever gets a report only reads it.
@@ -175,12 +277,16 @@ export type ProviderResult = DeepReadonly<z.infer<typeof providerResultSchema>>
 export type Measurement = DeepReadonly<z.infer<typeof measurementSchema>>
 /** A limit of the recipe, and whether it was kept. */
 export type Gate = DeepReadonly<z.infer<typeof gateSchema>>
+/** How a variant compares with another one on the same samples. */
+export type Rival = DeepReadonly<z.infer<typeof rivalSchema>>
 /** One epoch of a training. */
 export type TrainingEpoch = DeepReadonly<z.infer<typeof epochSchema>>
 /** The quality of a variant on the test split. */
 export type Accuracy = DeepReadonly<z.infer<typeof accuracySchema>>
 /** How much of the teacher's behaviour is left. */
 export type Retention = DeepReadonly<z.infer<typeof retentionSchema>>
+/** What is left of the teacher's knowledge. */
+export type Knowledge = DeepReadonly<z.infer<typeof knowledgeSchema>>
 
 /**
  * Returns the value as a report if it keeps the contract, with fields that this version does not know.

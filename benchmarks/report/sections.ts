@@ -5,6 +5,7 @@ import { classes } from './sections/classes.ts'
 import { figuresSection } from './sections/figures.ts'
 import { gates } from './sections/gates.ts'
 import { journey } from './sections/journey.ts'
+import { knowledge } from './sections/knowledge.ts'
 import { latency } from './sections/latency.ts'
 import { providers } from './sections/providers.ts'
 import { reproduce } from './sections/reproduce.ts'
@@ -59,6 +60,13 @@ export const sections = {
     intro:
       "Each class by itself, over the teacher's figure for that class: what an average can hide.",
     build: classes,
+  },
+  knowledge: {
+    title: "What is left of the teacher's knowledge",
+    intro:
+      'The same accuracy can hide other answers. Answers and calibration are those of the whole test split, the rest of ' +
+      'evenly spread samples of it; everything is measured on the CPU.',
+    build: knowledge,
   },
   latency: {
     title: 'Latency',

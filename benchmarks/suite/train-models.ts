@@ -24,7 +24,7 @@ export const classes = 10
 
 /** Distillation as in Hinton et al. 2015: temperature 4, seven tenths from the teacher. */
 const distillation: readonly LossOptions[] = [
-  { loss: 'kl', weight: 0.7, temperature: 4 },
+  { loss: 'kl', weight: 0.7, temperature: 4, standardise: false },
   { loss: 'cross-entropy', weight: 0.3, labelSmoothing: 0 },
 ]
 const adam: OptimizerOptions = {

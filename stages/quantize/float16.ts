@@ -1,12 +1,10 @@
 // Half precision: weights and what flows between the nodes become float16; inputs, outputs and the nodes that cannot or
 // shall not stay float32, with Casts in between.
 import { setFloat16 } from '@petamoriken/float16'
+import { largestFloat16 } from '../../base/float16.ts'
 import type { Graph, Node, Value, ValueType } from '../../onnx/graph.ts'
 import { dataTypes, elements, Tensor } from '../../onnx/tensor.ts'
 import { orderedWriter } from './writer.ts'
-
-/** The largest finite float16. */
-export const largestFloat16 = 65504
 
 /** The smallest positive float16, a subnormal number. */
 const smallest = 2 ** -24

@@ -185,6 +185,7 @@ async function interrupted(args: string[], signal: NodeJS.Signals) {
   const epochs: number[] = []
   let stderr = ''
   let rest = ''
+  let asked = false
   child.stderr.on('data', (piece: Buffer) => {
     stderr += piece
   })
@@ -195,7 +196,11 @@ async function interrupted(args: string[], signal: NodeJS.Signals) {
       const event = JSON.parse(line) as RunEvent
       if (event.event === 'progress' && event.epoch) epochs.push(event.epoch)
     }
-    if (new Set(epochs).size >= 3) child.kill(signal)
+    // Once: whoever asks twice does not wait for the end of the step.
+    if (new Set(epochs).size >= 3 && !asked) {
+      asked = true
+      child.kill(signal)
+    }
   })
   const status = await new Promise<number | null>((resolve) => child.once('close', resolve))
   return { status, stderr, firstEpoch: epochs[0] ?? 0, lastEpoch: epochs.at(-1) ?? 0 }

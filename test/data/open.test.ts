@@ -3,12 +3,12 @@ import { join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
 import { z } from 'zod'
 import { UserError } from '../../base/errors.ts'
-import { batches } from '../../data/batches.ts'
 import { type OpenOptions, openData } from '../../data/open.ts'
 import { preprocessOptions } from '../../data/preprocess.ts'
 import { readers } from '../../data/readers/index.ts'
 import { dataOptions, locate, sources } from '../../data/sources.ts'
-import { itWithShared, sharedData } from '../support/shared.ts'
+import { itWithShared } from '../support/shared.ts'
+import { expectKnownPixels } from './known-pixels.ts'
 import { smallIdx, temporaryFolders, writeFiles } from './support.ts'
 
 const folder = temporaryFolders()
@@ -197,39 +197,5 @@ describe('a well-known data set', () => {
   })
 })
 
-// Mean and deviation of the training pixels as they are widely published for these data sets.
-const known = [
-  ['mnist', [1, 28, 28], 60000, [0.1307], [0.3081]],
-  ['fashion-mnist', [1, 28, 28], 60000, [0.286], [0.353]],
-  ['cifar10', [3, 32, 32], 20000, [0.4914, 0.4822, 0.4465], [0.247, 0.2435, 0.2616]],
-] as const
-
-for (const [source, shape, trainSize, mean, std] of known)
-  itWithShared(`reads the real ${source}`, async () => {
-    const options = { source, train: { limit: 2000 }, download: false }
-    const where = { dataFolder: sharedData, seed: 7 }
-    const preprocess = { mean: [...mean], std: [...std] }
-    const { splits, facts } = await open(options, where, preprocess)
-    expect(facts).toMatchObject({ source, columns: [{ shape }, {}, {}] })
-    expect(facts.classes).toHaveLength(10)
-    expect(splits.train.recipe.store.size).toBe(trainSize)
-    expect([splits.train.size, splits.validation.size, splits.test.size]).toEqual([
-      1800, 200, 10000,
-    ])
-    const plane = shape[1] * shape[2]
-    const sums = new Float64Array(shape[0])
-    const squares = new Float64Array(shape[0])
-    for (const { columns } of batches(splits.train, { size: 256 })) {
-      const inputs = columns[0]!
-      for (let at = 0; at < inputs.length; at++) {
-        const channel = Math.floor(at / plane) % shape[0]
-        sums[channel]! += inputs[at]!
-        squares[channel]! += inputs[at]! ** 2
-      }
-    }
-    for (const [channel, sum] of sums.entries()) {
-      const [average, power] = [sum / (1800 * plane), squares[channel]! / (1800 * plane)]
-      expect(Math.abs(average)).toBeLessThan(0.05)
-      expect(Math.abs(Math.sqrt(power - average ** 2) - 1)).toBeLessThan(0.05)
-    }
-  })
+// The others are in the slow tests.
+itWithShared('reads the real mnist', () => expectKnownPixels('mnist'))

@@ -59,7 +59,7 @@ async function split(
     { write: (_part, layout) => memoryWriter(layout, source), log: () => undefined },
   )
   const datasetOf = (name: keyof Splits) => {
-    const { part, indices } = splits[name]
+    const { part, indices } = splits[name]!
     const { store, labels, group } = parts[part]!
     return storedDataset({
       ...{ source, store, indices, classes, group, preprocess, targetNames: [] },

@@ -63,7 +63,7 @@ export function columnOf(
   split: keyof Prepared['splits'],
   name: string,
 ): number[][] {
-  const { part, indices } = splits[split]
+  const { part, indices } = splits[split]!
   const { store } = parts[part]!
   const read = openStore(store)
   const column = store.columns.find((column) => column.name === name)!
@@ -77,6 +77,6 @@ export const targetsIn = (found: Prepared, split: keyof Prepared['splits']): num
 
 /** The labels of the samples of a split. */
 export function labelsIn({ parts, splits }: Prepared, split: keyof Prepared['splits']): number[] {
-  const { part, indices } = splits[split]
+  const { part, indices } = splits[split]!
   return Array.from(indices, (index) => parts[part]!.labels[index]!)
 }

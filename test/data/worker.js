@@ -6,10 +6,12 @@ import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { augmentOptions } from '../../dist/data/augment.js'
 import { batches, batchMaker } from '../../dist/data/batches.js'
+import { joined } from '../../dist/data/joined.js'
 import { preprocessOptions } from '../../dist/data/preprocess.js'
 import { fileWriter, layOut, memoryWriter, viewsOf } from '../../dist/data/store.js'
 import { storedDataset } from '../../dist/data/stored-dataset.js'
 import { openBatches } from '../../dist/data/stream.js'
+import { subset } from '../../dist/data/subset.js'
 import { startBatchWorker } from '../../dist/data/worker.js'
 
 const size = 50
@@ -108,6 +110,32 @@ const scenarios = {
       await stream.close()
     }
     return { differing, posted: posted > 0 }
+  },
+
+  /** Some samples of two stores, one in memory and one in a file, the second without labels. */
+  async joined() {
+    const folder = mkdtempSync(join(tmpdir(), 'condense-worker-'))
+    try {
+      const store = written(fileWriter(layout, join(folder, 'records')))
+      const both = joined(dataset, storedDataset({ ...recipe, store }))
+      const some = subset(
+        both,
+        Uint32Array.from({ length: 30 }, (_, place) => 99 - 3 * place),
+      )
+      const differing = []
+      for (const augment of [everything, { flip: true, mixup: 1 }]) {
+        const options = optionsOf(augment)
+        const stream = openBatches(some, options)
+        const expected = Array.from(batches(some, { ...options, epoch: 2 }), textOf)
+        const found = []
+        for await (const batch of stream.epoch(2)) found.push(textOf(batch))
+        await stream.close()
+        if (found.join() !== expected.join()) differing.push(augment)
+      }
+      return { differing, posted: posted > 0 }
+    } finally {
+      rmSync(folder, { recursive: true, force: true })
+    }
   },
 
   /** Records in a file, which the worker opens itself. */

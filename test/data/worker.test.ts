@@ -26,6 +26,10 @@ it('reads records from a file by itself', async () => {
   expect(await run('file')).toEqual({ same: true, posted: true })
 })
 
+it('makes the same batches of some samples of two stores, the second without labels', async () => {
+  expect(await run('joined')).toEqual({ differing: [], posted: true })
+})
+
 it('makes two epochs side by side', async () => {
   expect(await run('interleaved')).toBe(true)
 })

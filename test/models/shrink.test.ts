@@ -8,13 +8,12 @@ import { openSource, studentSource } from '../../models/source.ts'
 import { newModel } from '../../onnx/build.ts'
 import { countParameters } from '../../onnx/cost.ts'
 import type { Model } from '../../onnx/graph.ts'
-import { loadModel, parseModel } from '../../onnx/load.ts'
 import { serializeModel } from '../../onnx/save.ts'
 import { elements, numbers, tensorOf } from '../../onnx/tensor.ts'
-import { macsOf } from '../../pipeline/cost.ts'
-import { itWithShared, sharedModel } from '../support/shared.ts'
+import { itWithShared } from '../support/shared.ts'
 import { feedsFor, interfaceOf, outputsOf } from './derived.ts'
 import { text } from './examples.ts'
+import { expectSmaller } from './shrunk.ts'
 
 const shrunk = (
   teacher: Model,
@@ -141,40 +140,10 @@ describe('shrinking real models', () => {
     'mnist-8-ortweb',
     'keras-tract-example',
     'super-resolution-10',
-    'ultraface-rfb-320',
     'vit-ibp-3-3-8-cifar10',
-    'vittrack',
-    'yolox-nano',
     'basic-pitch',
-    'ppocr-det-ch-v3',
     'optimum-test-asset',
-  ])('%s becomes smaller with the same inputs and outputs', async (name) => {
-    const teacher = await loadModel(sharedModel(`${name}.onnx`))
-    const before = serializeModel(teacher)
-    const { parameters } = countParameters(teacher)
-    const inputs = name.startsWith('optimum')
-      ? text(6, 20)
-      : name.startsWith('ppocr')
-        ? oneInput([3, 64, 96], 1).inputs
-        : []
-    const macs = await macsOf(teacher)
-    const feeds = name.startsWith('ppocr')
-      ? undefined
-      : feedsFor(teacher, { batch: 2, sequence: 6 })
-    const wanted = feeds && (await outputsOf(teacher, feeds))
-    for (const options of [{ shrink: 0.5 }, { shrink: 0.999, weights: 'fresh' }]) {
-      const half = parseModel(serializeModel(await shrunk(teacher, options, { inputs })))
-      expect(interfaceOf(half)).toEqual(interfaceOf(teacher))
-      expect(countParameters(half).parameters).toBeLessThan(parameters)
-      if (macs !== undefined) expect((await macsOf(half))!).toBeLessThan(macs)
-      // A detector for images of any size.
-      if (!wanted) continue
-      const got = await outputsOf(half, feeds!)
-      for (const [output, { dims }] of Object.entries(wanted))
-        expect(got[output]!.dims).toEqual(dims)
-    }
-    expect(Buffer.compare(serializeModel(teacher), before)).toBe(0)
-  })
+  ])('%s becomes smaller with the same inputs and outputs', expectSmaller)
 })
 
 describe('a student that is a copy of the teacher', () => {

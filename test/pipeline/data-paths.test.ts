@@ -84,6 +84,15 @@ describe('paths of data', () => {
     })
   })
 
+  it('hold for samples without labels', () => {
+    const folders = places(['more.mjs'], ['more.csv'])
+    const added = (unlabelled: NonNullable<RecipeInput['data']['unlabelled']>) =>
+      recipeOf({ source: 'mnist', unlabelled }, 't.onnx', folders.own).data.unlabelled
+    expect(added({ format: 'csv', path: 'more.csv' })?.path).toBe(join(folders.shared, 'more.csv'))
+    expect(added({ source: './more.mjs' })?.source).toBe(join(folders.own, 'more.mjs'))
+    expect(added({ source: 'cifar10' })?.source).toBe('cifar10')
+  })
+
   it('are no names of columns', () => {
     const { own } = places(['path'], [])
     const { data } = recipeOf(

@@ -8,7 +8,7 @@ import { oneInput } from '../../models/layers.ts'
 import type { Model } from '../../onnx/graph.ts'
 import { serializeModel } from '../../onnx/save.ts'
 import { predict } from '../../runtime/predict.ts'
-import { distill } from '../../stages/distill.ts'
+import { distill } from '../../stages/distill/index.ts'
 import type { StageContext } from '../../stages/stage.ts'
 import { train } from '../../stages/train.ts'
 import { classes, contextOf, data, shape } from './support.ts'
@@ -66,7 +66,9 @@ describe('distillation', () => {
     const after = await agreement(model, teacher)
     expect(after).toBeGreaterThan(0.9)
     expect(after).toBeGreaterThan(before)
-    expect(facts.losses).toEqual([{ loss: 'kl', weight: 1, temperature: 4 }])
+    expect(facts.losses).toEqual([
+      { loss: 'kl', weight: 1, temperature: 4, standardise: false },
+    ])
     expect(facts.epochs).toHaveLength(8)
   })
 

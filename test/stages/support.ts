@@ -54,6 +54,7 @@ export function contextOf(teacher: Model): { context: StageContext; messages: st
   const messages: string[] = []
   const context: StageContext = {
     teacher,
+    variant: async () => teacher,
     task: tasks.classification,
     data,
     seed: 1,

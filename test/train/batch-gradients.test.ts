@@ -97,7 +97,7 @@ describe('batchGradients', () => {
 
   it('asks the teacher where a loss does', async () => {
     const teacher = ({ size }: { size: number }) => [new Float32Array(size * classes)]
-    const losses = [{ loss: 'kl', temperature: 2, weight: 1 }] as const
+    const losses = [{ loss: 'kl', temperature: 2, weight: 1, standardise: false }] as const
     const found = await meanGradients(residualNet(), settings({ losses, teacher }))
     expect(found.size).toBeGreaterThan(10)
   })

@@ -1,6 +1,6 @@
 // Run by curves.ts in a process of its own: prints the losses of some steps by provider and model, as JSON.
-// usage: node curves.mjs DIST STEPS PROVIDER …
-const [, , dist, steps, ...providers] = process.argv
+// usage: node curves.mjs DIST STEPS MODEL,… PROVIDER …
+const [, , dist, steps, wanted, ...providers] = process.argv
 const load = (path) => import(`${dist}/${path}`)
 const { newModel } = await load('onnx/build.js')
 const { tensorOf } = await load('onnx/tensor.js')
@@ -97,6 +97,6 @@ async function curve(build, provider) {
 const found = {}
 for (const provider of providers) {
   found[provider] = {}
-  for (const [name, build] of Object.entries(models)) found[provider][name] = await curve(build, provider)
+  for (const name of wanted.split(',')) found[provider][name] = await curve(models[name], provider)
 }
 process.stdout.write(JSON.stringify(found))

@@ -33,9 +33,13 @@ export interface LossCase {
   readonly teacher?: readonly CaseTensor[]
   /** The teacher's tapped values by name, the batch in front. */
   readonly teacherTaps?: Readonly<Record<string, CaseTensor>>
+  /** Inputs of the model besides the first output, which stands for one, by name. */
+  readonly inputs?: Readonly<Record<string, CaseTensor & { readonly dtype?: 'int64' }>>
   readonly targets?: CaseTensor
   readonly values?: CaseTensor
   readonly indices?: readonly number[]
+  /** What memories hold before the step, in order, where it is not what they begin with. */
+  readonly memories?: readonly (readonly number[] | undefined)[]
   readonly facts?: Partial<LossFacts> & { readonly batch: number }
   /** The share of the training that is done, for numbers that change. */
   readonly progress?: number
@@ -60,6 +64,21 @@ export interface Found {
 /** Terms as the schema resolves them. */
 export const parsed = (terms: readonly object[]): LossOptions[] =>
   terms.map((term) => lossOptions.parse(term))
+
+/** Tensors by name. */
+export type Tensors = Readonly<Record<string, Float64Array>>
+
+/**
+ * A formula some parts of which keep what they were given first, whatever changes afterwards: those that no gradient
+ * passes through.
+ */
+export function holding(formula: (x: Tensors, held: Tensors) => number): (x: Tensors) => number {
+  let held: Tensors | undefined
+  return (x) => {
+    held ??= x
+    return formula(x, held)
+  }
+}
 
 /** Runs a case. */
 export async function computedLoss(entry: LossCase): Promise<Found> {
@@ -89,6 +108,11 @@ export async function computedLoss(entry: LossCase): Promise<Found> {
     return value
   }
   const given = outputs.map((tensor, index) => student(`output${index}`, `out${index}`, tensor))
+  const others = Object.entries(entry.inputs ?? {}).map(([name, tensor]) => {
+    const value = g.input(name, { dtype: tensor.dtype ?? 'float32', shape: tensor.shape })
+    feed(value, name, tensor)
+    return value
+  })
   const tapped = new Map(
     Object.entries(taps).map(([name, tensor]) => [
       name,
@@ -107,7 +131,7 @@ export async function computedLoss(entry: LossCase): Promise<Found> {
   }
   const { context, parts } = lossContext(
     g,
-    { inputs: given.slice(0, 1), outputs: given, taps: tapped, gradient },
+    { inputs: [...given.slice(0, 1), ...others], outputs: given, taps: tapped, gradient },
     { labelled: entry.targets !== undefined, ...entry.facts, batch, taught, where: 'test' },
   )
   const written = await writeLoss(g, context, parsed(entry.terms))
@@ -157,7 +181,10 @@ export async function computedLoss(entry: LossCase): Promise<Found> {
     })
   }
   for (const [index, { input, initial }] of memories.entries())
-    feed(input, `memory${index}`, { shape: [initial.length], content: [...initial] })
+    feed(input, `memory${index}`, {
+      shape: [initial.length],
+      content: entry.memories?.[index] ?? [...initial],
+    })
   for (const { input, number } of inputs.numbers)
     feeds[input.name] = tensorOf('float32', [], [valueAt(number, progress)])
   const results = await withSession(model, {}, (session) => {

@@ -1,3 +1,4 @@
+import { readdir, readFile } from 'node:fs/promises'
 import { describe, expect, it } from '@jest/globals'
 import { random } from '../../base/random.ts'
 import { newModel } from '../../onnx/build.ts'
@@ -7,9 +8,15 @@ import { withSession } from '../../runtime/session.ts'
 import { inferShapes } from '../../runtime/shapes.ts'
 import { backward } from '../../train/backward.ts'
 import { type LossFacts, lossContext } from '../../train/loss-context.ts'
-import { losses, needsTeacher, writeLoss } from '../../train/losses.ts'
+import {
+  comparesBinary,
+  type LossOptions,
+  losses,
+  lossOptions,
+  needsTeacher,
+  writeLoss,
+} from '../../train/losses.ts'
 import { standard } from '../../train/lowerings/standard.ts'
-import { type LossOptions, lossOptions } from '../../train/losses.ts'
 import { shapeOf } from '../../train/rule.ts'
 import { differences, relativeError } from '../support/reference.ts'
 
@@ -165,11 +172,18 @@ describe('the losses', () => {
     expect(relativeError(gradient, differences(entry.expected, student))).toBeLessThan(1e-5)
   })
 
-  it('have a case each', () => {
-    const tried = [...cases, ...otherCases].flatMap(({ terms }) =>
-      parsed(terms).map(({ loss }) => loss),
+  it('are each tried somewhere', async () => {
+    const folder = new URL('losses/', import.meta.url)
+    const files = (await readdir(folder)).filter((name) => name.endsWith('.test.ts'))
+    const sources = await Promise.all(
+      [new URL(import.meta.url), ...files.map((name) => new URL(name, folder))].map((file) =>
+        readFile(file, 'utf8'),
+      ),
     )
-    expect(tried).toEqual(expect.arrayContaining(Object.keys(losses).filter((name) => name !== 'feature')))
+    const untried = Object.keys(losses).filter(
+      (name) => !sources.some((source) => new RegExp(`(loss: |term\\()'${name}'`).test(source)),
+    )
+    expect(untried).toEqual([])
   })
 
   it('are zero, and push nowhere, for a student that answers as the teacher does', async () => {
@@ -190,6 +204,15 @@ describe('the losses', () => {
     expect(needsTeacher(parsed([{ loss: 'cross-entropy' }]))).toBe(false)
     expect(needsTeacher(parsed([{ loss: 'cross-entropy' }, { loss: 'mse' }]))).toBe(true)
     expect(needsTeacher(parsed([{ loss: 'kl' }]))).toBe(true)
+    expect(needsTeacher(parsed([{ loss: 'teacher-free' }]))).toBe(false)
+  })
+
+  it('say whether they want what went into a closing Sigmoid', () => {
+    for (const loss of ['kl-binary', 'listwise', 'rank'])
+      expect(comparesBinary(parsed([{ loss: 'mse' }, { loss }]), 4)).toBe(true)
+    expect(
+      comparesBinary(parsed([{ loss: 'listwise' }, { loss: 'rank' }, { loss: 'kl' }]), 1),
+    ).toBe(false)
   })
 })
 
@@ -429,8 +452,18 @@ describe('the losses of other tasks', () => {
     const logits = g.input('z', { dtype: 'float32', shape: [2, 3] })
     const output = g.Reshape(g.Sigmoid(logits), [2, 3, 1])
     output.type = { dtype: 'float32', shape: [2, 3, 1] }
-    const { context } = lossContext(g, { inputs: [], outputs: [output] }, { batch: 2, where: 'test' })
-    expect(context.binaryLogits()).toBe(logits)
+    const { context } = lossContext(
+      g,
+      { inputs: [], outputs: [output] },
+      { batch: 2, where: 'test' },
+    )
+    const found = context.binaryLogits()
+    expect(shapeOf(found)).toEqual([2, 3])
+    const makers: string[] = []
+    let value: Value | undefined = found
+    for (; value?.producer; value = value.producer.inputs[0]) makers.push(value.producer.opType)
+    expect(value).toBe(logits)
+    expect(makers).not.toContain('Sigmoid')
   })
 
   it.each([

@@ -103,12 +103,19 @@ export async function risesOf(real: RealModel): Promise<number[]> {
       const found: number[] = []
       const slopes: number[] = []
       for (const distance of [1e-3, 1e-4, 3e-5, 1e-5, 3e-6, 1e-6, 3e-7]) {
-        const moved = (sign: number) =>
-          at.map((weight, index) => weight + sign * distance * towards[index]!)
+        const moved = (sign: number) => {
+          const weights = new Float32Array(at.length)
+          for (let index = 0; index < at.length; index++)
+            weights[index] = at[index]! + sign * distance * towards[index]!
+          return weights
+        }
         const [above, below] = [moved(1), moved(-1)]
         found.push((await lossAt(above)) - (await lossAt(below)))
         // Along the way that was really gone: weights are rounded too.
-        slopes.push(gradient.reduce((sum, value, i) => sum + value * (above[i]! - below[i]!), 0))
+        let slope = 0
+        for (let index = 0; index < at.length; index++)
+          slope += gradient[index]! * (above[index]! - below[index]!)
+        slopes.push(slope)
       }
       const shares = slopes.map((slope, index) => found[index]! / slope)
       results.push(shares.sort((a, b) => Math.abs(a - 1) - Math.abs(b - 1))[0]!)

@@ -35,6 +35,7 @@ export const realModels: readonly RealModel[] = [
     weights: 272474,
     batch: 16,
     range: [-1, 1],
+    slow: true,
   },
   { file: 'conv-tiny-resnet8-cifar10.onnx', weights: 78186, batch: 16, range: [0, 255] },
   { file: 'mnist-8-ortweb.onnx', weights: 5994, batch: 8, range: [0, 255], rate: 3e-4 },
@@ -81,6 +82,7 @@ export const realModels: readonly RealModel[] = [
     batch: 8,
     range: [32, 127],
     dims: { length: 12 },
+    slow: true,
   },
   {
     ...{ file: 'ppocr-det-ch-v3.onnx', weights: 580160, batch: 1, range: [-1, 1] },

@@ -32,7 +32,7 @@ const others = examples.filter(
 const [batch, classes, shape] = [4, 5, [2, 12, 12]] as const
 const losses: readonly LossOptions[] = [
   { loss: 'cross-entropy', weight: 0.5, labelSmoothing: 0.1 },
-  { loss: 'kl', weight: 1, temperature: 3 },
+  { loss: 'kl', weight: 1, temperature: 3, standardise: false },
 ]
 const update: Definition['update'] = {
   optimizer: { name: 'sgd', rate: 1, momentum: 0, nesterov: false, weightDecay: 0 },

@@ -109,7 +109,7 @@ const definition = (update: UpdateOptions, freeze: readonly string[] = []) => ({
   model: tinyModel(),
   forward: {
     ...{ batch, classes, freeze, batchStatistics: true, dropout: true },
-    losses: [{ loss: 'mse', weight: 1 } as const],
+    losses: [{ loss: 'mse', weight: 1, distance: 'squared' } as const],
   },
   update,
 })

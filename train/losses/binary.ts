@@ -45,6 +45,7 @@ export const klBinary = defineLoss({
     temperature: temperature.default(2).describe('Temperature T of both sigmoids.'),
   }),
   comparesWith: ['teacher'],
+  binary: () => true,
   write(g, context, { temperature }) {
     const z = context.binaryLogits()
     const T = context.number(temperature)

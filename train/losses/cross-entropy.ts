@@ -3,7 +3,8 @@ import { z } from 'zod'
 import { tensorOf } from '../../onnx/tensor.ts'
 import { defineLoss, weight } from '../loss.ts'
 import { shapeOf } from '../rule.ts'
-import { atLeastOne, counting, scaled, total } from './formulas.ts'
+import { counting } from './formulas.ts'
+import { meanOfLabelledRows } from './rows.ts'
 
 /** -Σ w q log softmax(z) with q = (1-ε)·onehot + ε/K (Szegedy et al. 2016, section 7), w the weight of a class. */
 export const crossEntropy = defineLoss({
@@ -16,7 +17,7 @@ export const crossEntropy = defineLoss({
   }),
   comparesWith: ['labels'],
   write(g, context, { labelSmoothing }) {
-    const { logits, targets, positions, batch, classWeights, unlabelled } = context
+    const { logits, targets, positions, classWeights, unlabelled } = context
     const z = logits()
     const classes = shapeOf(z)[1]!
     const some = positions() > 1 || unlabelled
@@ -32,8 +33,6 @@ export const crossEntropy = defineLoss({
     const weighted = classWeights
       ? g.Mul(smooth, tensorOf('float32', [classes], classWeights))
       : smooth
-    const rows = g.Mul(weighted, g.LogSoftmax(z, { axis: -1 }))
-    const sum = total(g, scaled(g, rows, context.importance() ?? 1))
-    return some ? g.Neg(g.Div(sum, atLeastOne(g, total(g, targets())))) : g.Mul(sum, -1 / batch)
+    return g.Neg(meanOfLabelledRows(g, context, g.Mul(weighted, g.LogSoftmax(z, { axis: -1 }))))
   },
 })

@@ -40,3 +40,15 @@ export const over = (g: Builder, value: Value, divisor: Value | number): Value =
 /** value · factor, the value itself where the factor is 1. */
 export const scaled = (g: Builder, value: Value, factor: Value | number): Value =>
   factor === 1 ? value : g.Mul(value, factor)
+
+/** 1 at the largest number of each row `[rows, width]`, at the first of equal ones, else 0; no gradient passes. */
+export function largest(g: Builder, rows: Value, width: number): Value {
+  const [place] = g.node('ArgMax', [rows], { attributes: { axis: 1, keepdims: 1 } })
+  return oneHot(g, place!, width)
+}
+
+/** 1 where the class of a row, int64 `[rows, 1]`, is, else 0, as float32 `[rows, width]`; zeros where it is none. */
+export function oneHot(g: Builder, classes: Value, width: number): Value {
+  const all = Array.from({ length: width }, (_, index) => index)
+  return g.Cast(g.Equal(classes, all), { to: float32 })
+}

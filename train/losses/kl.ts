@@ -3,35 +3,46 @@ import { z } from 'zod'
 import type { Builder } from '../../onnx/build.ts'
 import type { Value } from '../../onnx/graph.ts'
 import { defineLoss, temperature, weight } from '../loss.ts'
-import type { LossContext } from '../loss-context.ts'
-import { shapeOf } from '../rule.ts'
-import { atLeastOne, counting, over, scaled, times, total } from './formulas.ts'
+import { scaled, times } from './formulas.ts'
+import { divergence, logitsOfBoth, meanOfRows } from './rows.ts'
 
-/** T² Σ p (log p - log q), p = softmax(teacher/T), q = softmax(student/T) (Hinton et al. 2015, section 2.1). */
+/**
+ * T² Σ p (log p - log q), p = softmax(teacher/T), q = softmax(student/T) (Hinton et al. 2015, section 2.1); at each
+ * position the word-level distillation of Kim and Rush 2016, section 3.1.
+ *
+ * Standardised, both logits z become (z - mean z) / σ(z) first, over the classes of a row (Sun et al. 2024, algorithm 1).
+ */
 export const kl = defineLoss({
   options: z.strictObject({
-    loss: z.literal('kl').describe("KL divergence from the teacher's softened outputs, times T²."),
+    loss: z
+      .literal('kl')
+      .describe(
+        "KL divergence from the teacher's softened outputs, times T²; one a sample, or one a position: word-level distillation.",
+      ),
     weight,
     temperature: temperature.default(4).describe('Temperature T of both softmaxes.'),
+    standardise: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Whether both logits lose their mean and scale first, so that the student need not match those.',
+      ),
   }),
   comparesWith: ['teacher'],
-  write(g, context, { temperature }) {
-    const z = context.logits()
+  write(g, context, { temperature, standardise }) {
+    const { student, teacher } = logitsOfBoth(g, context)
     const T = context.number(temperature)
-    const student = g.LogSoftmax(over(g, z, T), { axis: -1 })
-    const theirs = g.Reshape(context.teacher(0), shapeOf(z))
-    const taught = g.LogSoftmax(over(g, theirs, T), { axis: -1 })
-    const divergence = g.Mul(g.Exp(taught), g.Sub(taught, student))
-    return scaled(g, meanOfRows(g, context, divergence), times(g, T, T))
+    const rows = standardise
+      ? divergence(g, standardised(g, teacher), standardised(g, student), T)
+      : divergence(g, teacher, student, T)
+    return scaled(g, meanOfRows(g, context, rows), times(g, T, T))
   },
 })
 
-/** The sum of values of the shape of the logits over their rows that count. */
-export function meanOfRows(g: Builder, context: LossContext, values: Value): Value {
-  const { positions, labelled, targets, batch, importance } = context
-  const weighted = scaled(g, values, importance() ?? 1)
-  // A sample without a label has an answer of the teacher; a position that does not count has none.
-  if (positions() === 1 || !labelled) return g.Mul(total(g, weighted), 1 / (batch * positions()))
-  const counts = counting(g, targets())
-  return g.Div(total(g, g.Mul(weighted, counts)), atLeastOne(g, total(g, counts)))
+/** (z - mean z) / σ(z) of each row, σ the standard deviation of the population. */
+function standardised(g: Builder, logits: Value): Value {
+  const mean = (value: Value) => g.ReduceMean(value, [-1], { keepdims: 1 })
+  const centred = g.Sub(logits, mean(logits))
+  // Where all logits of a row are equal there is no scale; from 0.01 on it is exact, and the gradient finite below.
+  return g.Div(centred, g.Sqrt(g.Max(mean(g.Mul(centred, centred)), 1e-4)))
 }

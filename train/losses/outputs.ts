@@ -4,18 +4,27 @@ import { sizeOf } from '../../onnx/tensor.ts'
 import { defineLoss, weight } from '../loss.ts'
 import { shapeOf } from '../rule.ts'
 import { cosine, squares, total } from './formulas.ts'
+import { logitsOfBoth, meanOfRows } from './rows.ts'
 
-/** mean (z - t)² (Ba and Caruana 2014, equation 1) */
+/** mean (z - t)² (Ba and Caruana 2014, equation 1), mean |z - t|, or the mean over rows of 1 - cos(z, t). */
 export const mse = defineLoss({
   options: z.strictObject({
-    loss: z.literal('mse').describe("Mean squared error to the teacher's outputs."),
+    loss: z
+      .literal('mse')
+      .describe("Mean squared error to the teacher's outputs, or another distance of the two."),
     weight,
+    distance: z
+      .enum(['squared', 'absolute', 'cosine'])
+      .default('squared')
+      .describe('What is averaged: squares, absolute values, or 1 - cosine of each row of logits.'),
   }),
   comparesWith: ['teacher'],
-  write(g, { logits, teacher }) {
-    const z = logits()
-    const difference = g.Sub(z, g.Reshape(teacher(0), shapeOf(z)))
-    return g.Mul(squares(g, difference), 1 / sizeOf(shapeOf(z)))
+  write(g, context, { distance }) {
+    const { student, teacher } = logitsOfBoth(g, context)
+    if (distance === 'cosine') return meanOfRows(g, context, g.Sub(1, cosine(g, student, teacher)))
+    const difference = g.Sub(student, teacher)
+    const each = distance === 'squared' ? g.Mul(difference, difference) : g.Abs(difference)
+    return g.Mul(meanOfRows(g, context, each), 1 / shapeOf(student)[1]!)
   },
 })
 

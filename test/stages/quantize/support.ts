@@ -32,6 +32,7 @@ export function contextOf(model: Model, data?: Dataset): StageContext & { logs: 
   const folder = temporaryFolder()
   const context: StageContext = {
     teacher: model,
+    variant: async () => model,
     task: tasks.classification,
     data:
       data && ({ train: data, validation: data, calibration: data, test: data } satisfies Splits),

@@ -27,18 +27,27 @@ export const nd = (dims: readonly number[], data: Iterable<number>): NdArray => 
 /** The product of a shape. */
 export const sizeOf = (dims: readonly number[]): number => dims.reduce((size, dim) => size * dim, 1)
 
-/** Every position of a shape, row-major; for a scalar the one empty position. */
-export function positions(dims: readonly number[]): number[][] {
-  return dims.reduce<number[][]>(
+const listed = new Map<string, readonly (readonly number[])[]>()
+
+/** Every position of a shape, row-major; for a scalar the one empty position. Listed once for each shape. */
+export function positions(dims: readonly number[]): readonly (readonly number[])[] {
+  const key = dims.join()
+  const known = listed.get(key)
+  if (known) return known
+  const list = dims.reduce<number[][]>(
     (list, size) =>
       list.flatMap((start) => Array.from({ length: size }, (_, index) => [...start, index])),
     [[]],
   )
+  listed.set(key, list)
+  return list
 }
 
 /** Makes an array by a function of the position. */
-export const fill = (dims: readonly number[], at: (position: number[]) => number): NdArray =>
-  nd(dims, positions(dims).map(at))
+export const fill = (
+  dims: readonly number[],
+  at: (position: readonly number[]) => number,
+): NdArray => nd(dims, positions(dims).map(at))
 
 /** The element at a position. */
 export function at({ dims, data }: NdArray, position: readonly number[]): number {

@@ -50,27 +50,40 @@ const cellOf = (window: Window, place: readonly number[], tap: readonly number[]
       place[axis]! * window.strides[axis]! - window.begin[axis]! + step * window.dilations[axis]!,
   )
 
+const offsetOf = (cell: readonly number[], size: readonly number[]): number =>
+  cell.reduce((offset, index, axis) => offset * size[axis]! + index, 0)
+
 const inside = (cell: readonly number[], size: readonly number[]): boolean =>
   cell.every((index, axis) => index >= 0 && index < size[axis]!)
 
 const convolution: Evaluator = ([input, weight, bias], attributes) => {
   const [x, w] = [required(input), required(weight)]
-  const [batch = 0, , ...size] = x.dims
+  const [batch = 0, channels = 0, ...size] = x.dims
   const [outputs = 0, inputs = 0, ...kernel] = w.dims
   const window = windowOf(attributes, size, kernel)
   const group = numberOf(attributes, 'group', 1)
-  const taps = positions(kernel)
-  return fill([batch, outputs, ...window.output], ([n, o, ...place]) => {
-    let sum = bias?.data[o!] ?? 0
-    const first = Math.floor(o! / (outputs / group)) * inputs
-    for (const tap of taps) {
+  const [area, taps, places] = [sizeOf(size), positions(kernel), positions(window.output)]
+  // Where the taps of each place lie in a channel, found once for all channels: differences ask many times.
+  const found = places.map((place) =>
+    taps.flatMap((tap, number) => {
       const cell = cellOf(window, place, tap)
-      if (!inside(cell, size)) continue
-      for (let c = 0; c < inputs; c++)
-        sum += at(x, [n!, first + c, ...cell]) * at(w, [o!, c, ...tap])
+      return inside(cell, size) ? [[number, offsetOf(cell, size)] as const] : []
+    }),
+  )
+  const data = new Float64Array(batch * outputs * places.length)
+  for (let n = 0; n < batch; n++)
+    for (let o = 0; o < outputs; o++) {
+      const first = n * channels + Math.floor(o / (outputs / group)) * inputs
+      for (const [place, cells] of found.entries()) {
+        let sum = bias?.data[o] ?? 0
+        for (const [tap, offset] of cells)
+          for (let c = 0; c < inputs; c++)
+            sum +=
+              x.data[(first + c) * area + offset]! * w.data[(o * inputs + c) * taps.length + tap]!
+        data[(n * outputs + o) * places.length + place] = sum
+      }
     }
-    return sum
-  })
+  return { dims: [batch, outputs, ...window.output], data }
 }
 
 /** Pooling: what is made of the cells of a window, and of how many there are with padding and without. */
@@ -137,15 +150,13 @@ const transposedConvolution: Evaluator = ([input, weight, bias], attributes) => 
   const y = fill([batch, outputs * group, ...output], ([, o]) => bias?.data[o!] ?? 0)
   const window = { output: size, begin, end: begin, strides, dilations }
   const taps = positions(kernel)
-  const offsetOf = (position: readonly number[]) =>
-    position.reduce((offset, index, axis) => offset * y.dims[axis]! + index, 0)
   for (const [n, c, ...place] of positions(x.dims) as [number, number, ...number[]][])
     for (const tap of taps) {
       const cell = cellOf(window, place, tap)
       if (!inside(cell, output)) continue
       const first = Math.floor(c / (channels / group)) * outputs
       for (let o = 0; o < outputs; o++)
-        y.data[offsetOf([n, first + o, ...cell])]! +=
+        y.data[offsetOf([n, first + o, ...cell], y.dims)]! +=
           at(x, [n, c, ...place]) * at(w, [c, o, ...tap])
     }
   return y

@@ -1,12 +1,12 @@
 // A teacher that is asked about samples that change sees all of its columns, or the training is refused.
 import { describe, expect, it } from '@jest/globals'
-import { newModel } from '../../onnx/build.ts'
-import type { Model } from '../../onnx/graph.ts'
-import { tensorOf } from '../../onnx/tensor.ts'
-import { distill } from '../../stages/distill.ts'
-import { tasks } from '../../tasks/index.ts'
-import { mixedData } from './mixed-data.ts'
-import { contextOf } from './support.ts'
+import { newModel } from '../../../onnx/build.ts'
+import type { Model } from '../../../onnx/graph.ts'
+import { tensorOf } from '../../../onnx/tensor.ts'
+import { distill } from '../../../stages/distill/index.ts'
+import { tasks } from '../../../tasks/index.ts'
+import { mixedData } from '../mixed-data.ts'
+import { contextOf } from '../support.ts'
 
 const float = (...shape: (number | string)[]) => ({ dtype: 'float32' as const, shape })
 

@@ -1,0 +1,126 @@
+// Models as measures see them: what a measuring process can be asked of a model, each thing once.
+import { join } from 'node:path'
+import { hashOf } from '../../base/hash.ts'
+import type { Predictions, Truth } from '../../tasks/task.ts'
+import { CellFailure } from '../cell-process.ts'
+import { type Cells, isOpen } from '../cells.ts'
+import { openPredictions, type PredictionsFile } from '../predictions-file.ts'
+import type { CommandName, ReplyOf, RequestOf } from '../protocol.ts'
+import type { ProviderContext } from '../provider.ts'
+import type { Findings } from '../subject.ts'
+import type { Change, InputFacts } from './changes.ts'
+import type { GradientOf } from './gradients.ts'
+
+/** A model that is observed: each observation is made once, when it is first asked for. */
+export interface Observed {
+  readonly id: string
+  /** Outputs for all test samples, on the scale of the task. */
+  readonly predictions: Predictions
+  readonly normalise: Findings['normalise']
+  /** Penultimate features, or a value by name, in the random order of `Scene.shuffled`. */
+  features(value?: string): Promise<PredictionsFile>
+  /** The gradient of one number a sample by the column that is changed. */
+  gradients(of: GradientOf): Promise<PredictionsFile>
+  /** Outputs for changed samples; the name tells changes apart. */
+  under(change: Change, name: string): Promise<PredictionsFile>
+}
+
+/** What all models are observed with. */
+export interface Scene {
+  readonly context: ProviderContext
+  /** Further values to be compared by the id of a variant. */
+  readonly pairs: Readonly<Record<string, readonly ValuePair[]>>
+  /** Numbers of the samples that stand for all. */
+  readonly indices: Uint32Array
+  /** The same in random order. */
+  readonly shuffled: Uint32Array
+  /** What is true of them. */
+  readonly truth: Truth
+  /** The column to be changed, or why there is none. */
+  readonly facts: InputFacts | string
+}
+
+/** Names of values that are compared. */
+export interface ValuePair {
+  readonly teacher: string
+  readonly variant: string
+}
+
+/** Why a measure has no number. */
+export class Unmeasured extends Error {
+  override readonly name = 'Unmeasured'
+}
+
+/** A model in its process. */
+export function observe(
+  { subject: { id }, predictions, normalise }: Findings & { readonly predictions: Predictions },
+  cells: Cells,
+  { context, indices, shuffled, truth, facts }: Scene,
+): Observed {
+  const { task, workFolder, data } = context
+  const known = new Map<string, Promise<unknown>>()
+  const once = <Name extends CommandName>(
+    key: string,
+    command: Name,
+    request: (path: string) => RequestOf<Name>,
+  ): Promise<ReplyOf<Name>> => {
+    const before = known.get(key)
+    if (before) return before as Promise<ReplyOf<Name>> // made under the same key
+    const path = join(workFolder, `${hashOf([id, key]).slice(0, 16)}.predictions`)
+    const cell = cells.get(id)
+    const made = isOpen(cell)
+      ? cell.process.ask(command, request(path))
+      : Promise.reject(cell ?? new CellFailure('it was not opened'))
+    known.set(key, made)
+    return made
+  }
+  return {
+    ...{ id, predictions, normalise },
+    features: (value) =>
+      once(`features ${value ?? ''}`, 'features', (path) => ({ path, value, indices: shuffled })),
+    async gradients(of) {
+      if (typeof facts === 'string') throw new Unmeasured(facts)
+      const { column } = facts
+      const labels = Int32Array.from(truth.labels)
+      const temperature = of === 'largest' ? 1 : temperatureOf(predictions, indices)
+      const asked = { of, temperature, column, indices, labels, classes: data.classes.length }
+      return await once(`gradients ${of}`, 'gradients', (path) => ({ path, ...asked }))
+    },
+    under: (change, name) =>
+      once(`under ${name}`, 'predictChanged', (path) => ({
+        ...{ path, indices, change },
+        outputs: task.outputs,
+      })),
+  }
+}
+
+/** The largest median distance of the two largest logits at which cross-entropy still has a gradient nearly everywhere. */
+const bearableMargin = 8
+
+/** What logits must be divided by so that half of the answers for these samples are no surer than that; 1 where they are. */
+export function temperatureOf({ row }: Predictions, indices: Uint32Array): number {
+  const margins = Float64Array.from(indices, (index) => {
+    const [first = 0, second = 0] = [...row(index)].sort((a, b) => b - a)
+    return first - second
+  }).sort()
+  const median = margins[Math.floor(margins.length / 2)]!
+  return Number.isFinite(median) ? Math.max(1, median / bearableMargin) : 1
+}
+
+/** Opens two files, compares them, and closes them. */
+export function withOpen<Result>(
+  [one, other]: readonly [PredictionsFile, PredictionsFile],
+  use: (one: Predictions, other: Predictions) => Result,
+): Result {
+  const first = openPredictions(one)
+  try {
+    const second = openPredictions(other)
+    try {
+      return use(first, second)
+    } finally {
+      second.close()
+    }
+  } finally {
+    first.close()
+  }
+}

@@ -1,0 +1,72 @@
+// The options of distillation.
+import { z } from 'zod'
+import { studentSource } from '../../models/source.ts'
+import { trainingOptions } from '../../train/options.ts'
+import { combineOptions } from '../teaching/combine.ts'
+import { answersOption, chosenLosses, scoreOption, stageTrainingOptions } from '../training.ts'
+import { biasOptions } from './bias-correction.ts'
+import { teacherOptions } from './teachers.ts'
+import { focusOptions, transferOptions } from './transfer.ts'
+
+const phaseOptions = z
+  .strictObject({
+    losses: chosenLosses('those of the stage'),
+    epochs: trainingOptions.epochs,
+    batch: stageTrainingOptions.batch.unwrap().optional(),
+    optimizer: stageTrainingOptions.optimizer.unwrap().optional(),
+    schedule: stageTrainingOptions.schedule.unwrap().optional(),
+    freeze: stageTrainingOptions.freeze.unwrap().optional(),
+    keep: stageTrainingOptions.keep
+      .unwrap()
+      .optional()
+      .describe('Which epoch the next phase goes on from: the last, unless given.'),
+  })
+  .describe('One phase; what it does not say is as in the stage.')
+
+/** Schema of the options of the stage. */
+export const distillOptions = z.strictObject({
+  stage: z.literal('distill'),
+  student: studentSource
+    .optional()
+    .describe('The student; the model that the stage is given, unless named.'),
+  teachers: z
+    .array(teacherOptions)
+    .min(1)
+    .optional()
+    .describe("Who teaches; the recipe's teacher unless given."),
+  combine: combineOptions,
+  assistants: z
+    .union([z.literal('auto'), z.array(studentSource).min(1)])
+    .optional()
+    .describe(
+      'Models between teacher and student, each taught by the one before; auto: narrower copies of the teacher, in equal ratios of parameters.',
+    ),
+  generations: z
+    .int()
+    .min(1)
+    .max(20)
+    .default(1)
+    .describe(
+      'How often a student is trained, each time anew by the one before (born-again); the best of them is the result.',
+    ),
+  peers: z
+    .array(studentSource)
+    .min(1)
+    .optional()
+    .describe("Models that learn at the same time, for the loss 'mutual'; thrown away after."),
+  transfer: transferOptions.optional(),
+  focus: focusOptions.optional(),
+  bias: biasOptions.optional(),
+  answers: answersOption,
+  score: scoreOption,
+  ...stageTrainingOptions,
+  losses: chosenLosses('those of the task for distillation'),
+  phases: z
+    .array(phaseOptions)
+    .min(1)
+    .optional()
+    .describe('Trainings one after the other, as features first and then logits.'),
+})
+
+/** The options of the stage, resolved. */
+export type DistillOptions = z.output<typeof distillOptions>

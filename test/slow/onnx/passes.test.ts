@@ -1,0 +1,8 @@
+// Every pass by itself on the real models that take long.
+import { describePasses, large, passes } from '../../onnx/every-pass.ts'
+
+for (const file of large)
+  describePasses(
+    file,
+    Object.keys(passes).filter((name) => name !== 'all'),
+  )

@@ -1,0 +1,25 @@
+// Quantization of the larger real models, and of one with ranges by the other method.
+import { describe } from '@jest/globals'
+import {
+  expectAccurate,
+  expectSmaller,
+  expectStatic,
+  type StaticRow,
+} from '../stages/quantize/real-models.ts'
+import { itWithShared } from '../support/shared.ts'
+
+describe('larger real models in 8 bits', () => {
+  itWithShared.each<StaticRow>([
+    ['ultraface-rfb-320.onnx', [3, 240, 320], 1, 'cosine', 0.99, 60],
+    ['yolox-nano.onnx', [3, 416, 416], 100, 'cosine', 0.8, 340],
+  ])('static: %s is close to its input and runs on integers', (...row) => expectStatic(row))
+
+  itWithShared.each(['magika-v3_3.onnx', 'byte-sb-bidi-lstm.onnx'])(
+    'dynamic and float16: %s opens in WebAssembly too and stays close',
+    expectSmaller,
+  )
+})
+
+describe('ResNet-20 on CIFAR-10', () => {
+  itWithShared('keeps its accuracy with ranges by entropy', () => expectAccurate('entropy'))
+})
