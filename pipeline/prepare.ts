@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { explainFileError } from '../base/files.ts'
 import { describeHost } from '../benchmarks/host.ts'
+import type { Rivals } from '../benchmarks/rivals.ts'
 import { defaultCalibration, type OpenData, openData } from '../data/open.ts'
 import type { FetchContext } from '../models/fetch-context.ts'
 import type { Model } from '../onnx/graph.ts'
@@ -34,6 +35,8 @@ export interface RunOptions {
   readonly cacheFolder?: string | undefined
   /** Where data sets are; `$CONDENSE_DATA` unless told. */
   readonly dataFolder?: string | undefined
+  /** Variants that are compared with others too, by a test on the same samples: their ids by its own. */
+  readonly rivals?: Rivals | undefined
   readonly signal?: AbortSignal | undefined
   /** Told what happens, as it happens. */
   readonly onEvent?: Listener | undefined

@@ -1,5 +1,6 @@
 // Putting together report.json: what was measured, on which machine, with which data.
 import { describeHost } from '../benchmarks/host.ts'
+import { type TaughtPair, uselessTeachers } from '../benchmarks/report/advice.ts'
 import { mainFigure } from '../benchmarks/report/metrics.ts'
 import type { Gate, Report, Variant } from '../benchmarks/report/report.ts'
 import { paretoFront } from '../benchmarks/statistics.ts'
@@ -17,11 +18,18 @@ export interface ReportParts {
   readonly teacher: Variant
   readonly variants: readonly Variant[]
   readonly gates: readonly Gate[]
+  /** Variants that show together whether a teacher was of use; none unless told. */
+  readonly taught?: readonly TaughtPair[]
 }
 
 /** Adds to what was measured the time, the machine, the data's facts and the Pareto front. */
-export async function assembleReport({ data, ...parts }: ReportParts): Promise<Report> {
+export async function assembleReport({
+  data,
+  taught = [],
+  ...parts
+}: ReportParts): Promise<Report> {
   const { splits, facts, fingerprint } = data
+  const advice = uselessTeachers(parts.variants, taught)
   return {
     version: 1,
     ...parts,
@@ -37,6 +45,7 @@ export async function assembleReport({ data, ...parts }: ReportParts): Promise<R
     },
     classes: [...facts.classes],
     pareto: paretoOf([parts.teacher, ...parts.variants]),
+    ...(advice.length > 0 && { advice }),
   }
 }
 

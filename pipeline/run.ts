@@ -4,6 +4,7 @@ import { join, relative } from 'node:path'
 import { messageOf, throwIfAborted } from '../base/errors.ts'
 import { benchmark } from '../benchmarks/benchmark.ts'
 import type { Report, Variant } from '../benchmarks/report/report.ts'
+import type { Rivals } from '../benchmarks/rivals.ts'
 import { measureSize } from '../benchmarks/size.ts'
 import type { Subject } from '../benchmarks/subject.ts'
 import { withScratchFolder } from './cache.ts'
@@ -17,6 +18,7 @@ import { type RecipeInput, teacherId } from './recipe.ts'
 import { assembleReport } from './report.ts'
 import { type Finished, runStep } from './step.ts'
 import type { Stored } from './stored.ts'
+import { taughtPairs } from './trainings.ts'
 import { type Origin, stampRetention, variantFile, writeVariant } from './variants.ts'
 
 /**
@@ -41,7 +43,7 @@ export async function run(recipe: RecipeInput | string, options: RunOptions = {}
   output = openOutput(loaded.recipe, folder)
   try {
     emit({ event: 'run-start', name: loaded.recipe.name, folder, steps: prepared.tasks.length })
-    const report = await runPrepared(prepared, output, emit)
+    const report = await runPrepared(prepared, output, emit, options.rivals)
     emit({ event: 'run-done', folder, passed: hasPassed(report) })
     return report
   } catch (thrown) {
@@ -65,13 +67,18 @@ async function runPrepared(
   prepared: Prepared,
   output: Output,
   emit: (event: RunEvent) => void,
+  rivals: Rivals = {},
 ): Promise<Report> {
   const { loaded, world } = prepared
   const teacher = await makeTeacher(prepared, output.folder)
   const subjects = await makeVariants(prepared, teacher, output.folder)
   throwIfAborted(world.signal)
   emit({ event: 'benchmark-start', variants: subjects.length })
-  const measured = await measure(prepared, teacher, subjects, emit)
+  const taught = taughtPairs(loaded.recipe.stages, world.task)
+  const compared = { ...rivals }
+  for (const pair of taught)
+    compared[pair.taught] = [...new Set([...(compared[pair.taught] ?? []), pair.plain])]
+  const measured = await measure(prepared, teacher, subjects, compared, emit)
   const variants = await stampAll(output.folder, measured.variants)
   const { name, seed, benchmark: asked } = loaded.recipe
   const report = await assembleReport({
@@ -83,6 +90,7 @@ async function runPrepared(
     teacher: measured.teacher,
     variants,
     gates: judgeGates(asked.gates, { teacher: measured.teacher, variants }),
+    taught,
   })
   // Plots and pages take a third of a second to load, which a plan or a refused recipe need not pay for.
   const { renderReport } = await import('../benchmarks/report/render.ts')
@@ -117,6 +125,7 @@ function measure(
   { loaded: { recipe }, world }: Prepared,
   teacher: Teacher,
   variants: readonly Subject[],
+  rivals: Rivals,
   emit: (event: RunEvent) => void,
 ): ReturnType<typeof benchmark> {
   return withScratchFolder(world.cacheFolder, (workFolder) =>
@@ -128,6 +137,7 @@ function measure(
       providers: recipe.benchmark.providers,
       latency: recipe.benchmark.latency,
       knowledge: recipe.benchmark.knowledge,
+      rivals,
       workFolder,
       seed: recipe.seed,
       signal: world.signal,

@@ -9,21 +9,35 @@ import { predict } from '../../runtime/predict.ts'
 import type { EpochRecord } from '../../train/settings.ts'
 import { type Building, buildingFor } from '../building.ts'
 import { type Artifact, defineStage, type StageContext } from '../stage.ts'
+import { combineOptions } from '../teaching/combine.ts'
 import type { Member } from '../teaching/teaching.ts'
 import { type Lesson, requiredData, type StageTraining, trainModel } from '../training.ts'
 import type { Taught } from './advice.ts'
 import { adviseOn } from './advise.ts'
 import { chooseAssistants, parametersOf } from './assistants.ts'
-import { correctBias } from './bias-correction.ts'
+import { checkBias, correctBias } from './bias-correction.ts'
 import { type DistillOptions, distillOptions } from './options.ts'
 import { openTeachers } from './teachers.ts'
-import { transferSet } from './transfer.ts'
+import {
+  checkLosses,
+  checkTransfer,
+  lossesWithoutLabels,
+  type TransferSet,
+  transferSet,
+} from './transfer.ts'
 
 /** Trains a student to answer as its teachers do. */
 export const distill = defineStage({
   summary: 'Train a small student to answer as the teacher does',
   options: distillOptions,
   dataUse: () => 'always',
+  check({ transfer, bias, losses, phases = [] }, data) {
+    if (bias) checkBias(bias, data)
+    if (!transfer) return
+    checkTransfer(transfer, data)
+    for (const terms of [losses, ...phases.map((phase) => phase.losses)])
+      if (terms) checkLosses(transfer, terms, data.train)
+  },
   variants: ({ teachers = [] }) =>
     teachers.flatMap((teacher) => ('variant' in teacher ? [teacher.variant] : [])),
   // The teacher answers once where samples stay the same, and every time where they are augmented.
@@ -44,12 +58,17 @@ export const distill = defineStage({
     const masters = await openTeachers(options.teachers, data.train, context)
     let teachers = masters
     const transfer = await learnedFrom(data, student, teachers[0]!, options, context)
+    const { combine, answers, score, focus } = options
     const lesson: Lesson = {
-      losses: options.losses ?? context.task.distillation,
-      ...{ combine: options.combine, answers: options.answers, score: options.score },
-      ...{ data: transfer.data, unlabelled: transfer.unlabelled, focus: options.focus },
+      losses: options.losses ?? usualLosses(options, context),
+      combine: typeof combine === 'string' ? combineOptions.parse({ by: combine }) : combine,
+      ...{ answers, score, focus },
+      ...(transfer && {
+        data: { ...data, train: transfer.data },
+        unlabelled: transfer.unlabelled,
+      }),
     }
-    const summaries = transfer.summary ? [transfer.summary] : []
+    const summaries = transfer ? [transfer.summary] : []
     const pupils: Pupil[] = []
     for (const [index, source] of (await assistantsOf(options, student, building)).entries())
       pupils.push({ name: `assistant ${index + 1}`, model: await openSource(source, building) })
@@ -78,7 +97,7 @@ export const distill = defineStage({
     if (options.generations > 1)
       summaries.push(`'${pupils[best]!.name}' is the best of ${options.generations} generations`)
     const corrected = options.bias
-      ? await correctBias(chosen.model, options.bias, data, context)
+      ? await correctBias(chosen.model, options.bias, data, context, transfer?.classCounts)
       : { model: chosen.model, summary: undefined }
     const summary = [...summaries, chosen.facts.summary, corrected.summary]
       .filter((line) => line !== undefined)
@@ -116,20 +135,26 @@ async function learnedFrom(
   teacher: Member,
   { transfer }: DistillOptions,
   context: StageContext,
-): Promise<{ data: Splits; unlabelled: boolean; summary?: string }> {
-  if (!transfer) return { data, unlabelled: false }
+): Promise<TransferSet | undefined> {
+  if (!transfer) return undefined
   const { task, threads, provider, signal } = context
   const answersOf = (model: Model, where: string) => async (samples: Splits['train']) =>
     task.normaliser(model.graph)(
       await predict(model, samples, { threads, provider, signal, where }),
     )
-  const chosen = await transferSet(data, transfer, {
+  return transferSet(data, transfer, {
     teacher: answersOf(teacher.model, teacher.name),
     student: answersOf(student, 'student'),
     seed: context.seed,
   })
-  return { ...chosen, data: { ...data, train: chosen.data } }
 }
+
+/** What a student is taught with where the recipe leaves it to the task. */
+const usualLosses = (
+  { transfer }: DistillOptions,
+  { task: { distillation } }: StageContext,
+): Lesson['losses'] =>
+  transfer?.labels === false ? lossesWithoutLabels(distillation) : distillation
 
 /** The sources of the assistants, the largest first. */
 async function assistantsOf({ assistants }: DistillOptions, student: Model, building: Building) {

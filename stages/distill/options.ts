@@ -34,7 +34,10 @@ export const distillOptions = z.strictObject({
     .min(1)
     .optional()
     .describe("Who teaches; the recipe's teacher unless given."),
-  combine: combineOptions,
+  combine: z
+    .union([z.enum(['mean', 'weighted', 'confidence', 'best', 'specialists']), combineOptions])
+    .describe('How the answers of several teachers become one: by name, or with options.')
+    .default('mean'),
   assistants: z
     .union([z.literal('auto'), z.array(studentSource).min(1)])
     .optional()

@@ -1,0 +1,185 @@
+// The forms of distillation on data that is learned in a moment: who teaches, whom, in which order.
+import { describe, expect, it } from '@jest/globals'
+import { buildArchitecture } from '../../../models/index.ts'
+import { oneInput } from '../../../models/layers.ts'
+import type { Model } from '../../../onnx/graph.ts'
+import { predict } from '../../../runtime/predict.ts'
+import { parametersOf } from '../../../stages/distill/assistants.ts'
+import { distill } from '../../../stages/distill/index.ts'
+import type { StageContext } from '../../../stages/stage.ts'
+import { train } from '../../../stages/train.ts'
+import { tasks } from '../../../tasks/index.ts'
+import { classes, contextOf, data, shape } from '../support.ts'
+
+const mlp = (hidden: readonly number[], seed: number): Model =>
+  buildArchitecture(
+    { architecture: 'mlp', hidden: [...hidden] },
+    { ...oneInput(shape, classes), seed },
+  )
+
+const optimizer = { name: 'adamw', rate: 0.01 }
+
+let made: Promise<Model> | undefined
+const teacher = () => {
+  made ??= (async () => {
+    const model = mlp([32], 1)
+    const options = train.options.parse({ stage: 'train', epochs: 4, batch: 32, optimizer })
+    return (await train.run({ model, facts: {} }, options, contextOf(model).context)).model
+  })()
+  return made
+}
+
+const distilled = async (options: object, change: Partial<StageContext> = {}) => {
+  const { context, messages } = contextOf(await teacher())
+  const progress: number[] = []
+  const result = await distill.run(
+    { model: mlp([6], 2), facts: {} },
+    distill.options.parse({ stage: 'distill', epochs: 3, batch: 32, optimizer, ...options }),
+    { ...context, progress: ({ done }) => progress.push(done), ...change },
+  )
+  return { ...result, messages, progress }
+}
+
+/** The share of test samples that a model has right. */
+async function accuracy(model: Model): Promise<number> {
+  const { classification } = tasks
+  const found = classification.normaliser(model.graph)(await predict(model, data.test))
+  return classification.evaluate(found, data.test, found).accuracy.value
+}
+
+const logits = { taps: [{ teacher: 'hidden1*', student: 'hidden1*' }] }
+
+describe('distillation', () => {
+  it('goes over several generations, each taught by the one before', async () => {
+    const { facts, messages, progress } = await distilled({ generations: 3 })
+    expect(
+      messages.filter((line) => line.startsWith('generation') && line.endsWith('parameters')),
+    ).toHaveLength(2)
+    expect(facts.epochs?.map(({ epoch }) => epoch)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9])
+    expect(facts.summary).toMatch(/is the best of 3 generations/)
+    expect(progress).toEqual([...progress].sort((a, b) => a - b))
+    expect(progress.at(-1)).toBe(1)
+  })
+
+  it('goes through assistants, and gives back the student alone', async () => {
+    const { model, facts, messages } = await distilled({
+      assistants: [{ architecture: 'mlp', hidden: [16] }],
+    })
+    expect(parametersOf(model)).toBe(parametersOf(mlp([6], 2)))
+    expect(messages).toContain(`assistant 1: ${parametersOf(mlp([16], 1))} parameters`)
+    expect(facts.epochs).toHaveLength(6)
+    expect(await accuracy(model)).toBeGreaterThan(0.9)
+  })
+
+  it('learns beside peers, and gives back the student alone', async () => {
+    const { model } = await distilled({
+      epochs: 6,
+      peers: [{ architecture: 'mlp', hidden: [12] }],
+      losses: [{ loss: 'cross-entropy' }, { loss: 'mutual' }],
+    })
+    expect(model.graph.outputs).toHaveLength(1)
+    expect(parametersOf(model)).toBe(parametersOf(mlp([6], 2)))
+    expect(await accuracy(model)).toBeGreaterThan(0.9)
+  })
+
+  it('goes through phases, of which the second goes on from the last epoch of the first', async () => {
+    const { model, facts, messages } = await distilled({
+      phases: [{ epochs: 2, losses: [{ loss: 'feature', ...logits }] }, { epochs: 4 }],
+    })
+    expect(messages.filter((line) => line.startsWith('phase'))).toEqual([
+      'phase 1 of 2',
+      'phase 2 of 2',
+    ])
+    expect(facts.epochs?.map(({ epoch }) => epoch)).toEqual([1, 2, 3, 4, 5, 6])
+    expect(await accuracy(model)).toBeGreaterThan(0.9)
+  })
+
+  it('tells how much each term of the loss is', async () => {
+    const { facts } = await distilled({
+      losses: [
+        { loss: 'kl', weight: 0.5 },
+        { loss: 'feature', weight: 2, ...logits },
+      ],
+    })
+    for (const { loss, terms } of facts.epochs!) {
+      expect(terms).toHaveLength(2)
+      expect(terms![0]! + terms![1]!).toBeCloseTo(loss, 4)
+    }
+  })
+
+  it('takes several teachers, variants and models', async () => {
+    const asked: string[] = []
+    const variant = async (id: string) => {
+      asked.push(id)
+      return teacher()
+    }
+    const { model } = await distilled(
+      { teachers: [{ variant: 'teacher' }, { variant: 'other', weight: 3 }], combine: 'weighted' },
+      { variant },
+    )
+    expect(asked).toEqual(['teacher', 'other'])
+    expect(await accuracy(model)).toBeGreaterThan(0.8)
+  })
+
+  it.each(['agreement', 'divergence'])(
+    'chooses the epoch by %s with the teacher',
+    async (score) => {
+      const { facts } = await distilled({ score, epochs: 4, stopAfter: 2 })
+      expect(facts.summary).toContain(`${score} `)
+      for (const { score: value } of facts.epochs!)
+        expect(score === 'agreement' ? value >= 0 && value <= 1 : value <= 0).toBe(true)
+    },
+  )
+
+  it('learns with a temperature and weights that change', async () => {
+    const { model } = await distilled({
+      losses: [
+        { loss: 'kl', temperature: { from: 8, to: 1, shape: 'exponential' } },
+        { loss: 'cross-entropy', weight: { from: 0, to: 0.5, start: 0.5 } },
+      ],
+    })
+    expect(await accuracy(model)).toBeGreaterThan(0.8)
+  })
+
+  it.each([
+    [
+      'weights that sum to zero',
+      {
+        losses: [
+          { loss: 'kl', weight: 0 },
+          { loss: 'cross-entropy', weight: 0 },
+        ],
+      },
+      "losses: their weights sum to zero: 'kl', 'cross-entropy' — give one of them a weight",
+    ],
+    [
+      'teachers without any weight',
+      { teachers: [{ variant: 'teacher', weight: 0 }] },
+      'teachers: their weights sum to zero — give one of them a weight',
+    ],
+    [
+      'mutual learning without peers',
+      { losses: [{ loss: 'mutual' }] },
+      "model: 'mutual' needs peers: there are none — name them under 'peers'",
+    ],
+    [
+      'a specialist for a class that is none',
+      { teachers: [{ variant: 'teacher' }, { variant: 'teacher', classes: ['z'] }] },
+      "teachers.1.classes: no class of quarters: 'z' — did you mean 'a'? known: a, b, c, d",
+    ],
+    [
+      'a tap that is none',
+      { losses: [{ loss: 'feature', taps: [{ teacher: 'hiden1*', student: 'hidden1*' }] }] },
+      "teacher: taps match no value: 'hiden1*'",
+    ],
+  ])('refuses %s', async (_, options, message) => {
+    await expect(distilled(options)).rejects.toThrow(message)
+  })
+
+  it.each([0, -1])('refuses a temperature of %d', (temperature) => {
+    expect(
+      distill.options.safeParse({ stage: 'distill', losses: [{ loss: 'kl', temperature }] })
+        .success,
+    ).toBe(false)
+  })
+})
