@@ -56,6 +56,11 @@ export const commands: readonly Command[] = [
     load: () => import('./bench.ts'),
   },
   {
+    usage: 'explain <run>',
+    summary: 'Show what the students of a run learned from, and what of it helped',
+    load: () => import('./explain.ts'),
+  },
+  {
     usage: 'inspect <model>',
     summary: 'Show what is in a model',
     load: () => import('./inspect.ts'),

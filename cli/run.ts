@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Argv } from 'yargs'
 import { UserError } from '../base/errors.ts'
+import { adviceLines } from '../benchmarks/report/advice.ts'
 import { formatBytes, formatMs, formatPercent, formatRatio } from '../benchmarks/report/format.ts'
 import { formatMetric, mainFigure, mainMetric, metricTitle } from '../benchmarks/report/metrics.ts'
 import type { Report, Variant } from '../benchmarks/report/report.ts'
@@ -115,7 +116,7 @@ function planText({ steps, seconds, diskBytes, folder, basis }: Plan): string {
 }
 
 /** The result in a few lines: each variant against the teacher, the gates, and where the report is. */
-function reportText({ teacher, variants, gates }: Report, folder: string): string {
+function reportText({ teacher, variants, gates, advice }: Report, folder: string): string {
   const rows = [teacher, ...variants].map((variant) => rowOf(variant, teacher))
   const judged = gates.map(({ name, variant, limit, value, passed }) => {
     const verdict = passed ? paint('✓', 'green') : paint('✗', 'red')
@@ -140,6 +141,7 @@ function reportText({ teacher, variants, gates }: Report, folder: string): strin
     ),
     ...lost,
     ...judged,
+    ...adviceLines({ variants, advice }).map((line) => `advice: ${line}`),
     `report: ${join(folder, 'report.html')}`,
     '',
   ].join('\n')

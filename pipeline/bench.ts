@@ -5,7 +5,7 @@ import type { LatencyOptions } from '../benchmarks/latency.ts'
 import type { Report } from '../benchmarks/report/report.ts'
 import type { ProviderName } from '../runtime/providers.ts'
 import { defaultCacheFolder, prepareCache, withScratchFolder } from './cache.ts'
-import { localModel } from './local-models.ts'
+import { classesStatedBy, localModel } from './local-models.ts'
 import { assembleReport } from './report.ts'
 import { openNamedData, type Surroundings } from './surroundings.ts'
 
@@ -31,6 +31,7 @@ export async function bench(request: BenchRequest): Promise<Report> {
   for (const model of models) others.push((await here(model)).source.file)
   const { data, task } = await openNamedData(request, cacheFolder, 'bench', {
     folder: reference.folder,
+    classes: await classesStatedBy(reference.source),
   })
   const names = idsOf(models)
   const subject = (path: string, id: string, from: string | null) => ({

@@ -4,12 +4,14 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeFolder } from '../base/files.ts'
 import { sha256 } from '../base/hash.ts'
+import { statedClasses } from '../models/class-names.ts'
 import { homeOf, isModelAddress, locateModel } from '../models/fetch.ts'
 import type { FetchContext } from '../models/fetch-context.ts'
 import { type HubConfig, readHubConfig } from '../models/hub-config.ts'
 import type { ModelSource, StudentSource } from '../models/source.ts'
 import { convertTfjs } from '../models/tfjs/convert.ts'
 import { isTfjs } from '../models/tfjs/model-file.ts'
+import { loadModel } from '../onnx/load.ts'
 import { saveModel, serializeModel } from '../onnx/save.ts'
 import { modelsIn } from './cost.ts'
 
@@ -68,6 +70,12 @@ async function converted(path: string, { cacheFolder, log }: FetchContext): Prom
   await saveModel(model, file)
   return file
 }
+
+/** The names that a model's file states for its classes; undefined for what is no file, and where it states none. */
+export const classesStatedBy = async (
+  source: ModelSource,
+): Promise<readonly string[] | undefined> =>
+  'file' in source ? statedClasses(await loadModel(source.file)) : undefined
 
 /** What the files beside a model say of it; undefined where there are none. */
 export async function hubConfigIn(folder: string | undefined): Promise<HubConfig | undefined> {

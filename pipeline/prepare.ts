@@ -13,7 +13,7 @@ import { loweringFor } from '../train/lowerings/choose.ts'
 import { defaultCacheFolder, prepareCache } from './cache.ts'
 import type { Listener } from './events.ts'
 import type { Environment, Task, World } from './key.ts'
-import { hubConfigIn, localModel, withLocalModels } from './local-models.ts'
+import { classesStatedBy, hubConfigIn, localModel, withLocalModels } from './local-models.ts'
 import { checkRecipe, type LoadedRecipe, parseRecipe } from './read-recipe.ts'
 import type { Recipe, RecipeInput, Step } from './recipe.ts'
 import { dataSetting } from './setting.ts'
@@ -105,7 +105,7 @@ export async function prepare(
   const data = await openData(local.data, {
     seed: local.seed,
     ...{ cacheFolder, dataFolder, log, signal, version: codeVersion() },
-    ...dataSetting(local, hub, folder),
+    ...dataSetting(local, hub, folder, await classesStatedBy(local.teacher.model)),
     calibration: calibrationSamples(local.stages),
     progress: preparing(listen),
   })

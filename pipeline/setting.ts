@@ -23,11 +23,13 @@ export const settingOptions = {
 /** The same, resolved. */
 export type Setting = z.output<z.ZodObject<typeof settingOptions>>
 
-/** What of this the data depends on; the model's own files have their say where the recipe has none. */
+/** What of this the data depends on; the model's own files, and the classes that it states, have their say where the
+ * recipe has none. */
 export function dataSetting(
   { task, preprocess, inputs }: Setting,
   hub: HubConfig | undefined,
   folder: string | undefined,
+  stated?: readonly string[] | undefined,
 ): Pick<OpenOptions, 'target' | 'preprocess' | 'inputs' | 'model'> {
   const features = {
     ...(hub?.image && { image: hub.image }),
@@ -37,6 +39,6 @@ export function dataSetting(
     target: tasks[task].target,
     preprocess: preprocess ?? preprocessOptions.parse(hub?.preprocess ?? {}),
     inputs,
-    model: { folder, classes: hub?.labels, features },
+    model: { folder, classes: hub?.labels ?? stated, features },
   }
 }

@@ -14,7 +14,7 @@ import { tasks } from '../tasks/index.ts'
 import { defaultCacheFolder, prepareCache } from './cache.ts'
 import { modelsIn } from './cost.ts'
 import { dataUseOf, type Task, variantsOf } from './key.ts'
-import { localModel, withLocalModels } from './local-models.ts'
+import { classesStatedBy, localModel, withLocalModels } from './local-models.ts'
 import { calibrationSamples, environmentOf } from './prepare.ts'
 import { validated } from './problems.ts'
 import { runStep } from './step.ts'
@@ -108,7 +108,10 @@ async function openInputs(
   const reads = use === 'always' || (use === 'where given' && request.data !== undefined)
   const calibration = calibrationSamples([options])
   const named = reads
-    ? await openNamedData(request, cacheFolder, where, { folder, calibration })
+    ? await openNamedData(request, cacheFolder, where, {
+        ...{ folder, calibration },
+        classes: await classesStatedBy(source),
+      })
     : undefined
   if (request.data !== undefined && !named) log(`${where}: reads no data with these options`)
   const input = await openModel(source, named, seed, where)

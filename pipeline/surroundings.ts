@@ -36,12 +36,22 @@ export interface NamedData {
   readonly task: TaskName
 }
 
+/** What of a model data depends on. */
+export interface ModelSetting {
+  /** The folder of its own files. */
+  readonly folder?: string | undefined
+  /** The names that it states for its classes. */
+  readonly classes?: readonly string[] | undefined
+  /** So many samples are wanted for calibration. */
+  readonly calibration?: number
+}
+
 /** Reads the data; that none was named is a `UserError`. `folder` is that of the model, whose own files may say more. */
 export async function openNamedData(
   request: Surroundings,
   cacheFolder: string,
   where: string,
-  { folder, calibration }: { folder?: string | undefined; calibration?: number } = {},
+  { folder, calibration, classes }: ModelSetting = {},
 ): Promise<NamedData> {
   const { data, seed = 0, dataFolder, onEvent, signal, task, preprocess, inputs } = request
   if (data === undefined)
@@ -51,7 +61,7 @@ export async function openNamedData(
   const setting = validated(z.strictObject(settingOptions), { task, preprocess, inputs }, where)
   const opened = await openData(validated(dataOptions, data, `${where}: data`), {
     ...{ seed, cacheFolder, dataFolder, signal, version: codeVersion() },
-    ...dataSetting(setting, await hubConfigIn(folder), folder),
+    ...dataSetting(setting, await hubConfigIn(folder), folder, classes),
     ...(calibration !== undefined && { calibration }),
     log: (message) => onEvent?.({ event: 'log', message }),
   })

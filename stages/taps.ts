@@ -8,7 +8,7 @@ import { endsOf, type StageEnds } from './taps/ends.ts'
 import { pairEnds } from './taps/pair.ts'
 import { routeOf } from './taps/routes.ts'
 import { selectValues } from './taps/select.ts'
-import { type Tappable, type TapSubject, type TapValue, tappable } from './taps/values.ts'
+import { quoted, type Tappable, type TapSubject, type TapValue, tappable } from './taps/values.ts'
 
 export type { TapSubject } from './taps/values.ts'
 
@@ -40,48 +40,31 @@ export async function settleTaps(
     if (!theirs) throw new Error('internal: a loss on taps of a teacher without one')
     return theirs
   }
-  const found = new Map<Tappable, Map<AutoTaps, StageEnds>>()
-  const chosen = (model: Tappable, what: AutoTaps) => {
-    const known = found.get(model) ?? new Map<AutoTaps, StageEnds>()
-    found.set(model, known)
-    const ends = known.get(what) ?? knownEnds(model, what)
-    known.set(what, ends)
-    return ends
-  }
+  const chosen = remembering(knownEnds)
   const notes = new Set<string>()
+  const exact = (tap: string | TapNames): readonly (string | TapNames)[] =>
+    typeof tap === 'string'
+      ? selectValues(tap, own).map(({ name }) => name)
+      : pairsOf(tap, other(), own)
+  const open = (loss: LossOptions): readonly (string | TapNames)[] => {
+    const what = meant(loss)
+    const wanted = <Item>(items: readonly Item[]) => (what === 'last end' ? items.slice(-1) : items)
+    if (isOfStudent(loss)) {
+      const ends = wanted(chosen(own, what).ends)
+      notes.add(`taps auto: ${own.where}'s ${ends.map(described).join(', ')}`)
+      return ends.map(({ name }) => name)
+    }
+    const pairs = wanted(pairEnds(chosen(other(), what), chosen(own, what)))
+    const told = pairs.map(
+      (pair) => `${other().where}'s ${described(pair.teacher)} for ${described(pair.student)}`,
+    )
+    notes.add(`taps auto: ${told.join(', ')}`)
+    return pairs.map((pair) => ({ teacher: pair.teacher.name, student: pair.student.name }))
+  }
   const settled = losses.map((loss): LossOptions => {
     const taps = tapsOf(loss)
     if (taps === undefined) return loss
-    if (taps !== 'auto')
-      return withTaps(
-        loss,
-        taps.flatMap((tap): readonly (string | TapNames)[] =>
-          typeof tap === 'string'
-            ? selectValues(tap, own).map(({ name }) => name)
-            : pairsOf(tap, other(), own),
-        ),
-      )
-    const what = meant(loss)
-    if (isOfStudent(loss)) {
-      const { ends } = chosen(own, what)
-      notes.add(`taps auto: ${own.where}'s ${ends.map(described).join(', ')}`)
-      return withTaps(
-        loss,
-        ends.map(({ name }) => name),
-      )
-    }
-    const pairs = pairEnds(chosen(other(), what), chosen(own, what))
-    notes.add(
-      `taps auto: ${pairs
-        .map(
-          (pair) => `${other().where}'s ${described(pair.teacher)} for ${described(pair.student)}`,
-        )
-        .join(', ')}`,
-    )
-    return withTaps(
-      loss,
-      pairs.map((pair) => ({ teacher: pair.teacher.name, student: pair.student.name })),
-    )
+    return withTaps(loss, taps === 'auto' ? open(loss) : taps.flatMap(exact))
   })
   const byName = new Map(theirs?.values.map((value) => [value.name, value]))
   const taught = teacherTaps(settled).map((name) => ({ name, shape: byName.get(name)!.shape }))
@@ -107,29 +90,44 @@ function pairsOf(tap: TapNames, teacher: Tappable, student: Tappable): TapNames[
   const [theirs, own] = [selectValues(tap.teacher, teacher), selectValues(tap.student, student)]
   if (theirs.length !== own.length)
     throw new UserError(
-      `taps do not pair: '${tap.teacher}' matches ${counted(theirs)} of ${teacher.where}, '${tap.student}' ${counted(own)} of ${student.where}: ${some(theirs)}, and ${some(own)} — name as many of both`,
+      `taps do not pair: ${quoted(tap.teacher)} matches ${counted(theirs)} of ${teacher.where}, ${quoted(tap.student)} ${counted(own)} of ${student.where}: ${some(theirs)}, and ${some(own)} — name as many of both`,
     )
   return theirs.map(({ name }, index) => ({ teacher: name, student: own[index]!.name }))
 }
 
+/** The same function, which looks at each model once for each purpose. */
+function remembering(
+  find: (model: Tappable, what: AutoTaps) => StageEnds,
+): (model: Tappable, what: AutoTaps) => StageEnds {
+  const found = new Map<Tappable, Map<AutoTaps, StageEnds>>()
+  return (model, what) => {
+    const known = found.get(model) ?? new Map<AutoTaps, StageEnds>()
+    found.set(model, known)
+    const ends = known.get(what) ?? find(model, what)
+    known.set(what, ends)
+    return ends
+  }
+}
+
 function knownEnds(model: Tappable, what: AutoTaps): StageEnds {
-  const ends = what === 'ends' ? endsOf(model) : attentionEnds(model, what)
+  const ofStages = what === 'ends' || what === 'last end'
+  const ends = ofStages ? endsOf(model) : attentionEnds(model, what)
   if (ends.ends.length > 0) return ends
-  const sought = what === 'ends' ? 'stages' : what
+  const sought = ofStages ? 'stages' : what
   throw new UserError(
     `taps: 'auto' finds no ${sought} in ${model.where} among its ${model.values.length} values — name the values in taps`,
   )
 }
 
 /** What is inside the attention of every block; of values that of the last one alone (Wang et al. 2020). */
-function attentionEnds(model: Tappable, what: Exclude<AutoTaps, 'ends'>): StageEnds {
+function attentionEnds(model: Tappable, what: Exclude<AutoTaps, 'ends' | 'last end'>): StageEnds {
   const found = attentionsOf(model, routeOf(model)).flatMap(({ scores, shares, values }) =>
     what === 'attention scores' ? scores : what === 'attention' ? shares : (values ?? []),
   )
   return { kind: 'blocks', ends: what === 'attention values' ? found.slice(-1) : found }
 }
 
-const described = ({ name, shape }: TapValue): string => `'${name}' [${shape.join(',')}]`
+const described = ({ name, shape }: TapValue): string => `${quoted(name)} [${shape.join(',')}]`
 
 const counted = ({ length }: readonly unknown[]): string =>
   `${length} value${length === 1 ? '' : 's'}`
@@ -137,5 +135,5 @@ const counted = ({ length }: readonly unknown[]): string =>
 const some = (values: readonly TapValue[]): string =>
   values
     .slice(0, 3)
-    .map(({ name }) => `'${name}'`)
+    .map(({ name }) => quoted(name))
     .join(', ') + (values.length > 3 ? ', …' : '')

@@ -7,6 +7,7 @@ import { augmentOptions, changesSamples } from '../data/augment.ts'
 import { batchCount } from '../data/batches.ts'
 import type { Dataset, Splits } from '../data/dataset.ts'
 import { openBatches } from '../data/stream.ts'
+import { withClasses } from '../models/class-names.ts'
 import type { Model } from '../onnx/graph.ts'
 import { sizeOf } from '../onnx/tensor.ts'
 import { bindInputs } from '../runtime/bind.ts'
@@ -181,7 +182,7 @@ export async function trainModel(
     const { model: result, epochs, bestEpoch } = await train(trained.model, settings)
     const best = epochs[bestEpoch - 1]!
     return {
-      model: trained.restore(result),
+      model: namingClasses(trained.restore(result), data.train, task),
       facts: {
         losses: asked,
         epochs,
@@ -193,6 +194,10 @@ export async function trainModel(
     await teaching?.close()
   }
 }
+
+/** The model, stating the names of the classes that it was trained for. */
+const namingClasses = (model: Model, { classes }: Dataset, { target }: Task): Model =>
+  target === 'class' || target === 'tags' ? withClasses(model, classes) : model
 
 /** A sum of weights that is zero teaches nothing. */
 function checkLosses(losses: readonly LossOptions[]): void {

@@ -15,6 +15,9 @@ const views: ReadonlySet<string> = new Set([
 /** Operators that read and write the same place of both vectors at a time. */
 const elementwise: ReadonlySet<string> = new Set(['Add', 'Div', 'Mul', 'Sub'])
 
+/** Operators that leave their first input as it is but for some places, and copy nothing where it is the output. */
+const overwriting: ReadonlySet<string> = new Set(['ScatterElements'])
+
 /**
  * Of vectors with an input `name` and an output `name_next`: those for which every node that reads the input has run
  * before the one that writes the output, whatever order the nodes run in.
@@ -26,23 +29,24 @@ export function safeInPlace(graph: Graph, names: readonly string[]): ReadonlySet
       const writer = graph.outputs.find((value) => value.name === `${name}_next`)?.producer
       if (!input || !writer) return false
       const before = ancestorsOf(writer)
-      return readersOf(input).every(
-        (reader) => before.has(reader) || (reader === writer && elementwise.has(writer.opType)),
-      )
+      const seen = viewsOf(input)
+      const overwrites =
+        overwriting.has(writer.opType) &&
+        writer.inputs.every((each, index) => index === 0 || !each || !seen.has(each))
+      const readsAsItWrites = elementwise.has(writer.opType) || overwrites
+      return [...seen]
+        .flatMap(({ users }) => [...users])
+        .every((reader) => before.has(reader) || (reader === writer && readsAsItWrites))
     }),
   )
 }
 
-/** Every node that reads a value, or another that may be a view of it. */
-function readersOf(value: Value): Node[] {
-  const found = new Set<Node>()
-  const values = [value]
-  for (const each of values)
-    for (const user of each.users) {
-      if (!found.has(user) && views.has(user.opType)) values.push(user.output())
-      found.add(user)
-    }
-  return [...found]
+/** A value and all others that may be views of it. */
+function viewsOf(value: Value): ReadonlySet<Value> {
+  const found = new Set([value])
+  for (const each of found)
+    for (const user of each.users) if (views.has(user.opType)) found.add(user.output())
+  return found
 }
 
 /** Every node on whose outputs a node depends. */

@@ -335,7 +335,8 @@ export function lossContext(
       return {
         value: settled(g.Reshape(input, shape), shape),
         next(value) {
-          memory.next = g.Reshape(value, [content.length])
+          const flat = value.type?.shape?.length === 1
+          memory.next = flat ? value : g.Reshape(value, [content.length])
         },
       }
     },

@@ -23,10 +23,10 @@ export type Reference =
   | 'input'
 
 /**
- * What `taps: auto` names: the ends of stages; scores of attention before its softmax, or behind it, of every block; or
+ * What `taps: auto` names: the ends of stages, or of the last one alone; scores of attention before its softmax, or behind it, of every block; or
  * what the last block's attention shares out.
  */
-export type AutoTaps = 'ends' | 'attention scores' | 'attention' | 'attention values'
+export type AutoTaps = 'ends' | 'last end' | 'attention scores' | 'attention' | 'attention values'
 
 /** A loss: the mean over the batch as a scalar. */
 export interface Loss<Options extends z.ZodObject = z.ZodObject> {

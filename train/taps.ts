@@ -14,7 +14,7 @@ export const tapPairs = z
   .union([z.literal('auto'), z.array(tapPair).min(1)])
   .default('auto')
   .describe(
-    'Which values are compared; globs pair what they match in the order of the graphs. auto: the ends of the stages of equal resolution, or of the blocks.',
+    'Which values are compared; globs pair what they match in the order of the graphs. auto: the ends of the stages of equal resolution, or of the blocks; for losses on attention what is inside it.',
   )
 
 /** Schema of the taps of a loss on the student alone. */

@@ -177,7 +177,7 @@ export function differentiate(
 function writeMemories({ g, memories }: Forward): Record<string, Float32Array> {
   return Object.fromEntries(
     memories.map(({ input, initial, next }) => {
-      g.output(`${input.name}_next`, g.Identity(next ?? input))
+      g.output(`${input.name}_next`, next ?? input)
       return [input.name, initial]
     }),
   )

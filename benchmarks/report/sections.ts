@@ -1,6 +1,7 @@
 // The sections of a report, one row each, in reading order; every renderer shows all of them.
 import type { Block } from './blocks.ts'
 import type { Report } from './report.ts'
+import { advice } from './sections/advice.ts'
 import { classes } from './sections/classes.ts'
 import { figuresSection } from './sections/figures.ts'
 import { gates } from './sections/gates.ts'
@@ -29,6 +30,11 @@ export const sections = {
     title: 'Gates',
     intro: 'Limits that the recipe sets. A failed gate fails the run.',
     build: gates,
+  },
+  advice: {
+    title: 'Advice',
+    intro: 'What was measured on the way, and what could be done about it.',
+    build: advice,
   },
   journey: {
     title: 'From the teacher to each variant',

@@ -5,14 +5,21 @@ import { type AugmentOptions, changesSamples } from '../../data/augment.ts'
 import { batches } from '../../data/batches.ts'
 import type { Dataset } from '../../data/dataset.ts'
 import { subset } from '../../data/subset.ts'
+import { statedClasses } from '../../models/class-names.ts'
 import type { Model } from '../../onnx/graph.ts'
 import { elements, sizeOf } from '../../onnx/tensor.ts'
-import { predict, predictionsIn, predictWith } from '../../runtime/predict.ts'
+import {
+  type Predictions as Answers,
+  predict,
+  predictionsIn,
+  predictWith,
+} from '../../runtime/predict.ts'
 import { withSession } from '../../runtime/session.ts'
 import { allFinite, largest } from '../../tasks/predictions.ts'
 import type { Predictions, Truth } from '../../tasks/task.ts'
 import { needsTeacher } from '../../train/losses.ts'
 import type { StageContext } from '../stage.ts'
+import { orderOfClasses, reorder } from '../teaching/label-order.ts'
 import { samplesIn } from '../teaching/online.ts'
 import type { Member } from '../teaching/teaching.ts'
 import { requiredData } from '../training.ts'
@@ -67,11 +74,14 @@ export async function adviseOn(
   let teacher: (Judged & { answers: Predictions; model: Model }) | undefined
   for (const { name, model } of generalists) {
     const answers = await answersOf(model, samples, context, name)
+    // A teacher whose inside alone is learned from may answer something else.
+    if (answers.width !== own.width) continue
     const { value: score } = task.evaluate(answers, samples, answers).accuracy
     if (!teacher || score > teacher.score)
-      teacher = { name, score, parameters: parametersOf(model), answers, model }
+      teacher = { name: inWords(name), score, parameters: parametersOf(model), answers, model }
   }
-  const { answers, model, name } = teacher!
+  if (!teacher) return advise(facts)
+  const { answers, model, name } = teacher
   const T = hottest(phases)?.temperature
   const isClassifier = task.target === 'class' && T !== undefined
   return advise({
@@ -87,6 +97,9 @@ export async function adviseOn(
   } satisfies DistillFacts)
 }
 
+/** The name of a teacher in the middle of a sentence. */
+const inWords = (name: string): string => (/^teacher\b/.test(name) ? `the ${name}` : name)
+
 /** Some samples, evenly spread: not more than are quick to ask about, nor than fit into memory. */
 function someOf(data: Dataset): Dataset {
   const numbers = data.columns.reduce((sum, { shape }) => sum + sizeOf(shape), data.targetWidth)
@@ -97,11 +110,28 @@ function someOf(data: Dataset): Dataset {
 async function answersOf(
   model: Model,
   samples: Dataset,
-  { task, threads, provider, signal }: StageContext,
+  context: StageContext,
   where: string,
 ): Promise<Predictions> {
+  const { task, threads, provider, signal } = context
   const options = { threads, provider, signal, where, outputs: task.outputs }
-  return task.normaliser(model.graph)(await predict(model, samples, options))
+  return settlerOf(model, samples, context, where)(await predict(model, samples, options))
+}
+
+/** Puts a model's answers on the scale of the task, and its classes into the order of the data's. */
+function settlerOf(
+  model: Model,
+  { classes }: Dataset,
+  { task }: StageContext,
+  where: string,
+): (answers: Answers) => Predictions {
+  const normalise = task.normaliser(model.graph)
+  const order =
+    task.target === 'class' ? orderOfClasses(statedClasses(model), classes, where) : undefined
+  return (answers) => {
+    if (order && answers.width === order.length) reorder(answers.outputs, order)
+    return normalise(answers)
+  }
 }
 
 /** How sure a classifier is, and how right; undefined where an output is not finite. */
@@ -130,7 +160,7 @@ export function softenedAt(temperature: number, answers: Predictions): Softened 
     const row = answers.row(index)
     if (width < 2 || !allFinite(row)) return undefined
     const logs = logSoftmax(row.map((logit) => logit / temperature))
-    most += Math.exp(Math.max(...logs)) / size
+    most += Math.exp(logs.reduce((a, b) => Math.max(a, b))) / size
     const divergence = logs.reduce((sum, log) => sum + Math.exp(log) * log, Math.log(width))
     said += Math.max(0, divergence) / Math.log(width) / size
   }
@@ -142,16 +172,17 @@ async function augmentedOf(
   teacher: Model,
   train: Dataset,
   augment: AugmentOptions | undefined,
-  { task, seed, threads, provider, signal }: StageContext,
+  context: StageContext,
   where: string,
 ): Promise<Augmented | undefined> {
+  const { task, seed, threads, provider, signal } = context
   const { mixup: _, cutmix: __, ...single } = augment ?? {}
   if (!changesSamples(single)) return undefined
   const samples = someOf(train)
   const { outputs } = task
-  const normalise = task.normaliser(teacher.graph)
+  const settle = settlerOf(teacher, train, context, where)
   return await withSession(teacher, { threads, provider, where }, async (session) => {
-    const plain = normalise(await predictWith(session, samples, { signal, where, outputs }))
+    const plain = settle(await predictWith(session, samples, { signal, where, outputs }))
     const parts: Float32Array[] = []
     let widths: readonly number[] = []
     // The batch is the one that training uses where memory allows; the changes do not depend on it.
@@ -173,7 +204,7 @@ async function augmentedOf(
       all.set(part, offset)
       offset += part.length
     }
-    const changed = normalise(predictionsIn(all, widths))
+    const changed = settle(predictionsIn(all, widths))
     const scoreOf = (answers: Predictions) =>
       task.evaluate(answers, samples, answers).accuracy.value
     return {

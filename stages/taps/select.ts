@@ -3,7 +3,7 @@ import { distance } from 'fastest-levenshtein'
 import picomatch from 'picomatch'
 import { messageOf, UserError } from '../../base/errors.ts'
 import type { Value } from '../../onnx/graph.ts'
-import { floats, isWhole, type Tappable, type TapValue } from './values.ts'
+import { floats, isWhole, quoted, type Tappable, type TapValue } from './values.ts'
 
 /**
  * Gives the values that a selector names, in the order of the graph: at least one.
@@ -29,7 +29,7 @@ export function selectValues(
   const other = made.find(({ name }) => matches(name))
   if (other) throw unfit(other, model)
   throw new UserError(
-    `${where}: taps match no value: '${selector}' — use a name, a glob, or 're:…'; ${nearest(
+    `${where}: taps match no value: ${quoted(selector)} — use a name, a glob, or 're:…'; ${nearest(
       selector,
       values.map(({ name }) => name),
     )}`,
@@ -43,7 +43,7 @@ function matcher(selector: string, where: string): (name: string) => boolean {
       return (name) => expression.test(name)
     } catch (thrown) {
       throw new UserError(
-        `${where}: taps: not a regular expression: '${selector}' — ${messageOf(thrown)}`,
+        `${where}: taps: not a regular expression: ${quoted(selector)} — ${messageOf(thrown)}`,
       )
     }
   }
@@ -51,7 +51,9 @@ function matcher(selector: string, where: string): (name: string) => boolean {
     // `bash` lets a star cross slashes: names of values are not paths.
     return picomatch(selector, { bash: true, dot: true })
   } catch (thrown) {
-    throw new UserError(`${where}: taps: not a glob: '${selector}' — ${messageOf(thrown)}`)
+    throw new UserError(
+      `${where}: taps: not a glob: ${quoted(selector.slice(0, 50))} — ${messageOf(thrown)}`,
+    )
   }
 }
 
@@ -68,7 +70,7 @@ function unfit(value: Value, { types, where }: Pick<Tappable, 'types' | 'where'>
           ? `${shown.trim()} has not the samples as its first axis`
           : `${shown.trim()} has a shape that is not known beforehand`
   return new UserError(
-    `${where}: taps cannot compare a value: '${value.name}' ${reason} — name another`,
+    `${where}: taps cannot compare a value: ${quoted(value.name)} ${reason} — name another`,
   )
 }
 
@@ -78,7 +80,7 @@ function nearest(selector: string, names: readonly string[]): string {
     .map((name) => ({ name, far: distance(selector, name) }))
     .sort((a, b) => a.far - b.far)
     .slice(0, shown)
-    .map(({ name }) => `'${name}'`)
+    .map(({ name }) => quoted(name))
   return `values near it: ${sorted.join(', ')}${names.length > shown ? ', …' : ''}`
 }
 

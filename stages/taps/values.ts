@@ -73,3 +73,6 @@ export const floats: ReadonlySet<string> = new Set(['float32', 'float16', 'float
 /** True where every dimension is known. */
 export const isWhole = (shape: ValueType['shape']): shape is readonly number[] =>
   shape?.every((dim) => typeof dim === 'number') === true
+
+/** A name as errors and logs show it, on one line whatever it holds. */
+export const quoted = (name: string): string => `'${name.replace(/\s+/g, ' ')}'`

@@ -4,7 +4,7 @@ import type { Dataset } from '../../data/dataset.ts'
 import { predictEach } from '../../runtime/predict.ts'
 import type { Session } from '../../runtime/session.ts'
 import type { StageContext } from '../stage.ts'
-import type { AnswerForm } from './combine.ts'
+import type { AnswerForm } from './panel.ts'
 
 /** A teacher as it is asked. */
 export interface Respondent {

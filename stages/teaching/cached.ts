@@ -29,14 +29,18 @@ export interface Keeping {
 type Kept = Store<AnswerType> & { readonly probabilities: boolean }
 
 /** Bytes of answers that are held in memory: asking the system for each record takes as long as a small training step. */
-const mostInMemory = 1 << 25
+const heldBytes = 1 << 25
 
-/** Gives the answers by the index of a sample: found on disk, where they are put first if need be. */
+/**
+ * Gives the answers by the index of a sample: found on disk, where they are put first if need be. A file of more than
+ * `mostInMemory` bytes is read by position.
+ */
 export async function cachedSource(
   respondent: Respondent,
   data: Dataset,
   keeping: Keeping,
   context: StageContext,
+  mostInMemory = heldBytes,
 ): Promise<Source> {
   const { shared, threads, provider } = context
   const key = hashOf([
@@ -160,8 +164,10 @@ async function written(
   let halves = new Uint16Array()
   try {
     await answer((values, count) => {
-      if (halves.length < values.length) halves = new Uint16Array(values.length)
-      toHalves(values, halves)
+      if (types.includes('float16')) {
+        if (halves.length < values.length) halves = new Uint16Array(values.length)
+        toHalves(values, halves)
+      }
       writeRecords(values, halves, count, layout.columns, writer)
     })
     const { place: _, ...facts } = writer.finish()

@@ -1,21 +1,15 @@
 // What teachers say about training samples: one or several, kept on disk or asked anew, as one answer.
 import { UserError } from '../../base/errors.ts'
 import type { Dataset } from '../../data/dataset.ts'
-import { plainName } from '../../data/label-names.ts'
-import { statedClasses } from '../../models/class-names.ts'
 import type { Model } from '../../onnx/graph.ts'
-import { serializeModel } from '../../onnx/save.ts'
 import { sizeOf } from '../../onnx/tensor.ts'
 import type { Taught } from '../../train/loss-context.ts'
 import type { Teacher } from '../../train/settings.ts'
 import type { StageContext } from '../stage.ts'
-import type { Respondent } from './answers.ts'
-import { type Asked, askedModel } from './asked-model.ts'
-import { cachedSource } from './cached.ts'
-import { type AnswerForm, type CombineOptions, checkCombination, combination } from './combine.ts'
-import { orderOfClasses, reorder } from './label-order.ts'
-import { onlineSource } from './online.ts'
-import type { Source } from './source.ts'
+import type { Asked } from './asked-model.ts'
+import { type CombineOptions, combination } from './combine.ts'
+import { type AnswerForm, checkCombination } from './panel.ts'
+import { openVoice, type Voice } from './voice.ts'
 
 /** One teacher. */
 export interface Member {
@@ -104,126 +98,14 @@ export async function openTeaching(
   }
 }
 
-/** A teacher whose answers are in the order of the data's classes. */
-interface Voice {
-  readonly name: string
-  readonly source: Source
-  readonly ask: Source['ask']
-  /** Numbers of a row of its first output: a sample, or a position of it. */
-  readonly row: number
-  /** True for a specialist that answers for its own classes and, last, for all others together. */
-  readonly sumsUp: boolean
-}
-
-/** What a teacher is opened for. */
-interface Opening {
-  readonly asked: Asked
-  readonly form: AnswerForm
-  /** The teacher that was opened first. */
-  readonly first: Voice | undefined
-  readonly data: Dataset
-  readonly how: Manners
-  readonly context: StageContext
-}
-
-/** Targets of which one is right, and all whose outputs are one a class. */
-const [exclusive, classed] = [
-  new Set(['class', 'tags']),
-  new Set(['class', 'tags', 'classes']),
-] as const
+/** Targets of which one class is right. */
+const exclusive: ReadonlySet<string> = new Set(['class', 'tags'])
 
 /** What the outputs are. */
 function formOf(asked: Asked, { classes }: Dataset, { task }: StageContext): AnswerForm {
   if (asked.outputs !== 'first' || classes.length === 0) return 'values'
   if (asked.binary) return 'binary'
   return exclusive.has(task.target) ? 'classes' : 'values'
-}
-
-async function openVoice(member: Member, opening: Opening): Promise<Voice> {
-  const { model, name, classes: own } = member
-  const { asked, form, first, data, how, context } = opening
-  const isClassed =
-    asked.outputs !== 'none' && data.classes.length > 0 && classed.has(context.task.target)
-  const stated = isClassed ? statedClasses(model) : undefined
-  const rowWidth = (width: number) => (isClassed ? rowOf(width, member, data, first) : width)
-  const order = (wanted: readonly string[]) => orderOfClasses(stated, wanted, name)
-  // A model for other classes is refused before it is asked.
-  if (!own) order(data.classes)
-  const batch = how.batch
-  const asModel = await askedModel(
-    { name, model, samples: data, batch, classes: data.classes.length },
-    asked,
-  )
-  const respondent: Respondent = {
-    ...{ name, form, rowWidth, names: asModel.names, bytes: serializeModel(asModel.model) },
-  }
-  const exact = new Set(asked.gradient ? [asModel.names.length - 1] : [])
-  const source = how.online
-    ? await onlineSource(respondent, data, batch, context)
-    : await cachedSource(respondent, data, { store: how.store, batch, exact }, context)
-  try {
-    const row = rowWidth(source.manner.widths[0] ?? 0)
-    const sumsUp = own !== undefined && doesSumUp(stated, own, row, data)
-    const settled = sumsUp ? orderOfSpecialist(stated, own, data, name) : order(data.classes)
-    if (!settled) return { name, source, row, sumsUp, ask: (batch) => source.ask(batch) }
-    context.log(`${name}: its classes are put into the order of the data's, by name`)
-    return {
-      ...{ name, source, row, sumsUp },
-      async ask(batch) {
-        const answers = await source.ask(batch)
-        reorder(answers[0]!, settled)
-        return answers
-      },
-    }
-  } catch (thrown) {
-    await source.close()
-    throw thrown
-  }
-}
-
-/** Numbers of a row of an output: one a class; of a specialist's, perhaps its own classes and the rest. */
-function rowOf(
-  width: number,
-  { name, classes: own }: Member,
-  { classes, source }: Dataset,
-  first: Voice | undefined,
-): number {
-  const all = classes.length
-  const positions = first ? first.source.manner.widths[0]! / first.row : width / all
-  const row = width / positions
-  if (Number.isInteger(positions) && (row === all || (own && row === own.length + 1))) return row
-  throw new UserError(
-    `${name}: its output does not fit the data: ${width} numbers a sample for ${all} classes of ${source}${own ? `, of which it knows ${own.length}` : ''} — use a teacher for the same classes`,
-  )
-}
-
-/**
- * True where a specialist's last number stands for all classes that are not its own. One that leaves out a single class
- * has as many numbers either way; unless the names that it states say otherwise, they are those of all classes.
- */
-function doesSumUp(
-  stated: readonly string[] | undefined,
-  own: readonly number[],
-  row: number,
-  { classes }: Dataset,
-): boolean {
-  if (row !== classes.length) return true
-  if (!stated || own.length + 1 !== row) return false
-  const names = new Set(stated.map(plainName))
-  return !classes.every((name) => names.has(plainName(name)))
-}
-
-/** The order of the answers of a specialist by the names that it states, which may leave out that of the rest. */
-function orderOfSpecialist(
-  stated: readonly string[] | undefined,
-  own: readonly number[],
-  { classes }: Dataset,
-  name: string,
-): Int32Array | undefined {
-  const names = stated?.slice(0, stated.length > own.length ? -1 : undefined)
-  const wanted = own.map((index) => classes[index]!)
-  const order = orderOfClasses(names, wanted, name)
-  return order && Int32Array.of(...order, own.length)
 }
 
 /** Taps must have the shapes that the student's were made to agree with. */

@@ -79,8 +79,9 @@ describeWithChromium(`report.html in a browser${why}`, () => {
         expect(troubles).toEqual([])
         expect(seen.overflow).toBeLessThanOrEqual(0)
         expect(seen.sections).toEqual(Object.keys(sections))
-        // Each plot is drawn for two widths, of which one shows: three trade-offs, two curves, classes, two latencies.
-        expect(seen.plots).toBe(8)
+        // Each plot is drawn for two widths, of which one shows: three trade-offs, two curves, classes, reliability, transfer, two
+        // latencies.
+        expect(seen.plots).toBe(10)
         expect(seen.paper).toBe(scheme === 'dark' ? 'rgb(20, 23, 26)' : 'rgb(252, 251, 248)')
       } finally {
         await page.close()

@@ -69,7 +69,7 @@ function chain(names: readonly string[], width = 4): Model {
     x = g.Tanh(x)
     x.name = name
   }
-  g.output('y', x, { dtype: 'float32', shape: ['N', width] })
+  g.output('y', g.Tanh(x), { dtype: 'float32', shape: ['N', width] })
   return model
 }
 
@@ -204,6 +204,17 @@ describe('taps auto', () => {
       [2, [4, 32, 16, 16]],
       [3, [4, 64, 8, 8]],
     ])
+  })
+
+  itWithShared('names the last stage alone for losses that want one', async () => {
+    const [teacher, student] = [
+      await shared('conv-distiller-resnet20-dense-cifar10.onnx', photo),
+      await shared('conv-tiny-resnet8-cifar10.onnx', photo, 'student'),
+    ]
+    for (const loss of ['crd', 'factor'])
+      expect(await pairsFound(teacher, student, parsed([{ loss }]))).toEqual([
+        'layer3.2_relu2 → activation_6_out',
+      ])
   })
 
   itWithShared('pairs the blocks of transformers evenly', async () => {
@@ -350,7 +361,7 @@ describe('selectors of taps', () => {
 
   it('that match nothing are refused', async () => {
     await expect(mistaken('inber')).rejects.toThrow(
-      "teacher: taps match no value: 'inber' — use a name, a glob, or 're:…'; values near it: 'inner', 'end', 'x', 'block/1', 'block/2', …",
+      "teacher: taps match no value: 'inber' — use a name, a glob, or 're:…'; values near it: 'inner', 'end', 'x', 'y', 'block/1', …",
     )
     await expect(mistaken('inner', 'thre*')).rejects.toThrow(
       /^student: taps match no value: 'thre\*'/,

@@ -1,7 +1,7 @@
 // A report as a run of the digits recipe leaves it, with a provider that is absent and a cell that failed.
 
 import { wilsonInterval } from '../../base/statistics.ts'
-import type { ProviderResult, Report, Variant } from '../../benchmarks/report/report.ts'
+import type { Knowledge, ProviderResult, Report, Variant } from '../../benchmarks/report/report.ts'
 
 const test = 2000
 const digits = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9']
@@ -202,6 +202,21 @@ export function hostileReport(): Report {
           classMetrics: { [evil]: { [evil]: 0.5, constructor: 1 } },
         },
       }),
+      ...(variant.knowledge && {
+        knowledge: {
+          ...variant.knowledge,
+          transfer: {
+            ...variant.knowledge.transfer!,
+            perClass: { [evil]: { right: 0.9, rightOf: 9, wrong: null, wrongOf: 0 } },
+          },
+          representation: [{ what: evil, cka: 0.5 }, ...variant.knowledge.representation!],
+          robustness: {
+            ...variant.knowledge.robustness,
+            [evil]: variant.knowledge.robustness.noise!,
+          },
+          reasons: { [evil]: evil, constructor: evil },
+        },
+      }),
       providers: { ...variant.providers, [evil]: { available: false, reason: evil } },
     })),
     pareto: report.pareto.map(rename),
@@ -253,6 +268,7 @@ function variantOf(outline: Outline): Variant {
       measures: {},
     },
     calibrationError: 0.0071,
+    knowledge: knowledgeOf(outline),
     ...(epochs !== undefined && { training: { epochs: courseOf(epochs, outline.correct / test) } }),
     providers: {
       cpu: timedOn(outline.cpuMs, isTeacher ? undefined : teacher!.cpuMs, 17),
@@ -265,6 +281,54 @@ function variantOf(outline: Outline): Variant {
   }
 }
 
+/** What a variant keeps; one that is quantized has no gradients. */
+function knowledgeOf({ id, agreement, klDivergence, perClass }: Outline): Knowledge {
+  const rounded = id === 'quantize'
+  const integers = 'it is quantized: no gradient passes through integers'
+  const bearings = (worst: number) =>
+    [0.1, 0.2, 0.4].map((strength, index) => {
+      const value = agreement - worst * index
+      const ratio = value / (0.98 - 0.12 * index)
+      const interval = [ratio - 0.02, ratio + 0.02] as const
+      return { strength, value, agreement: value - 0.01, ratio, interval }
+    })
+  const right = Math.min(1, agreement + 0.002)
+  return {
+    samples: 256,
+    transfer: {
+      right: { value: right, interval: wilsonInterval(Math.round(right * 1977), 1977), of: 1977 },
+      wrong: { value: 5 / 23, interval: wilsonInterval(5, 23), of: 23 },
+      perClass: Object.fromEntries(
+        digits.map((digit, index) => [
+          digit,
+          { right: Math.min(1, perClass[index]!), rightOf: 197, wrong: 0.5, wrongOf: 2 },
+        ]),
+      ),
+    },
+    calibration: {
+      brier: 0.02 + klDivergence / 4,
+      bins: Array.from({ length: 15 }, (_, bin) =>
+        bin < 6
+          ? { count: 0, confidence: null, accuracy: null }
+          : { count: 8 * bin, confidence: (bin + 0.5) / 15, accuracy: Math.min(1, (bin + 1) / 14) },
+      ),
+    },
+    representation: [
+      { what: 'features', cka: 1 - klDivergence * 3 },
+      { what: 'outputs', cka: 1 - klDivergence },
+    ],
+    robustness: {
+      noise: bearings(0.01),
+      blur: bearings(0.02),
+      contrast: bearings(0.1),
+      adversarial: rounded ? null : bearings(0.2),
+      transferred: bearings(0.07),
+    },
+    saliency: rounded ? null : { cosine: 1 - klDivergence * 9, overlap: 0.41 },
+    reasons: rounded ? { adversarial: integers, saliency: integers } : {},
+  }
+}
+
 /** A figure of each class, in proportion to what the teacher has. */
 const classesOf = ({ perClass }: Outline, scale: number): Record<string, number> =>
   Object.fromEntries(digits.map((digit, index) => [digit, Math.min(1, scale * perClass[index]!)]))
@@ -274,7 +338,8 @@ export function oldReport(): Report {
   const old = (variant: Variant): Variant => {
     const { top1, top1Interval, perClass } = variant.accuracy!
     const { p: _p, measures: _measures, ...retention } = variant.retention!
-    return { ...variant, accuracy: { top1, top1Interval, perClass }, retention }
+    const { knowledge: _knowledge, ...rest } = variant
+    return { ...rest, accuracy: { top1, top1Interval, perClass }, retention }
   }
   const { teacher, variants, ...report } = reportFixture()
   return { ...report, teacher: old(teacher), variants: variants.map(old) }
@@ -284,6 +349,33 @@ export function oldReport(): Report {
 type Judged = Pick<Variant, 'accuracy' | 'retention'> & {
   /** What the epochs of a training came to, before they came to the main figure itself. */
   readonly start: number
+}
+
+/** What is known of a model of a task without classes, on tokens. */
+const withoutClasses: Knowledge = {
+  samples: 256,
+  transfer: null,
+  calibration: null,
+  representation: [
+    { what: 'features', cka: 0.93 },
+    { what: 'outputs', cka: 0.981 },
+  ],
+  robustness: { noise: null, blur: null, contrast: null, adversarial: null, transferred: null },
+  saliency: null,
+  reasons: {
+    ...Object.fromEntries(
+      ['noise', 'blur', 'contrast', 'adversarial', 'transferred'].map((name) => [
+        name,
+        'the data has no input of floats',
+      ]),
+    ),
+    ...Object.fromEntries(
+      ['transfer', 'calibration', 'saliency'].map((name) => [
+        name,
+        'the task has no single right class',
+      ]),
+    ),
+  },
 }
 
 /** The fixture with another task: its figures, no classes. */
@@ -302,6 +394,7 @@ function reportOf(task: string, name: string, judge: (index: number) => Judged):
       ...variant,
       ...found,
       calibrationError: null,
+      knowledge: withoutClasses,
       ...(epochs && { training: { epochs } }),
     }
   }

@@ -259,6 +259,21 @@ const learned: readonly LossCase[] = [
       ),
   },
   {
+    title: 'pool',
+    terms: [{ loss: 'feature', taps }],
+    taps: { s: { shape: [batch, 3, 2, 4] } },
+    teacherTaps: { t: { shape: [batch, 3, 2, 2] } },
+    expected: (x) =>
+      meanSquare(
+        images(x['student/s']!, batch, 3).map((maps) =>
+          maps.map(([a, b, c, d, e, f, h, i]) =>
+            [a! + b!, c! + d!, e! + f!, h! + i!].map((sum) => sum / 2),
+          ),
+        ),
+        images(x['teacher/t']!, batch, 3),
+      ),
+  },
+  {
     title: 'pool and sequence',
     terms: [{ loss: 'feature', taps, connector: [{ connect: 'sequence' }, { connect: 'pool' }] }],
     taps: { s: { shape: [batch, 3, 2, 2] } },

@@ -1,8 +1,6 @@
 // Connectors that learn: they give a value the teacher's channels.
 import { z } from 'zod'
-import type { Builder } from '../../onnx/build.ts'
-import type { Value } from '../../onnx/graph.ts'
-import type { LossContext } from '../loss-context.ts'
+import { newLayer, through } from '../losses/layers.ts'
 import {
   channelAxis,
   defineConnector,
@@ -17,9 +15,18 @@ export const linear = defineConnector({
   options: z.strictObject({
     connect: z.literal('linear').describe('A learned matrix on the channels: a 1x1 convolution.'),
   }),
-  write(g, context, { value, shape, wanted, name }) {
-    const to = wanted[channelAxis(wanted)]!
-    return product(g, context, { value, shape, to, name, gain: 1 })
+  write(g, { parameter }, { value, shape, wanted, name }) {
+    const axis = channelAxis(shape)
+    const [from, to] = [shape[axis]!, wanted[channelAxis(wanted)]!]
+    const out = shape.with(axis, to)
+    const normal = Math.sqrt(1 / from)
+    if (axis === shape.length - 1) {
+      const weight = parameter(`${name}.weight`, [from, to], { normal })
+      return settled(g.MatMul(value, weight), out)
+    }
+    const window = shape.slice(2).map(() => 1)
+    const weight = parameter(`${name}.weight`, [to, from, ...window], { normal })
+    return settled(g.Conv(value, weight, { kernel_shape: window }), out)
   },
 })
 
@@ -36,25 +43,10 @@ export const projection = defineConnector({
   write(g, context, { value, shape, wanted, name }, { hidden: given }) {
     const to = wanted[channelAxis(wanted)]!
     const hidden = given ?? to
-    const [first, second] = [`${name}.hidden`, `${name}.out`]
-    const inner = product(g, context, {
-      value,
-      shape,
-      to: hidden,
-      name: first,
-      gain: 2,
-      bias: true,
-    })
-    const active = settled(g.Relu(inner), shape.with(channelAxis(shape), hidden))
-    const from = active.type!.shape as readonly number[]
-    return product(g, context, {
-      value: active,
-      shape: from,
-      to,
-      name: second,
-      gain: 1,
-      bias: true,
-    })
+    const inner = through(g, value, newLayer(context, shape, hidden, `${name}.hidden`, { gain: 2 }))
+    const between = shape.with(channelAxis(shape), hidden)
+    const active = settled(g.Relu(inner), between)
+    return through(g, active, newLayer(context, between, to, `${name}.out`))
   },
 })
 
@@ -116,39 +108,4 @@ function windowFor(
   return padding >= 0 && padding <= 2 * (kernel - 1) && stride <= kernel
     ? { stride, padding }
     : undefined
-}
-
-/** A learned matrix on the channels, drawn with the variance `gain` over the channels before, and a bias of zeros. */
-function product(
-  g: Builder,
-  { parameter }: LossContext,
-  {
-    value,
-    shape,
-    to,
-    name,
-    gain,
-    bias = false,
-  }: {
-    readonly value: Value
-    readonly shape: readonly number[]
-    readonly to: number
-    readonly name: string
-    readonly gain: number
-    readonly bias?: boolean
-  },
-): Value {
-  const axis = channelAxis(shape)
-  const from = shape[axis]!
-  const out = shape.with(axis, to)
-  const normal = Math.sqrt(gain / from)
-  const shift = () => parameter(`${name}.bias`, [to], 0)
-  if (axis === shape.length - 1) {
-    const made = g.MatMul(value, parameter(`${name}.weight`, [from, to], { normal }))
-    return settled(bias ? g.Add(made, shift()) : made, out)
-  }
-  const window = shape.slice(2).map(() => 1)
-  const weight = parameter(`${name}.weight`, [to, from, ...window], { normal })
-  const operands = bias ? [value, weight, shift()] : [value, weight]
-  return settled(g.Conv(...operands, { kernel_shape: window }), out)
 }

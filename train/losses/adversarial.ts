@@ -34,7 +34,7 @@ export const adversarial = defineLoss({
       .describe('Values inside the models to tell apart; the outputs where none are given.'),
     hidden: z.int().positive().default(64).describe("Width of the discriminator's hidden layer."),
   }),
-  comparesWith: ['teacher'],
+  comparesWith: ({ taps }) => (taps === undefined ? ['teacher'] : []),
   write(g, context, { taps, connector, hidden }) {
     if (taps === undefined) {
       const { student, teacher } = logitsOfBoth(g, context)

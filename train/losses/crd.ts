@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import type { Builder } from '../../onnx/build.ts'
 import type { Value } from '../../onnx/graph.ts'
+import { tensorOf } from '../../onnx/tensor.ts'
 import { settled } from '../connectors/connector.ts'
 import { defineLoss, pairOptions, temperature } from '../loss.ts'
 import type { LossContext } from '../loss-context.ts'
@@ -54,22 +55,23 @@ export const crd = defineLoss({
       .describe('Share of the old vector in what is remembered of a sample.'),
   }),
   comparesWith: [],
+  auto: () => 'last end',
   write(g, context, options) {
     const { samples, batch, drawn, indices } = context
     const count = Math.max(1, Math.min(options.negatives, samples - 1))
     const own = indices()
     const others = drawn([count], { kind: 'integer', below: samples })
     const same = g.Equal(g.Reshape(own, [batch, 1]), g.Reshape(others, [1, count]))
-    const places: Places = { own, others, same: g.Cast(same, { to: float32 }), count }
+    const all = g.Concat(own, others, { axis: 0 })
+    const places: Places = { own, all, same: g.Cast(same, { to: float32 }), count }
     const terms = context.pairs(options, 'none', 'crd').map(({ student, teacher }, index) => {
       const name = `crd.pair${index}`
       const sides = [
-        newSide(g, context, student, options, `${name}.student`),
-        newSide(g, context, teacher, options, `${name}.teacher`),
+        newSide(g, context, student, places, options, `${name}.student`),
+        newSide(g, context, teacher, places, options, `${name}.teacher`),
       ] as const
       const contrasts = sides.map((side, at) => {
-        const bank = sides[1 - at]!.bank.value
-        return contrast(g, context, side, bank, places, options)
+        return contrast(g, context, side, sides[1 - at]!, places, options)
       })
       for (const side of sides) remember(g, context, side, own, options.momentum)
       return g.Add(contrasts[0], contrasts[1])
@@ -84,25 +86,32 @@ interface CrdOptions {
   readonly dimension: number
 }
 
-/** Where to look in a memory: `own` `[batch]`, `others` `[count]`, and `same` `[batch, count]`, 1 where both are one. */
+/**
+ * Where to look in a memory: the batch's `own` places `[batch]`, `all` places `[batch + count]`, which are those and the
+ * negatives', and `same` `[batch, count]`, 1 where a negative is the own one.
+ */
 interface Places {
   readonly own: Value
-  readonly others: Value
+  readonly all: Value
   readonly same: Value
   readonly count: number
 }
 
-/** One of the two models: the batch's unit vectors, and what is remembered of all samples. */
+/** One of the two models: the batch's unit vectors, what is remembered of all samples, and what is looked up in it. */
 interface Side {
   readonly name: string
   readonly vectors: Value
+  /** A flat vector: what is written at the batch's places is written over the old, without a copy of all the rest. */
   readonly bank: ReturnType<LossContext['memory']>
+  readonly ownRows: Value
+  readonly otherRows: Value
 }
 
 function newSide(
   g: Builder,
   context: LossContext,
   value: Value,
+  { all, count }: Places,
   { dimension }: CrdOptions,
   name: string,
 ): Side {
@@ -110,9 +119,14 @@ function newSide(
   const head = newLayer(context, shapeOf(pooled), dimension, `${name}.head`)
   const vectors = settled(unit(g, through(g, pooled, head), 1), [context.batch, dimension])
   const normal = Math.sqrt(1 / dimension)
+  const { batch, samples } = context
+  const bank = context.memory(`${name}.bank`, [samples * dimension], { normal })
+  // All that is read of the bank is read here, before it is written over.
+  const rows = g.Gather(g.Reshape(bank.value, [samples, dimension]), all)
   return {
-    ...{ name, vectors },
-    bank: context.memory(`${name}.bank`, [context.samples, dimension], { normal }),
+    ...{ name, vectors, bank },
+    ownRows: g.Slice(rows, [0], [batch], [0]),
+    otherRows: g.Slice(rows, [batch], [batch + count], [0]),
   }
 }
 
@@ -121,15 +135,15 @@ function contrast(
   g: Builder,
   context: LossContext,
   { name, vectors }: Side,
-  bank: Value,
-  { own, others, same, count }: Places,
+  { ownRows, otherRows }: Side,
+  { same, count }: Places,
   { temperature, form }: CrdOptions,
 ): Value {
   const { batch } = context
   const T = context.number(temperature)
-  const matching = g.Mul(vectors, g.Gather(bank, own))
+  const matching = g.Mul(vectors, ownRows)
   const positive = over(g, g.ReduceSum(matching, [1], { keepdims: 1 }), T)
-  const different = g.MatMul(vectors, g.Transpose(g.Gather(bank, others), { perm: [1, 0] }))
+  const different = g.MatMul(vectors, g.Transpose(otherRows, { perm: [1, 0] }))
   const negative = over(g, different, T)
   if (form === 'info-nce') {
     const all = g.Concat(positive, g.Sub(negative, g.Mul(same, 1e9)), { axis: 1 })
@@ -153,13 +167,17 @@ function contrast(
 function remember(
   g: Builder,
   { batch }: LossContext,
-  { vectors, bank }: Side,
+  { vectors, bank, ownRows }: Side,
   own: Value,
   momentum: number,
 ): void {
   const width = shapeOf(vectors)[1]!
-  const old = g.Gather(bank.value, own)
-  const mixed = unit(g, g.Add(g.Mul(old, momentum), g.Mul(vectors, 1 - momentum)), 1)
-  const places = g.Expand(g.Reshape(own, [batch, 1]), [batch, width])
-  bank.next(g.ScatterElements(bank.value, places, mixed, { axis: 0 }))
+  const mixed = unit(g, g.Add(g.Mul(ownRows, momentum), g.Mul(vectors, 1 - momentum)), 1)
+  const first = g.Mul(g.Reshape(own, [batch, 1]), tensorOf('int64', [], [width]))
+  const places = g.Add(first, tensorOf('int64', [1, width], [...Array(width).keys()]))
+  const count = [batch * width]
+  const next = g.ScatterElements(bank.value, g.Reshape(places, count), g.Reshape(mixed, count), {
+    axis: 0,
+  })
+  bank.next(settled(next, shapeOf(bank.value)))
 }

@@ -43,6 +43,7 @@ export const factor = defineLoss({
       .describe('Window of the convolutions along each axis.'),
   }),
   comparesWith: [],
+  auto: () => 'last end',
   write(g, context, options) {
     const { batch } = context
     const { power, rate, kernel: size } = options

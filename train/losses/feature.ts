@@ -8,14 +8,20 @@ import { defineLoss, pairOptions } from '../loss.ts'
 import type { LossContext } from '../loss-context.ts'
 import { shapeOf } from '../rule.ts'
 import { atLeastOne, cosine, squares, total } from './formulas.ts'
+import { meanOf } from './maps.ts'
 import { mask, maskOf } from './mask.ts'
 
-/** Mean of (s - t)², of |s - t|, or of 1 - cos(s, t) of each sample (Romero et al. 2015, equation 3, for the squares). */
+/**
+ * Mean of (s - t)², of |s - t|, or of 1 - cos(s, t) of each sample (Romero et al. 2015, equation 3, for the squares, with
+ * the mean over values in place of half their sum).
+ */
 export const feature = defineLoss({
   options: z.strictObject({
     loss: z
       .literal('feature')
-      .describe("Distance of the student's tapped values to the teacher's: FitNets' hints."),
+      .describe(
+        "Distance of the student's tapped values to the teacher's, of any shape: with connector 'conv' FitNets' hints.",
+      ),
     ...pairOptions,
     distance: z
       .enum(['squared', 'absolute', 'cosine'])
@@ -40,10 +46,7 @@ export const feature = defineLoss({
         options.distance === 'squared' ? squares(g, difference) : total(g, g.Abs(difference))
       return g.Mul(sum, 1 / size)
     })
-    return g.Mul(
-      terms.reduce((sum, term) => g.Add(sum, term)),
-      1 / terms.length,
-    )
+    return meanOf(g, terms)
   },
 })
 

@@ -51,7 +51,7 @@ function flow(g: Builder, context: LossContext, before: Value, after: Value) {
   const common = divides(one, other) ? other : one
   if (!divides(one, common) || !divides(other, common))
     throw new UserError(
-      `${context.where}: 'fsp' pools the larger of consecutive taps: '${before.name}' [${shapeOf(before)}] and '${after.name}' [${shapeOf(after)}] do not divide — use other taps`,
+      `${context.where}: 'fsp' pools the larger of consecutive taps: [${shapeOf(before)}] and [${shapeOf(after)}] do not divide — use other taps`,
     )
   const a = mapsOf(g, context, maximum(g, before, common), 'fsp')
   const b = mapsOf(g, context, maximum(g, after, common), 'fsp')

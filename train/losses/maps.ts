@@ -75,7 +75,7 @@ export function needsPositions({ where }: LossContext, value: Value, loss: strin
   const shape = shapeOf(value)
   if (shape.length < 3)
     throw new UserError(
-      `${where}: '${loss}' compares positions: '${value.name}' [${shape}] has none — tap values [N, C, H, W] or [N, L, D]`,
+      `${where}: '${loss}' compares positions: values [${shape}] have none — tap values [N, C, H, W] or [N, L, D]`,
     )
 }
 

@@ -5,7 +5,7 @@ import type { Value } from '../../onnx/graph.ts'
 import { defineLoss, temperature, weight } from '../loss.ts'
 import { shapeOf } from '../rule.ts'
 import { over, scaled, times } from './formulas.ts'
-import { meanOfRows } from './rows.ts'
+import { meanOfLabelledRows, meanOfRows } from './rows.ts'
 
 /**
  * Σ over students i of the mean over the others j of T² KL(p_j ‖ p_i), p_j without gradient (Zhang et al. 2018,
@@ -49,7 +49,7 @@ export const mutual = defineLoss({
     )
     const learned = rows.slice(1).map((z) => {
       const likelihood = g.Mul(context.targets(), g.LogSoftmax(z, { axis: -1 }))
-      return g.Neg(meanOfRows(g, context, likelihood))
+      return g.Neg(meanOfLabelledRows(g, context, likelihood))
     })
     return learned.reduce((sum, term) => g.Add(sum, term), scaled(g, taught, times(g, T, T)))
   },

@@ -92,6 +92,9 @@ const figures: readonly Figure[] = [
   },
 ]
 
+/** What stands for a figure that could not be measured; the reasons are listed. */
+const unmeasured: Cell = { ...missing, note: 'see below' }
+
 /** What reasons are called in the report. */
 const titles: Readonly<Record<string, string>> = {
   transfer: 'right answers kept',
@@ -119,7 +122,7 @@ export function knowledge(report: Report): Block[] {
       ],
       rows: measured.map((variant) => [
         variantCell(report, variant),
-        ...shown.map(({ cell }) => cell(variant) ?? missing),
+        ...shown.map(({ cell }) => cell(variant) ?? unmeasured),
       ]),
     },
     ...robustness(report, measured),
@@ -166,7 +169,7 @@ function robustness(report: Report, measured: readonly Variant[]): Block[] {
 function bearingCell({ knowledge, from }: Variant, name: string, metric: string): Cell {
   const bearings = at(knowledge?.robustness ?? {}, name)
   const middle = bearings?.[Math.floor(bearings.length / 2)]
-  if (!middle) return missing
+  if (!middle) return unmeasured
   const { value, ratio, interval } = middle
   if (from === null) return { text: formatMetric(metric, value), note: 'the teacher itself' }
   if (ratio === null) return { text: '–', note: `${formatMetric(metric, value)}, the teacher none` }

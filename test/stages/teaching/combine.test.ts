@@ -2,13 +2,11 @@
 import { describe, expect, it } from '@jest/globals'
 import { random } from '../../../base/random.ts'
 import {
-  type AnswerForm,
   type CombineOptions,
-  checkCombination,
   combination,
   combineOptions,
-  type Panelist,
 } from '../../../stages/teaching/combine.ts'
+import { type AnswerForm, checkCombination, type Panelist } from '../../../stages/teaching/panel.ts'
 import { softmaxOf } from './support.ts'
 
 const classes = 5

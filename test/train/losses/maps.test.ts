@@ -1,5 +1,8 @@
 import { describe, expect, it } from '@jest/globals'
-import { computedLoss, expectLoss, type LossCase } from '../loss-harness.ts'
+import { newModel } from '../../../onnx/build.ts'
+import { lossContext } from '../../../train/loss-context.ts'
+import { writeLoss } from '../../../train/losses.ts'
+import { computedLoss, expectLoss, type LossCase, parsed } from '../loss-harness.ts'
 import { images, inner, minus, sequences, sumOver, unitVector } from './arrays.ts'
 
 const [batch, channels, size] = [2, 3, 4]
@@ -253,10 +256,32 @@ describe('losses of what is where', () => {
     'are refused for values without positions: %s',
     async (loss) => {
       await expect(tried(loss, content, content, [batch, 48])).rejects.toThrow(
-        `test: '${loss}' compares positions: 'tap/s' [2,48] has none — tap values [N, C, H, W] or [N, L, D]`,
+        `test: '${loss}' compares positions: values [2,48] have none — tap values [N, C, H, W] or [N, L, D]`,
       )
     },
   )
+
+  it('refuse the output of a Relu where the side of zero counts, but not behind a connector', async () => {
+    const { g } = newModel('relu')
+    const before = g.input('before', { dtype: 'float32', shape })
+    const active = g.Relu(before)
+    active.type = before.type
+    const { context } = lossContext(
+      g,
+      { inputs: [before], outputs: [before], taps: new Map([['s', active]]) },
+      {
+        batch,
+        where: 'test',
+        taught: { outputs: 0, taps: [{ name: 't', shape: shape.slice(1) }] },
+      },
+    )
+    const write = (options: object) =>
+      writeLoss(g, context, parsed(term('activation-boundary', options)))
+    await expect(write({})).rejects.toThrow(
+      "test: 'activation-boundary' compares values before their activation: the student's 's' is the output of a Relu — tap its input, or use connector 'linear'",
+    )
+    await expect(write({ connector: 'linear' })).resolves.toBeDefined()
+  })
 
   it('refuse one tap where consecutive ones are compared', async () => {
     await expect(
@@ -275,7 +300,7 @@ describe('losses of what is where', () => {
         expected: () => 0,
       }),
     ).rejects.toThrow(
-      "test: 'fsp' pools the larger of consecutive taps: 'tap/s' [2,3,4,4] and 'tap/v' [2,3,3,3] do not divide — use other taps",
+      "test: 'fsp' pools the larger of consecutive taps: [2,3,4,4] and [2,3,3,3] do not divide — use other taps",
     )
   })
 })
