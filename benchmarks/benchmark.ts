@@ -15,7 +15,7 @@ import { checkWidth } from '../tasks/check.ts'
 import { type TaskName, tasks } from '../tasks/index.ts'
 import type { Task } from '../tasks/task.ts'
 import { type Cells, closeCells, failureOf, inParallel, isOpen, openCells } from './cells.ts'
-import { defaultKnowledge, type KnowledgeOptions, measureKnowledge } from './knowledge/measure.ts'
+import { type KnowledgeOptions, measureKnowledge } from './knowledge/measure.ts'
 import { defaultLatency, type LatencyOptions } from './latency.ts'
 import { type OpenPredictions, openPredictions } from './predictions-file.ts'
 import { measureProvider, type ProviderContext } from './provider.ts'
@@ -45,7 +45,7 @@ export interface BenchmarkRequest {
    * provider without hardware takes minutes for thousands.
    */
   readonly agreementSamples?: number
-  /** How what is left of the teacher's knowledge is measured; as in `defaultKnowledge` unless told, false for not at all. */
+  /** How what is left of the teacher's knowledge is measured; false for not at all. */
   readonly knowledge?: KnowledgeOptions | false
   /** Variants that are compared with others too, each with the ids of these; with the teacher alone unless told. */
   readonly rivals?: Rivals
@@ -84,7 +84,7 @@ async function measureAll(request: BenchmarkRequest): ReturnType<typeof benchmar
   const { data, seed, signal, workFolder, providers } = request
   const subjects = [request.teacher, ...request.variants]
   const task: Task = tasks[request.task ?? 'classification']
-  const { knowledge = defaultKnowledge } = request
+  const { knowledge = {} } = request
   const units = 4 + (knowledge ? 2 : 0) + providers.length * 4
   const progress = meter(subjects.length * units, request.onProgress)
   throwIfAborted(signal)

@@ -1,6 +1,7 @@
 // `condense explain`: what the students of a run learned from, and with --ablate what of it helped.
 import type { Argv } from 'yargs'
 import { formatNumber, formatPercent, formatProbability } from '../benchmarks/report/format.ts'
+import { counted } from '../benchmarks/report/judge.ts'
 import {
   formatDifference,
   formatMetric,
@@ -109,7 +110,7 @@ function variantLines({ id, stage, from, losses, epochs, ...result }: ExplainedV
     share === undefined ? '' : formatPercent(share, 1),
   ])
   return [
-    `${id}: ${stage} from ${from ?? 'nothing'}, ${epochs} epochs: ${said.join(', ')}`,
+    `${id}: ${stage} from ${from ?? 'nothing'}, ${counted(epochs, 'epoch')}: ${said.join(', ')}`,
     table(
       [...(inPhases ? ['phase'] : []), 'loss', 'weight', 'temperature', 'share of the last epoch'],
       rows,

@@ -8,7 +8,7 @@ import { outcomeOf, pOf, writtenP } from '../benchmarks/report/advice.ts'
 import { formatDifference, type MainFigure, metricTitle } from '../benchmarks/report/metrics.ts'
 import type { Report, Variant } from '../benchmarks/report/report.ts'
 import type { TaskName } from '../tasks/index.ts'
-import { type LossOptions, needsTeacher } from '../train/losses.ts'
+import type { LossOptions } from '../train/losses.ts'
 import { largestOf } from '../train/scheduled.ts'
 import { type FinishedRun, figureOf } from './explain.ts'
 import { variantsOf } from './key.ts'
@@ -111,16 +111,11 @@ export function ablationRecipe(
   const ids = all.map(({ id }) => id)
   if (variant !== undefined && !ids.includes(variant))
     throw new UserError(`--ablate: no distilled variant: '${variant}' — ${suggest(variant, ids)}`)
-  // What learns without a teacher is what others are compared with, not a distillation.
-  const wanted = all.filter(({ id, ...step }) =>
-    variant === undefined
-      ? phasesOf({ id, ...step }, recipe.task).some(needsTeacher)
-      : id === variant,
-  )
+  const wanted = all.filter(({ id }) => variant === undefined || id === variant)
   const taken = new Set(recipe.stages.map(({ id }) => id))
   const reduced = wanted.flatMap((step) => reducedOf(step, recipe.task, taken))
   if (reduced.length === 0) {
-    const named = (wanted.length > 0 ? wanted : all).map(({ id }) => `'${id}'`).join(', ')
+    const named = wanted.map(({ id }) => `'${id}'`).join(', ')
     throw new UserError(
       `${folder}: nothing can be left out: ${named} ${wanted.length > 1 ? 'have' : 'has'} a single loss — distil with several, or compare with a student that learns from labels alone`,
     )

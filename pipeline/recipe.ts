@@ -1,7 +1,6 @@
 // The schema of recipes. Every option is documented here, or where the part that it belongs to lives, once, by
 // `.describe`.
 import { z } from 'zod'
-import { defaultKnowledge } from '../benchmarks/knowledge/measure.ts'
 import { defaultLatency } from '../benchmarks/latency.ts'
 import { dataOptions } from '../data/sources.ts'
 import { modelSource } from '../models/source.ts'
@@ -82,8 +81,10 @@ const knowledgeOptions = z
       samples: z
         .int()
         .min(8)
-        .default(defaultKnowledge.samples)
-        .describe('Test samples, evenly spread, for what needs more than the predictions.'),
+        .optional()
+        .describe(
+          'Test samples, evenly spread, for what needs more than the predictions; 256 unless given, fewer for teachers of more than 100 million MACs.',
+        ),
     }),
   ])
   .describe(

@@ -19,7 +19,7 @@ export function taughtPairs(steps: readonly Step[], task: TaskName): TaughtPair[
     const phases = phasesOf(step, task)
     return phases.length === 0
       ? []
-      : [{ id: step.id, start: startOf(step), isTaught: phases.some(needsTeacher) }]
+      : [{ id: step.id, start: startOf(step), isTaught: phases.some(isTaughtBy) }]
   })
   return trained.flatMap(({ id: taught, start, isTaught }) =>
     isTaught
@@ -29,6 +29,10 @@ export function taughtPairs(steps: readonly Step[], task: TaskName): TaughtPair[
       : [],
   )
 }
+
+/** True where a teacher, or a peer, is listened to. */
+const isTaughtBy = (losses: readonly LossOptions[]): boolean =>
+  needsTeacher(losses) || losses.some(({ loss }) => loss === 'mutual')
 
 /** What a training starts from: a student of its own, or the variant before. */
 const startOf = (step: Step): string =>

@@ -2,6 +2,7 @@
 import { UserError } from '../base/errors.ts'
 import type { AutoTaps, Loss } from '../train/loss.ts'
 import { type LossOptions, losses as table } from '../train/losses.ts'
+import { isSignal } from '../train/signals.ts'
 import { type TapNames, type TaughtValue, tapsOf, teacherTaps } from '../train/taps.ts'
 import { attentionsOf } from './taps/attention.ts'
 import { endsOf, type StageEnds } from './taps/ends.ts'
@@ -67,7 +68,11 @@ export async function settleTaps(
     return withTaps(loss, taps === 'auto' ? open(loss) : taps.flatMap(exact))
   })
   const byName = new Map(theirs?.values.map((value) => [value.name, value]))
-  const taught = teacherTaps(settled).map((name) => ({ name, shape: byName.get(name)!.shape }))
+  const taught = teacherTaps(settled).map((name): TaughtValue => {
+    const { value, shape } = byName.get(name)!
+    const signal = isSignal(value, (each) => theirs?.types.get(each)?.shape)
+    return { name, shape, ...(shape.length === 2 && { signal }) }
+  })
   return { losses: settled, taught, note: notes.size > 0 ? [...notes].join('; ') : undefined }
 }
 

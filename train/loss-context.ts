@@ -10,6 +10,7 @@ import { sizeOf, tensorOf } from '../onnx/tensor.ts'
 import { type Agreement, type ConnectorOptions, connect, settled } from './connectors.ts'
 import { shapeOf } from './rule.ts'
 import { type Scheduled, valueAt } from './scheduled.ts'
+import { isSignal, signalAsImage } from './signals.ts'
 import type { TapNames, TaughtValue } from './taps.ts'
 import type { DropoutMask } from './training-form.ts'
 
@@ -252,6 +253,7 @@ export function lossContext(
     if (!found) throw new Error(`internal: the student's '${name}' was not tapped`)
     return found
   }
+  const comparable = (value: Value) => (isSignal(value) ? signalAsImage(g, value) : value)
   const context: LossContext = {
     batch,
     group: facts.group ?? 1,
@@ -297,19 +299,21 @@ export function lossContext(
         const place = taught.taps.findIndex((value) => value.name === pair.teacher)
         const value = taught.taps[place]
         if (!value) throw new Error(`internal: the teacher's '${pair.teacher}' was not tapped`)
-        const shape = [batch, ...value.shape]
-        const own = tap(pair.student)
+        const given = answer(taught.outputs + place, [batch, ...value.shape])
+        const signal = value.signal ?? isSignal(tap(pair.student))
+        const theirs = signal && value.shape.length === 2 ? signalAsImage(g, given) : given
+        const own = comparable(tap(pair.student))
         const label = `${name}.connector${index}`
         return {
-          teacher: answer(taught.outputs + place, shape),
-          student: connect(g, context, own, shape, connector, agreement, label),
+          teacher: theirs,
+          student: connect(g, context, own, shapeOf(theirs), connector, agreement, label),
           name: pair.student,
         }
       })
     },
     tapped(wanted) {
       if (wanted === 'auto') throw new Error("internal: taps 'auto' were not settled")
-      return wanted.map(tap)
+      return wanted.map((name) => comparable(tap(name)))
     },
     number(number) {
       if (typeof number === 'number') return number

@@ -23,8 +23,8 @@ export type Reference =
   | 'input'
 
 /**
- * What `taps: auto` names: the ends of stages, or of the last one alone; scores of attention before its softmax, or behind it, of every block; or
- * what the last block's attention shares out.
+ * What `taps: auto` names: the ends of stages, or of the last one alone; scores of attention before its softmax, or
+ * behind it, of every block; or what the last block's attention shares out.
  */
 export type AutoTaps = 'ends' | 'last end' | 'attention scores' | 'attention' | 'attention values'
 

@@ -32,6 +32,8 @@ export interface TaughtValue {
   readonly name: string
   /** Its shape without the batch in front. */
   readonly shape: readonly number[]
+  /** True for `[C, L]` of a convolution, false for `[L, D]`; like the student's value where nothing is said. */
+  readonly signal?: boolean
 }
 
 /** The student's values that losses name, each once; `auto` must have been settled before. */

@@ -15,14 +15,18 @@ import type { Bearing } from './robustness.ts'
 
 /** How knowledge is measured. */
 export interface KnowledgeOptions {
-  /** Test samples, evenly spread, for what needs more than the predictions that there are. */
-  readonly samples: number
+  /**
+   * Test samples, evenly spread, for what needs more than the predictions that there are; 256 unless told, and fewer where the
+   * teacher computes more than 100 million multiply-accumulates a sample, down to 32.
+   */
+  readonly samples?: number | undefined
   /** Further values to be compared, besides the penultimate features and the outputs, by the id of a variant. */
   readonly pairs?: Readonly<Record<string, readonly ValuePair[]>>
 }
 
-/** What a recipe that says nothing gets. */
-export const defaultKnowledge: KnowledgeOptions = { samples: 256 }
+/** Each sample goes through a model about twenty times, so large models get fewer. */
+const samplesFor = (macs: number | null): number =>
+  Math.max(32, Math.min(256, Math.round(2.56e10 / Math.max(1, macs ?? 0))))
 
 /**
  * Notes of every model what is left of the teacher's knowledge, or why that cannot be told.
@@ -36,7 +40,7 @@ export async function measureKnowledge(
   options: KnowledgeOptions,
 ): Promise<void> {
   const { data, seed, concurrency, signal, progress } = context
-  const indices = evenlySpread(data, options.samples)
+  const indices = evenlySpread(data, options.samples ?? samplesFor(findings[0]!.macs))
   const { permutation } = random(seed, 'knowledge', 'order')
   const shuffled = permutation(indices.length).map((place) => indices[place]!)
   const facts = inputFacts(data, indices)

@@ -102,7 +102,7 @@ export const kinds: Readonly<Record<string, (facts: DistillFacts) => string | un
       const { weight } = options
       const even =
         typeof weight === 'number'
-          ? `: ${formatNumber((weight * (1 - share)) / share)} in place of ${formatNumber(weight)} would make it half`
+          ? `: ${short((weight * (1 - share)) / share)} in place of ${short(weight)} would make it half`
           : ''
       return `feature loss dominates: '${options.loss}' is ${percent(share)} of the loss in ${when} — lower its weight${even}; or learn features first, in a phase of their own`
     }
@@ -112,7 +112,7 @@ export const kinds: Readonly<Record<string, (facts: DistillFacts) => string | un
   lowBits({ phases, lowBits }) {
     const T = hottest(phases)
     if (lowBits === undefined || T === undefined || T.temperature <= hot) return undefined
-    return `temperature too high for a low-bit student: ${lowBits}, and '${T.loss}' has T = ${formatNumber(T.temperature)} — use a temperature of 1, at most ${hot}`
+    return `temperature too high for a low-bit student: ${lowBits}, and '${T.loss}' has T = ${short(T.temperature)} — use a temperature of 1, at most ${hot}`
   },
 
   capacity({ teacher, student, hasAssistants, metric }) {
@@ -126,12 +126,12 @@ export const kinds: Readonly<Record<string, (facts: DistillFacts) => string | un
     if (!teacher || !sureness || !softened) return undefined
     const { confidence, right, rightAtMost, error } = sureness
     const { temperature: T, largest } = softened
-    const remedy = `raise the temperature (it is ${formatNumber(T)}), or calibrate the teacher, as by label smoothing in its training`
+    const remedy = `raise the temperature (it is ${short(T)}), or calibrate the teacher, as by label smoothing in its training`
     // Of few samples the error is never near 0; that the mean is too high is what matters.
     if (error > uncalibrated && confidence > rightAtMost)
       return `teacher over-confident: ${teacher.name} is sure to ${percent(confidence)} and right in ${percent(right)} (calibration error ${formatNumber(error)} on ${samples} validation samples) — ${remedy}`
     if (confidence > certain && largest > stillSure)
-      return `teacher over-confident: ${teacher.name} gives its decision ${percent(confidence, 1)} on average, and ${percent(largest)} at T = ${formatNumber(T)}, so that little is said of the other classes — ${remedy}`
+      return `teacher over-confident: ${teacher.name} gives its decision ${percent(confidence, 1)} on average, and ${percent(largest)} at T = ${short(T)}, so that little is said of the other classes — ${remedy}`
     return undefined
   },
 
@@ -150,7 +150,7 @@ export const kinds: Readonly<Record<string, (facts: DistillFacts) => string | un
 
   silence({ teacher, softened }) {
     if (!teacher || !softened || softened.said >= saysNothing) return undefined
-    return `teacher says nothing: at T = ${formatNumber(softened.temperature)} the answers of ${teacher.name} are uniform but for ${percent(softened.said, 2)} — lower the temperature`
+    return `teacher says nothing: at T = ${short(softened.temperature)} the answers of ${teacher.name} are uniform but for ${percent(softened.said, 2)} — lower the temperature`
   },
 }
 
@@ -199,6 +199,9 @@ function dominating(taught: Taught) {
   if (place < 0 || others.length < 2) return undefined
   return { options: taught.losses[place]!, share: shares[place]!, epochs }
 }
+
+/** A number of the recipe, or one like it, without more digits than it needs. */
+const short = (value: number): string => String(Number(value.toPrecision(3)))
 
 const percent = (share: number, digits = 0): string => formatPercent(share, digits)
 

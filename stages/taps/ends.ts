@@ -193,11 +193,14 @@ const linear: ReadonlySet<string> = new Set([
 ])
 
 /** True where a value was made by an activation, not by a product, or by what is fed alone. */
-function isActivated(value: Value, { values }: Pick<Route, 'values'>): boolean {
-  const maker = value.producer
-  if (!maker || products.has(maker.opType)) return false
-  const carried = maker.inputs.filter((input) => input && values.has(input))
-  if (!linear.has(maker.opType)) return carried.length > 0
-  // What is gated, x · sigmoid(x), is activated by its gate.
-  return carried.some((input) => isActivated(input!, { values }))
+function isActivated(value: Value, { values }: Route): boolean {
+  // What is gated, x · sigmoid(x), is activated by its gate. The set grows while it is walked.
+  const behind = new Set([value])
+  for (const { producer } of behind) {
+    if (!producer || products.has(producer.opType)) continue
+    const carried = producer.inputs.filter((input) => input !== undefined && values.has(input))
+    if (!linear.has(producer.opType) && carried.length > 0) return true
+    for (const input of carried) behind.add(input!)
+  }
+  return false
 }

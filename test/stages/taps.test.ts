@@ -5,6 +5,7 @@ import type { ModelShape } from '../../models/layers.ts'
 import { newModel } from '../../onnx/build.ts'
 import type { Model } from '../../onnx/graph.ts'
 import { loadModel } from '../../onnx/load.ts'
+import { tensorOf } from '../../onnx/tensor.ts'
 import { endsOf } from '../../stages/taps/ends.ts'
 import { pairEnds } from '../../stages/taps/pair.ts'
 import { tappable } from '../../stages/taps/values.ts'
@@ -304,6 +305,16 @@ describe('taps auto', () => {
     expect(settled.note).toBe(
       "taps auto: student's 'Relu_2_output' [4,16,16], 'Relu_4_output' [8,8,8], 'Relu_6_output' [16,4,4]",
     )
+  })
+
+  it('is not kept busy by a graph that doubles again and again', async () => {
+    const { model, g } = newModel('doubling')
+    let x = g.input('x', { dtype: 'float32', shape: ['N', 4] })
+    for (let count = 0; count < 100; count++) x = g.Add(x, x)
+    const weight = g.constant(tensorOf('float32', [4, 4], new Float32Array(16)), 'weight')
+    g.output('y', g.MatMul(x, weight), { dtype: 'float32', shape: ['N', 4] })
+    const doubling = { model, samples: { columns: [column('x', [4])] }, where: 'student' }
+    expect(endsOf(await tappable(doubling)).ends).toEqual([])
   })
 
   it('says that it finds nothing', async () => {

@@ -17,6 +17,7 @@ describe('the options of training', () => {
     expect(options).toEqual({
       epochs: 10,
       batch: 64,
+      keep: 'best',
       optimizer: optimizerOptions.parse({ name: 'adamw' }),
       schedule: 'cosine',
       freeze: [],

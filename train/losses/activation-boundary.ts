@@ -8,7 +8,7 @@ import { squares } from './formulas.ts'
 import { meanOf } from './maps.ts'
 
 /**
- * Mean of max(0, μ - ρ s)², ρ = 1 where the teacher's neuron is active (t > 0), else -1 (equation 5, with the mean over
+ * Mean of max(0, μ - ρ s)², ρ = 1 where the teacher's neuron is active (t > 0), else -1 (section 3, with the mean over
  * neurons in place of their sum).
  */
 export const activationBoundary = defineLoss({
@@ -25,7 +25,9 @@ export const activationBoundary = defineLoss({
   write(g, context, options) {
     const terms = context.pairs(options, 'all', options.loss).map(({ student, teacher, name }) => {
       // Without a connector it could never be below zero.
-      if (student.producer?.opType === 'Relu')
+      const { producer } = student
+      const made = producer?.opType === 'Reshape' ? producer.input(0).producer : producer
+      if (made?.opType === 'Relu')
         throw new UserError(
           `${context.where}: 'activation-boundary' compares values before their activation: the student's '${name}' is the output of a Relu — tap its input, or use connector 'linear'`,
         )

@@ -6,7 +6,7 @@ import { mapsOf, meanOf } from './maps.ts'
 
 /**
  * T² times the mean over samples and channels of Σ over positions of p (log p - log q), p = softmax(teacher/T) and
- * q = softmax(student/T) along the positions of a channel (equations 4 and 5).
+ * q = softmax(student/T) along the positions of a channel (section 3).
  */
 export const cwd = defineLoss({
   options: z.strictObject({

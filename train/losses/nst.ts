@@ -8,7 +8,7 @@ import { diagonal, type Maps, mapsOf, meanOf, products, unit, wholePower } from 
 
 /**
  * Mean over samples of the squared maximum mean discrepancy of channels, each a vector of length 1 over positions:
- * mean k(t, t′) + mean k(s, s′) - 2 mean k(s, t) (equations 3 to 8; k is x·y, (x·y + c)^d, or e^(-‖x-y‖²/2σ²)).
+ * mean k(t, t′) + mean k(s, s′) - 2 mean k(s, t) (section 4; k is x·y, (x·y + c)^d, or e^(-‖x-y‖²/2σ²)).
  *
  * σ² is the mean of ‖t - t′‖² over the teacher's channels in the batch, so that it stays while the student learns.
  */

@@ -11,7 +11,7 @@ import { apart } from './samples.ts'
 /**
  * λ_D · mean over pairs of h(d_S - d_T) + λ_A · mean over triplets of h(cos_S - cos_T): d the distance of two samples
  * over the mean distance of the batch, cos the cosine of the angle that two samples make at a third, h the Huber loss
- * with δ = 1 (equations 5 to 12). All of a pair or a triplet are different samples.
+ * with δ = 1 (sections 3.2.1 and 3.2.2). All of a pair or a triplet are different samples.
  *
  * Angles take batch³ numbers.
  */

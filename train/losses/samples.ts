@@ -34,7 +34,7 @@ export const similarity = defineLoss({
 
 /**
  * 1/b² ‖ψ_S - ψ_T‖², ψ the kernel of every pair of samples, each a vector of length 1: x·y, or the Taylor series
- * e^(-2γ) Σ_p (2γ)^p/p! (x·y)^p of e^(-γ‖x-y‖²) (Peng et al. 2019, equations 6 to 10).
+ * e^(-2γ) Σ_p (2γ)^p/p! (x·y)^p of e^(-γ‖x-y‖²) (Peng et al. 2019, section 3).
  */
 export const correlation = defineLoss({
   options: z.strictObject({
@@ -73,7 +73,7 @@ export const correlation = defineLoss({
 
 /**
  * Mean over samples i of Σ_{j≠i} p_ij log (p_ij / q_ij): how likely the teacher (p) and the student (q) take sample j
- * for a neighbour of i, (cos(i, j) + 1)/2 over its sum (Passalis and Tefas 2018, equations 4 to 10).
+ * for a neighbour of i, (cos(i, j) + 1)/2 over its sum (Passalis and Tefas 2018, section 3).
  */
 export const pkt = defineLoss({
   options: z.strictObject({

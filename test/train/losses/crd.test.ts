@@ -1,5 +1,19 @@
 import { describe, expect, it } from '@jest/globals'
-import { computedLoss, expectLoss, holding, type LossCase, type Tensors } from '../loss-harness.ts'
+import { random } from '../../../base/random.ts'
+import { buildArchitecture } from '../../../models/index.ts'
+import { oneInput } from '../../../models/layers.ts'
+import { inferShapes } from '../../../runtime/shapes.ts'
+import { onnx } from '../../../train/engines/onnx.ts'
+import { optimizerOptions } from '../../../train/options.ts'
+import { Stepper, type StepperSettings } from '../../../train/stepper.ts'
+import {
+  computedLoss,
+  expectLoss,
+  holding,
+  type LossCase,
+  parsed,
+  type Tensors,
+} from '../loss-harness.ts'
 import { layer, logSoftmax, rowOf, type Shaped, shaped, softplus, sum, unit } from './layers.ts'
 
 const [batch, samples, dimension, count] = [3, 7, 4, 5]
@@ -153,5 +167,69 @@ describe('contrastive representation distillation', () => {
     const { memories } = await computedLoss(cases[0]!)
     const bank = shaped(Float64Array.from(Array.from(memories[0]!)), [samples, dimension])
     for (const place of indices) expect(Math.hypot(...rowOf(bank, place))).toBeCloseTo(1, 5)
+  })
+})
+
+describe('the memory of the contrast', () => {
+  const taught = [{ name: 't', shape: [3] }]
+  const forward = {
+    ...{ batch: 4, samples: 12, freeze: [], batchStatistics: true, dropout: true },
+    taught: { outputs: 1, taps: taught },
+  }
+
+  /** Takes 12 steps; gives all vectors. */
+  async function stepped(engine: StepperSettings['engine'], mostSteps = 1) {
+    const model = buildArchitecture(
+      { architecture: 'mlp', hidden: [6] },
+      { ...oneInput([5], 2), seed: 1 },
+    )
+    await inferShapes(model)
+    const hidden = model.graph.nodes.find(({ opType }) => opType === 'Relu')!.output().name
+    const taps = [{ teacher: 't', student: hidden }]
+    const stepper = await Stepper.open({
+      definition: {
+        model,
+        forward: { ...forward, losses: parsed([{ loss: 'crd', taps, dimension: 4 }]) },
+        update: { optimizer: optimizerOptions.parse({ name: 'sgd', rate: 0.1 }) },
+      },
+      ...{ engine, mostSteps, seed: 9, steps: 100, rate: () => 0.1 },
+      options: { provider: 'cpu', threads: 1, sharesCores: false, log: () => undefined },
+    })
+    try {
+      const before = stepper.vectors.memory0!.slice()
+      for (let number = 0; number < 12; number++) {
+        const source = random(4, number)
+        const noise = (size: number) => Float32Array.from({ length: size }, () => source.normal())
+        // The last samples never come.
+        const indices = Uint32Array.from({ length: 4 }, (_, row) => (number + row * 3) % 10)
+        const answers = [noise(8), noise(12)]
+        await stepper.take(number, { inputs: [noise(20)], size: 4, indices }, answers)
+      }
+      await stepper.flush()
+      const vectors = Object.entries(stepper.vectors).map(([name, vector]) => [name, [...vector]])
+      return { before, vectors: Object.fromEntries(vectors), inPlace: stepper.graph.inPlace }
+    } finally {
+      await stepper.dispose()
+    }
+  }
+
+  it('is written over in its place, with the same numbers as in a copy', async () => {
+    const copying: StepperSettings['engine'] = {
+      ...onnx,
+      async step(...given) {
+        const runner = await onnx.step(...given)
+        return { ...runner, graph: { ...runner.graph, inPlace: new Set() } }
+      },
+    }
+    const { before, vectors, inPlace } = await stepped(onnx)
+    expect([...inPlace]).toEqual(expect.arrayContaining(['memory0', 'memory1']))
+    expect((await stepped(copying)).vectors).toEqual(vectors)
+    // Several steps a run.
+    expect((await stepped(onnx, 50)).vectors).toEqual(vectors)
+    const rows = (bank: ArrayLike<number>) =>
+      Array.from({ length: 12 }, (_, row) => Array.from(bank).slice(row * 4, row * 4 + 4))
+    const [old, now] = [rows(before), rows(vectors.memory0)]
+    for (const row of [10, 11]) expect(now[row]).toEqual(old[row])
+    for (let row = 0; row < 10; row++) expect(Math.hypot(...now[row]!)).toBeCloseTo(1, 5)
   })
 })
