@@ -68,7 +68,7 @@ describe('the report', () => {
   })
 
   it('has no section of advice where there is none', () => {
-    const rendered = renderReport(fixture)
+    const rendered = renderReport({ ...fixture, advice: undefined })
     expect(rendered['report.md']).not.toContain('## Advice')
     expect(rendered['report.html']).not.toContain('Advice')
   })

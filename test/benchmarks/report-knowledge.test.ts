@@ -34,10 +34,7 @@ describe("what is left of the teacher's knowledge", () => {
     expect(text).not.toContain('Right answers kept |')
     expect(text).not.toContain('on changed samples')
     expect(text).toContain(
-      '- Not measured: noise, blur, contrast, adversarial, teacher&#39;s adversarial: the data has no input of floats'.replace(
-        '&#39;',
-        "'",
-      ),
+      "- Not measured: noise, blur, contrast, adversarial, teacher's adversarial: the data has no input of floats",
     )
     expect(text.match(/no single right class/g)).toHaveLength(1)
     expect(sectionOf(matchReport())!.blocks.some(({ kind }) => kind === 'plot')).toBe(false)

@@ -43,7 +43,7 @@ describe('renderReport', () => {
   })
 
   it('survives the smallest report', () => {
-    const { recipe: _recipe, classes: _classes, ...rest } = report
+    const { recipe: _recipe, classes: _classes, advice: _advice, ...rest } = report
     const { training: _training, ...teacher } = report.teacher
     const bare = {
       ...rest,

@@ -167,6 +167,7 @@ export function reportFixture(): Report {
       { name: 'size', variant: 'quantize', limit: '<= 0.033', value: 0.02775, passed: true },
       { name: 'latency.cpu', variant: 'quantize', limit: '<= 0.15', value: 0.15898, passed: false },
     ],
+    advice: ["'distill' is not better than 'plain', the same student without a teacher"],
   }
 }
 
@@ -178,6 +179,7 @@ export function hostileReport(): Report {
   return {
     ...report,
     name: evil,
+    advice: [evil],
     classes: digits.map((digit) => (digit === '3' ? evil : digit)),
     host: { ...report.host, cpu: evil, flags: [evil] },
     data: { ...report.data, source: evil, fingerprint: evil },
