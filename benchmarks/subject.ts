@@ -5,6 +5,12 @@ import type { Rounds } from './latency.ts'
 import type { Knowledge, ProviderResult, Variant } from './report/report.ts'
 import type { Size } from './size.ts'
 
+/** Names of values that are compared. */
+export interface ValuePair {
+  readonly teacher: string
+  readonly variant: string
+}
+
 /** A model that is measured; what is not a path goes into the report as it is. */
 export interface Subject extends Pick<Variant, 'label' | 'stageOptions' | 'training' | 'advice'> {
   /** Unique among the models of a benchmark. */
@@ -17,6 +23,8 @@ export interface Subject extends Pick<Variant, 'label' | 'stageOptions' | 'train
   readonly path: string
   /** What the report calls the file: its path relative to the report. */
   readonly file: string
+  /** Values inside the teacher and this model whose likeness is of interest. */
+  readonly taps?: readonly ValuePair[]
 }
 
 /** What has been found out of a model. */

@@ -61,8 +61,8 @@ export async function keyOf(
   { environment, seed, task, data }: World,
   variants: ReadonlyMap<string, Stored> = new Map(),
 ): Promise<string> {
-  // Training curves, summaries and advice are for people; no stage reads them.
-  const { epochs: _, summary: __, advice: ___, ...facts } = input.facts
+  // Training curves, summaries, advice and taps are for people; no stage reads them.
+  const { epochs: _, summary: __, advice: ___, taps: ____, ...facts } = input.facts
   const others = variantsOf(options).map((id) => [id, variants.get(id)?.hash])
   const parts = dataUseOf(options) === 'never' ? undefined : data?.splits
   return hashOf({

@@ -196,6 +196,9 @@ function subjectOf(
     file: variantFile(id),
     stageOptions,
     ...(epochs && { training: { epochs } }),
+    ...(facts.taps && {
+      taps: facts.taps.map(({ teacher, student }) => ({ teacher, variant: student })),
+    }),
     ...(facts.advice?.length && { advice: facts.advice }),
   }
 }

@@ -7,6 +7,7 @@ import type { ProviderName } from '../runtime/providers.ts'
 import type { Task } from '../tasks/task.ts'
 import type { LossOptions } from '../train/losses.ts'
 import type { EpochRecord } from '../train/settings.ts'
+import type { TapNames } from '../train/taps.ts'
 
 /** A model and what is known of it. */
 export interface Artifact {
@@ -23,6 +24,8 @@ export interface Facts {
   readonly epochs?: readonly EpochRecord[]
   /** One line for people: what the stage did, e.g. "cut 96 of 224 channels". */
   readonly summary?: string
+  /** Values inside the recipe's teacher and this model that its losses compared, by name. */
+  readonly taps?: readonly TapNames[]
   /** What was measured on the way that the user should know, a line each. */
   readonly advice?: readonly string[]
 }

@@ -25,6 +25,7 @@ import {
 import { trainingOptions } from '../train/options.ts'
 import { largestOf } from '../train/scheduled.ts'
 import type { TrainSettings } from '../train/settings.ts'
+import { type TapNames, tapsOf } from '../train/taps.ts'
 import { withPeers } from './distill/peers.ts'
 import { feedingOf, inputsOf } from './feeding.ts'
 import type { Artifact, StageContext } from './stage.ts'
@@ -185,6 +186,7 @@ export async function trainModel(
       model: namingClasses(trained.restore(result), data.train, task),
       facts: {
         losses: asked,
+        ...(first?.model === context.teacher && { taps: tappedPairs(losses) }),
         epochs,
         summary: `trained ${epochs.length} epochs, best ${bestEpoch}: ${score.metric()} ${best.score.toFixed(4)} on the validation samples`,
       },
@@ -193,6 +195,14 @@ export async function trainModel(
     await batches.close()
     await teaching?.close()
   }
+}
+
+/** The values that losses compare, each pair once. */
+const tappedPairs = (losses: readonly LossOptions[]): TapNames[] => {
+  const pairs = losses
+    .flatMap((loss) => tapsOf(loss) ?? [])
+    .filter((tap) => typeof tap !== 'string')
+  return [...new Map(pairs.map((pair) => [JSON.stringify(pair), pair])).values()]
 }
 
 /** The model, stating the names of the classes that it was trained for. */

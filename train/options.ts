@@ -207,7 +207,9 @@ export const trainingOptions = {
   keep: z
     .enum(['best', 'last'])
     .default('best')
-    .describe('Which epoch is the result: the one that is best on the validation samples, or the last.'),
+    .describe(
+      'Which epoch is the result: the one that is best on the validation samples, or the last.',
+    ),
   batchNormalization: z
     .enum(['update', 'freeze', 're-estimate'])
     .default('update')

@@ -10,7 +10,7 @@ import { evenlySpread, truthOf } from '../sampling.ts'
 import type { Findings } from '../subject.ts'
 import { type ChangeName, changeKinds, inputFacts } from './changes.ts'
 import { bear, measures } from './measures.ts'
-import { type Observed, observe, type Scene, Unmeasured, type ValuePair } from './observe.ts'
+import { type Observed, observe, type Scene, Unmeasured } from './observe.ts'
 import type { Bearing } from './robustness.ts'
 
 /** How knowledge is measured. */
@@ -20,8 +20,6 @@ export interface KnowledgeOptions {
    * teacher computes more than 100 million multiply-accumulates a sample, down to 32.
    */
   readonly samples?: number | undefined
-  /** Further values to be compared, besides the penultimate features and the outputs, by the id of a variant. */
-  readonly pairs?: Readonly<Record<string, readonly ValuePair[]>>
 }
 
 /** Each sample goes through a model about twenty times, so large models get fewer. */
@@ -44,8 +42,7 @@ export async function measureKnowledge(
   const { permutation } = random(seed, 'knowledge', 'order')
   const shuffled = permutation(indices.length).map((place) => indices[place]!)
   const facts = inputFacts(data, indices)
-  const { pairs = {} } = options
-  const scene = { context, pairs, indices, shuffled, truth: truthOf(data, indices), facts }
+  const scene = { context, indices, shuffled, truth: truthOf(data, indices), facts }
   const observed = new Map(
     findings.flatMap((found) => {
       const { predictions } = found

@@ -28,10 +28,9 @@ export const measures: Measures = {
     needClasses(task.target)
     return given(reliabilityOf(own.predictions, data), 'its outputs are not finite numbers')
   },
-  async representation(own, teacher, { pairs, shuffled }) {
-    const further = Object.hasOwn(pairs, own.id) ? pairs[own.id]! : []
+  async representation(own, teacher, { shuffled }) {
     const found: { what: string; cka: number }[] = []
-    for (const pair of [undefined, ...further]) {
+    for (const pair of [undefined, ...own.taps]) {
       const what = pair?.variant ?? 'features'
       const files = [
         await teacher.features(pair?.teacher),

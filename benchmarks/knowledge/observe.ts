@@ -7,13 +7,15 @@ import { type Cells, isOpen } from '../cells.ts'
 import { openPredictions, type PredictionsFile } from '../predictions-file.ts'
 import type { CommandName, ReplyOf, RequestOf } from '../protocol.ts'
 import type { ProviderContext } from '../provider.ts'
-import type { Findings } from '../subject.ts'
+import type { Findings, ValuePair } from '../subject.ts'
 import type { Change, InputFacts } from './changes.ts'
 import type { GradientOf } from './gradients.ts'
 
 /** A model that is observed: each observation is made once, when it is first asked for. */
 export interface Observed {
   readonly id: string
+  /** Values to be compared with the teacher's, besides the penultimate features and the outputs. */
+  readonly taps: readonly ValuePair[]
   /** Outputs for all test samples, on the scale of the task. */
   readonly predictions: Predictions
   readonly normalise: Findings['normalise']
@@ -28,8 +30,6 @@ export interface Observed {
 /** What all models are observed with. */
 export interface Scene {
   readonly context: ProviderContext
-  /** Further values to be compared by the id of a variant. */
-  readonly pairs: Readonly<Record<string, readonly ValuePair[]>>
   /** Numbers of the samples that stand for all. */
   readonly indices: Uint32Array
   /** The same in random order. */
@@ -40,12 +40,6 @@ export interface Scene {
   readonly facts: InputFacts | string
 }
 
-/** Names of values that are compared. */
-export interface ValuePair {
-  readonly teacher: string
-  readonly variant: string
-}
-
 /** Why a measure has no number. */
 export class Unmeasured extends Error {
   override readonly name = 'Unmeasured'
@@ -53,7 +47,11 @@ export class Unmeasured extends Error {
 
 /** A model in its process. */
 export function observe(
-  { subject: { id }, predictions, normalise }: Findings & { readonly predictions: Predictions },
+  {
+    subject: { id, taps = [] },
+    predictions,
+    normalise,
+  }: Findings & { readonly predictions: Predictions },
   cells: Cells,
   { context, indices, shuffled, truth, facts }: Scene,
 ): Observed {
@@ -75,6 +73,7 @@ export function observe(
     return made
   }
   return {
+    taps,
     ...{ id, predictions, normalise },
     features: (value) =>
       once(`features ${value ?? ''}`, 'features', (path) => ({ path, value, indices: shuffled })),

@@ -7,7 +7,7 @@ import type { Knowledge } from '../report/report.ts'
 export type SaliencyAgreement = NonNullable<Knowledge['saliency']>
 
 /** The share of the cells whose overlap is measured: those with the largest gradients. */
-export const topShare = 0.1
+const topShare = 0.1
 
 /**
  * The mean cosine of the gradients of two models for the same samples, and the mean overlap of the cells with the largest

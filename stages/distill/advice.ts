@@ -94,19 +94,18 @@ const saysNothing = 0.01
 /** The kinds of advice, in the order in which they are given. */
 export const kinds: Readonly<Record<string, (facts: DistillFacts) => string | undefined>> = {
   dominance({ phases }) {
-    for (const phase of phases) {
-      const found = dominating(phase)
-      if (!found) continue
-      const { options, share, epochs } = found
-      const when = epochs === 1 ? 'the last epoch' : `the last ${epochs} epochs`
-      const { weight } = options
-      const even =
-        typeof weight === 'number'
-          ? `: ${short((weight * (1 - share)) / share)} in place of ${short(weight)} would make it half`
-          : ''
-      return `feature loss dominates: '${options.loss}' is ${percent(share)} of the loss in ${when} — lower its weight${even}; or learn features first, in a phase of their own`
-    }
-    return undefined
+    // In a phase before the last one, features may well be what is to be learned.
+    const last = phases.at(-1)
+    const found = last && dominating(last)
+    if (!found) return undefined
+    const { options, share, epochs } = found
+    const when = epochs === 1 ? 'the last epoch' : `the last ${epochs} epochs`
+    const { weight } = options
+    const even =
+      typeof weight === 'number'
+        ? `: ${short((weight * (1 - share)) / share)} in place of ${short(weight)} would make it half`
+        : ''
+    return `feature loss dominates: '${options.loss}' is ${percent(share)} of the loss in ${when} — lower its weight${even}; or learn features first, in a phase of their own`
   },
 
   lowBits({ phases, lowBits }) {

@@ -8,18 +8,21 @@ import { biasOptions } from './bias-correction.ts'
 import { teacherOptions } from './teachers.ts'
 import { focusOptions, transferOptions } from './transfer.ts'
 
+/** An option that may be left out, instead of one with a default. */
+const open = <Inner extends z.ZodType>(option: z.ZodDefault<Inner>) =>
+  z.optional(option.unwrap()).describe(option.description ?? '')
+
 const phaseOptions = z
   .strictObject({
     losses: chosenLosses('those of the stage'),
     epochs: trainingOptions.epochs,
-    batch: stageTrainingOptions.batch.unwrap().optional(),
-    optimizer: stageTrainingOptions.optimizer.unwrap().optional(),
-    schedule: stageTrainingOptions.schedule.unwrap().optional(),
-    freeze: stageTrainingOptions.freeze.unwrap().optional(),
-    keep: stageTrainingOptions.keep
-      .unwrap()
-      .optional()
-      .describe('Which epoch the next phase goes on from: the last, unless given.'),
+    batch: open(stageTrainingOptions.batch),
+    optimizer: open(stageTrainingOptions.optimizer),
+    schedule: open(stageTrainingOptions.schedule),
+    freeze: open(stageTrainingOptions.freeze),
+    keep: open(stageTrainingOptions.keep).describe(
+      'Which epoch the next phase goes on from: the last, unless given.',
+    ),
   })
   .describe('One phase; what it does not say is as in the stage.')
 

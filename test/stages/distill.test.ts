@@ -66,9 +66,7 @@ describe('distillation', () => {
     const after = await agreement(model, teacher)
     expect(after).toBeGreaterThan(0.9)
     expect(after).toBeGreaterThan(before)
-    expect(facts.losses).toEqual([
-      { loss: 'kl', weight: 1, temperature: 4, standardise: false },
-    ])
+    expect(facts.losses).toEqual([{ loss: 'kl', weight: 1, temperature: 4, standardise: false }])
     expect(facts.epochs).toHaveLength(8)
   })
 

@@ -119,13 +119,9 @@ describe('the knowledge of a benchmark', () => {
     const variants = [
       subject('linear', await linearModel(join(folder, 'linear.onnx'), { gain: 3 })),
       subject('misfit', await linearModel(join(folder, 'misfit.onnx'), { inputs: 5 })),
-      await mirrored('tapped'),
+      { ...(await mirrored('tapped')), taps: [{ teacher: 'Relu_output', variant: 'nowhere' }] },
     ]
-    const pairs = { tapped: [{ teacher: 'Relu_output', variant: 'nowhere' }] }
-    const { teacher, variants: found } = await measure({
-      variants,
-      knowledge: { samples: 64, pairs },
-    })
+    const { teacher, variants: found } = await measure({ variants, knowledge: { samples: 64 } })
     const [linear, misfit, tapped] = found
     expect(teacher.knowledge?.representation).toHaveLength(2)
     expect(linear?.knowledge).toMatchObject({
@@ -138,9 +134,9 @@ describe('the knowledge of a benchmark', () => {
   })
 
   it('compares further values that are named, and nothing where it is not asked for', async () => {
-    const variants = [await mirrored('tapped', { turned: true })]
-    const pairs = { tapped: [{ teacher: 'x', variant: 'MatMul_output' }] }
-    const named = await measure({ variants, knowledge: { samples: 64, pairs } })
+    const taps = [{ teacher: 'x', variant: 'MatMul_output' }]
+    const variants = [{ ...(await mirrored('tapped', { turned: true })), taps }]
+    const named = await measure({ variants, knowledge: { samples: 64 } })
     expect(named.variants[0]!.knowledge!.representation!.map(({ what }) => what)).toEqual([
       'features',
       'MatMul_output',

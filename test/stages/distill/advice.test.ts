@@ -102,6 +102,7 @@ describe('advice', () => {
   it.each([
     ['dominance', withTaps([1, 99], [20, 80], [20, 80])],
     ['dominance', { phases: [{ losses: [attention], epochs: epochsOf([5]) }] }],
+    ['dominance', { phases: [...withTaps([1, 99]).phases, ...fine.phases] }],
     // Of what is no loss on taps, dominating is what its weight says.
     ['dominance', { phases: [{ losses: [kl, labels], epochs: epochsOf([99, 1]) }] }],
     ['lowBits', { lowBits: 'coarse', phases: [{ losses: [labels], epochs: [] }] }],
@@ -117,7 +118,10 @@ describe('advice', () => {
     ['capacity', { student: { ...far, parameters: 900 } }],
     ['capacity', { student: undefined }],
     // Few samples: the error is not near 0, but the mean is not too high.
-    ['overConfidence', { sureness: { confidence: 0.93, right: 0.9, rightAtMost: 0.96, error: 0.09 } }],
+    [
+      'overConfidence',
+      { sureness: { confidence: 0.93, right: 0.9, rightAtMost: 0.96, error: 0.09 } },
+    ],
     ['overConfidence', { sureness: sure }],
     ['augmentation', { augmented: { samples: 20, plain: 0.95, changed: 0.85, p: 0.5 } }],
     ['better', { student: { ...far, score: 0.95 }, p: 0.4 }],
