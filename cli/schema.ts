@@ -1,6 +1,6 @@
 // `condense schema`: the JSON Schema of recipes, for editors.
 import type { Argv } from 'yargs'
-import { recipeSchema } from '../pipeline/recipe.ts'
+import { recipeSchema } from '../pipeline/schema.ts'
 import { exitCodes } from './exit.ts'
 
 /** Declares nothing: the command has no options. */

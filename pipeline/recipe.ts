@@ -153,8 +153,3 @@ export type Recipe = Omit<z.output<typeof recipeOptions>, 'stages' | '$schema' |
 
 /** What the teacher is called among the variants. */
 export const teacherId = 'teacher'
-
-/** The JSON Schema of recipes, for editors and other programs. */
-export function recipeSchema(): Record<string, unknown> {
-  return { title: 'Condense recipe', ...z.toJSONSchema(recipeOptions, { io: 'input' }) }
-}

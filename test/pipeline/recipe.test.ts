@@ -4,7 +4,7 @@ import { describe, expect, it } from '@jest/globals'
 import { UserError } from '../../base/errors.ts'
 import { mapPaths } from '../../pipeline/paths.ts'
 import { checkRecipe, parseRecipe } from '../../pipeline/read-recipe.ts'
-import { recipeSchema } from '../../pipeline/recipe.ts'
+import { recipeSchema } from '../../pipeline/schema.ts'
 import { recipeTemplate } from '../../pipeline/template.ts'
 import { stages } from '../../stages/index.ts'
 import { tinyRecipe } from './tiny.ts'
@@ -77,12 +77,17 @@ describe('a recipe', () => {
 
   it('documents every option', () => {
     const undocumented: string[] = []
-    const visit = (schema: unknown, path: string) => {
-      if (schema === null || typeof schema !== 'object') return
+    const whole = recipeSchema() as { readonly $defs: Readonly<Record<string, object>> }
+    const resolved = (schema: object): object =>
+      '$ref' in schema ? whole.$defs[String(schema.$ref).replace('#/$defs/', '')]! : schema
+    const visit = (given: unknown, path: string) => {
+      if (given === null || typeof given !== 'object') return
+      const schema = resolved(given)
       const { properties = {}, ...rest } = schema as { properties?: Record<string, object> }
       for (const [key, property] of Object.entries(properties)) {
         const at = `${path}.${key}`
-        if (!('description' in property) && !('const' in property)) undocumented.push(at)
+        const known = resolved(property)
+        if (!('description' in known) && !('const' in known)) undocumented.push(at)
         visit(property, at)
       }
       for (const [key, inner] of Object.entries(rest)) {
@@ -90,7 +95,7 @@ describe('a recipe', () => {
         if (['oneOf', 'anyOf'].includes(key)) for (const one of inner as object[]) visit(one, path)
       }
     }
-    visit(recipeSchema(), '')
+    visit(whole, '')
     expect(undocumented).toEqual([])
   })
 })
