@@ -1,5 +1,5 @@
-// The command line as a user has it: the built program in a process of its own.
-import { spawn, spawnSync } from 'node:child_process'
+// The command line as a user has it: the built program.
+import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { beforeAll, describe, expect, it } from '@jest/globals'
@@ -10,20 +10,12 @@ import { loadModel } from '../../onnx/load.ts'
 import { saveModel } from '../../onnx/save.ts'
 import type { RunEvent } from '../../pipeline/events.ts'
 import { temporaryFolder, tinyRecipe } from '../pipeline/tiny.ts'
+import { commandsIn, condenseAlone, program, settingsOf } from './program.ts'
 
-const program = resolve('dist/cli/main.js')
 const folder = temporaryFolder()
-const environment = { ...process.env, CONDENSE_CACHE: join(folder, 'cache'), NO_COLOR: '1' }
-
-/** Runs `condense` in the folder of the test. */
-function condense(...args: string[]) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...args], {
-    cwd: folder,
-    env: environment,
-    encoding: 'utf8',
-  })
-  return { status, stdout, stderr }
-}
+const { env: environment } = settingsOf(folder)
+const condense = commandsIn(folder)
+const alone = (...args: string[]) => condenseAlone(folder, ...args)
 
 const writeRecipe = (name: string, recipe: object) =>
   writeFileSync(join(folder, name), JSON.stringify(recipe))
@@ -39,7 +31,7 @@ beforeAll(async () => {
 
 describe('condense --help', () => {
   it('lists every command', () => {
-    const { status, stdout } = condense('--help')
+    const { status, stdout } = alone('--help')
     expect(status).toBe(0)
     for (const { usage, summary } of commands) {
       expect(stdout).toContain(`condense ${usage}`)
@@ -104,13 +96,19 @@ describe('what a user can mend', () => {
       /^tiny\.json: not an ONNX file/,
     ],
     [['cache', 'lss'], /^condense cache: unknown action: 'lss' — did you mean 'ls'\?/],
-  ] as [string[], RegExp][])('%j exits with 2 and one line', (args, message) => {
-    const { status, stdout, stderr } = condense(...args)
+  ] as [string[], RegExp][])('%j exits with 2 and one line', async (args, message) => {
+    const { status, stdout, stderr } = await condense(...args)
     expect(stderr.trim()).toMatch(message)
     expect(stderr.trim()).not.toContain('\n')
     expect(stdout).toBe('')
     expect(status).toBe(2)
   })
+})
+
+it('exits with 2 from a process of its own, too', () => {
+  const { status, stdout, stderr } = alone('inspect', 'none.onnx')
+  expect([status, stdout]).toEqual([2, ''])
+  expect(stderr).toMatch(/^none\.onnx: no such file or folder — .*\n$/)
 })
 
 describe('condense run', () => {
@@ -123,7 +121,7 @@ describe('condense run', () => {
       '--set',
       'benchmark.gates.agreement=>= 0',
     ]
-    const { status, stdout, stderr } = condense(...args)
+    const { status, stdout, stderr } = alone(...args)
     expect(stderr).toMatch(/✓ \[1\/2\] quantize: /)
     expect(stdout).toMatch(/^variant +accuracy +retention +size/)
     expect(stdout).toMatch(/✗ half: size 0\.\d+, limit <= 0\.0001/)
@@ -134,7 +132,7 @@ describe('condense run', () => {
   }, 60_000)
 
   it('puts a run of other options into another folder, and prints JSON lines for machines', () => {
-    const { status, stdout } = condense('run', 'tiny.json', '--json', '--threads', '1')
+    const { status, stdout } = alone('run', 'tiny.json', '--json', '--threads', '1')
     expect(status).toBe(0)
     const lines = stdout.trim().split('\n')
     const events = lines.map((line) => JSON.parse(line) as { event: string; folder?: string })
@@ -143,8 +141,8 @@ describe('condense run', () => {
     expect(events.at(-1)).toMatchObject({ event: 'report', report: { version: 1, name: 'tiny' } })
   }, 60_000)
 
-  it('shows with --dry-run what it would do', () => {
-    const { status, stdout } = condense('run', 'tiny.json', '--dry-run', '--threads', '1')
+  it('shows with --dry-run what it would do', async () => {
+    const { status, stdout } = await condense('run', 'tiny.json', '--dry-run', '--threads', '1')
     expect(status).toBe(0)
     expect(stdout).toMatch(/^step +stage +from +time +size\nteacher +train +cached/)
     expect(stdout).toMatch(/time with benchmark: about .*\ndisk: at most /)
@@ -208,7 +206,7 @@ async function interrupted(args: string[], signal: NodeJS.Signals) {
 
 describe('the other commands', () => {
   it('quantize writes a model', async () => {
-    const { status, stdout } = condense(
+    const { status, stdout } = await condense(
       ...['quantize', 'lenet.onnx', '-o', 'made/small.onnx', '--scheme', 'static'],
       ...['--data', 'digits', '--calibration.samples', '32', '--threads', '1'],
     )
@@ -219,7 +217,7 @@ describe('the other commands', () => {
   }, 30_000)
 
   it('train starts from an architecture', async () => {
-    const { status, stderr } = condense(
+    const { status, stderr } = await condense(
       ...['train', '{ architecture: mlp, hidden: [8] }', '-o', 'mlp.onnx', '--epochs', '1'],
       ...['--data', '{ source: digits, train: { limit: 300 } }', '--threads', '1'],
     )
@@ -228,9 +226,9 @@ describe('the other commands', () => {
     expect((await loadModel(join(folder, 'mlp.onnx'))).graph.outputs).toHaveLength(1)
   }, 30_000)
 
-  it('bench measures files against a teacher', () => {
+  it('bench measures files against a teacher', async () => {
     mkdirSync(join(folder, 'bench'), { recursive: true })
-    const { status, stdout } = condense(
+    const { status, stdout } = await condense(
       ...['bench', 'lenet.onnx', 'lenet.onnx', '--data', '{ source: digits, test: { limit: 50 } }'],
       ...['--seconds', '0.02', '-o', 'bench', '--json'],
     )
@@ -246,44 +244,46 @@ describe('the other commands', () => {
     ])
   }, 60_000)
 
-  it('inspect tells facts, groups and the graph', () => {
-    const { stdout } = condense('inspect', 'lenet.onnx', '--groups')
+  it('inspect tells facts, groups and the graph', async () => {
+    const { stdout } = await condense('inspect', 'lenet.onnx', '--groups')
     expect(stdout).toMatch(/input +input: float32 \[N, 1, 28, 28\]/)
     expect(stdout).toMatch(/conv1 +2 +conv1 +yes/)
-    expect(condense('inspect', 'lenet.onnx', '--text').stdout).toMatch(/^graph lenet\n/)
-    const facts = JSON.parse(condense('inspect', 'lenet.onnx', '--json').stdout) as object
+    expect((await condense('inspect', 'lenet.onnx', '--text')).stdout).toMatch(/^graph lenet\n/)
+    const facts = JSON.parse((await condense('inspect', 'lenet.onnx', '--json')).stdout) as object
     expect(facts).toMatchObject({ opsets: { 'ai.onnx': 21 }, operators: { Conv: 2, Gemm: 2 } })
   }, 30_000)
 
-  it('init writes a recipe that can be planned, and replaces none', () => {
-    expect(condense('init', 'lenet.onnx', '--data', 'digits').status).toBe(0)
-    const plan = condense('run', '--dry-run', '--json')
+  it('init writes a recipe that can be planned, and replaces none', async () => {
+    expect((await condense('init', 'lenet.onnx', '--data', 'digits')).status).toBe(0)
+    const plan = await condense('run', '--dry-run', '--json')
     expect(plan.stderr).toBe('')
     expect(JSON.parse(plan.stdout)).toMatchObject({
       steps: [{ id: 'prune' }, { id: 'int8' }, { id: 'float16' }],
     })
-    expect(condense('init', 'lenet.onnx').stderr).toMatch(/^recipe\.yaml: is there already — /)
+    expect((await condense('init', 'lenet.onnx')).stderr).toMatch(
+      /^recipe\.yaml: is there already — /,
+    )
   }, 30_000)
 
   it('schema prints schema.json', () => {
-    expect(condense('schema').stdout).toBe(readFileSync('schema.json', 'utf8'))
+    expect(alone('schema').stdout).toBe(readFileSync('schema.json', 'utf8'))
   }, 30_000)
 
-  it('ops prints docs/ops.md', () => {
-    expect(condense('ops').stdout).toBe(readFileSync('docs/ops.md', 'utf8'))
+  it('ops prints docs/ops.md', async () => {
+    expect((await condense('ops')).stdout).toBe(readFileSync('docs/ops.md', 'utf8'))
   }, 30_000)
 
-  it('doctor tells what is here and why not', () => {
-    const { status, stdout } = condense('doctor')
+  it('doctor tells what is here and why not', async () => {
+    const { status, stdout } = await condense('doctor')
     expect(status).toBe(0)
     expect(stdout).toMatch(/provider cpu +yes/)
     expect(stdout).toMatch(/provider cuda +(yes|no: .+)/)
     expect(stdout).toMatch(/data digits +yes: in .*mnist/)
   }, 30_000)
 
-  it('cache lists and clears', () => {
-    expect(condense('cache', 'ls').stdout).toMatch(/train +.*\n[\s\S]*finished stages/)
-    expect(condense('cache', 'clear').stdout).toMatch(/freed /)
-    expect(condense('cache', 'ls').stdout).toMatch(/: 0 finished stages/)
+  it('cache lists and clears', async () => {
+    expect((await condense('cache', 'ls')).stdout).toMatch(/train +.*\n[\s\S]*finished stages/)
+    expect((await condense('cache', 'clear')).stdout).toMatch(/freed /)
+    expect((await condense('cache', 'ls')).stdout).toMatch(/: 0 finished stages/)
   }, 30_000)
 })

@@ -1,28 +1,19 @@
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { basename, join } from 'node:path'
-import { gunzipSync, gzipSync } from 'node:zlib'
+import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
 import { describe, expect, it } from '@jest/globals'
-import { pack, extract as tarReader } from 'tar-stream'
+import { pack } from 'tar-stream'
 import { Interrupted, UserError } from '../../base/errors.ts'
 import { type DownloadSet, ensureSet } from '../../data/download-set.ts'
-import { type DownloadName, downloads, ensureDownloaded } from '../../data/downloads.ts'
+import { downloads, ensureDownloaded } from '../../data/downloads.ts'
 import { temporaryFolder } from '../support/folder.ts'
 import { sendFile, startServer } from '../support/server.ts'
-import { itWithShared, sharedData } from '../support/shared.ts'
+import { itWithShared } from '../support/shared.ts'
+import { expectPinned, serve, silent } from './pinned.ts'
 
 const hash = (content: string | Uint8Array, algorithm = 'sha256') =>
   createHash(algorithm).update(content).digest('hex')
-
-/** A server with these files; what is not there is a 404. */
-const serve = (files: ReadonlyMap<string, Uint8Array>) =>
-  startServer((request, response) => {
-    const content = files.get(decodeURIComponent(request.url ?? ''))
-    if (content) sendFile(request, response, content)
-    else response.writeHead(404).end()
-  })
-
-const silent = { log: () => undefined, pauseMs: 1 }
 
 describe('the table of downloads', () => {
   it.each(Object.entries<DownloadSet>(downloads))('is well-formed: %s', (_name, set) => {
@@ -260,41 +251,7 @@ describe('a set in an archive', () => {
 })
 
 describe('the real data', () => {
-  const shared = (...names: string[]) => readFileSync(join(sharedData, ...names))
-
-  itWithShared.each(['mnist', 'fashion-mnist', 'banking77'] as const)(
-    'of %s has the pinned digests',
-    async (name: DownloadName) => {
-      const { folder } = downloads[name]
-      const files = readdirSync(join(sharedData, folder))
-      const { origin } = await serve(
-        new Map(files.map((file) => [`/${file}`, shared(folder, file)])),
-      )
-      const cache = temporaryFolder()
-      const downloaded = () => ensureDownloaded(name, cache, { ...silent, mirrors: [] })
-      await expect(downloaded()).rejects.toThrow('could not be downloaded')
-      await ensureDownloaded(name, cache, { ...silent, mirrors: [`${origin}/`] })
-      const found = await downloaded()
-      expect(readdirSync(found).filter((file) => !file.startsWith('.'))).toEqual(files.sort())
-    },
-  )
-
-  itWithShared('of fsdd has the pinned digest of its recordings', async () => {
-    const reader = tarReader()
-    reader.end(gunzipSync(shared('fsdd', 'fsdd-recordings.tar.gz')))
-    const lines = new Map<string, string>()
-    for await (const entry of reader) {
-      const pieces: Buffer[] = []
-      for await (const piece of entry) pieces.push(piece as Buffer)
-      const [, name] =
-        downloads.fsdd.content.archive.keep.exec(`repository/${entry.header.name}`) ?? []
-      if (name) lines.set(name, `${hash(Buffer.concat(pieces))}  ${basename(name)}\n`)
-    }
-    const sorted = [...lines].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, line]) => line)
-    const { files, contentDigest } = downloads.fsdd.content.archive
-    expect(sorted).toHaveLength(files)
-    expect(hash(sorted.join(''))).toBe(contentDigest)
-  })
+  itWithShared('of banking77 has the pinned digests', () => expectPinned('banking77'))
 
   it('of cifar is not downloaded in other bytes than those published', async () => {
     const { origin } = await serve(

@@ -7,8 +7,6 @@ import { type OpenOptions, openData } from '../../data/open.ts'
 import { preprocessOptions } from '../../data/preprocess.ts'
 import { readers } from '../../data/readers/index.ts'
 import { dataOptions, locate, sources } from '../../data/sources.ts'
-import { itWithShared } from '../support/shared.ts'
-import { expectKnownPixels } from './known-pixels.ts'
 import { smallIdx, temporaryFolders, writeFiles } from './support.ts'
 
 const folder = temporaryFolders()
@@ -196,6 +194,3 @@ describe('a well-known data set', () => {
     expect(train.classes).toHaveLength(10)
   })
 })
-
-// The others are in the slow tests.
-itWithShared('reads the real mnist', () => expectKnownPixels('mnist'))

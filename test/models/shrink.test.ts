@@ -136,12 +136,9 @@ describe('shrinking real models', () => {
     'conv-distiller-resnet20-dense-cifar10',
     'conv-tiny-resnet8-cifar10',
     'conv-tiny-vww96-mobilenet025',
-    'mnist-burn-a',
     'mnist-8-ortweb',
     'keras-tract-example',
-    'super-resolution-10',
     'vit-ibp-3-3-8-cifar10',
-    'basic-pitch',
     'optimum-test-asset',
   ])('%s becomes smaller with the same inputs and outputs', expectSmaller)
 })

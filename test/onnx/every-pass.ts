@@ -51,10 +51,12 @@ interface Original {
   readonly before: Readonly<Record<string, Tensor>>
 }
 
-/** Models that take long: in the quick tests all passes go over them together. */
+/** Models that take long: only in the slow tests. */
 export const large: ReadonlySet<string> = new Set([
   'light-densenet121.onnx',
+  'light-resnet50.onnx',
   'super-resolution-10.onnx',
+  'ultraface-rfb-320.onnx',
   'yolox-nano.onnx',
 ])
 

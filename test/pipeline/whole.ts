@@ -11,6 +11,7 @@ import { temporaryFolder } from './tiny.ts'
 /** A benchmark that takes a moment. */
 export const quickly = {
   latency: { batches: [1], threads: [1], rounds: 1, runs: 3, seconds: 0.02 },
+  knowledge: false,
 } satisfies RecipeInput['benchmark']
 
 /** What a run left. */

@@ -9,8 +9,9 @@ import { serializeModel } from '../../onnx/save.ts'
 import { numbers, tensorOf } from '../../onnx/tensor.ts'
 import { withSession } from '../../runtime/session.ts'
 import { fixDims, inferShapes, inferTypes } from '../../runtime/shapes.ts'
-import { freeDims, runnableModels, sampleFeeds } from '../support/compare.ts'
+import { runnableModels } from '../support/compare.ts'
 import { sharedIsPresent, sharedModel } from '../support/shared.ts'
+import { expectShapes, large } from './real-shapes.ts'
 
 /** x [N, 3] and y [2, N, T] to a sum for each of N. */
 function twoInputs(): Model {
@@ -126,37 +127,11 @@ describe('fixDims', () => {
 })
 
 ;(sharedIsPresent ? describe : describe.skip)('every real model (needs ../shared)', () => {
-  it.each(runnableModels)('%s gets the shapes that its values have when it runs', async (file) => {
-    const model = await loadModel(sharedModel(file))
-    const dims = freeDims[file]
-    const options = { ...(needsBatch(model) && { batch: 1 }), ...(dims && { dims }) }
-    const inferred = cloneModel(model)
-    fixDims(inferred, options, file)
-    const feeds = await withSession(model, {}, async (session) => sampleFeeds(session, file))
-    await inferShapes(inferred, { sample: feeds, where: file })
-
-    const watched = cloneModel(inferred)
-    const made = watched.graph.nodes.flatMap((node) => node.outputs).filter((value) => !!value)
-    watched.graph.outputs.splice(0, Number.POSITIVE_INFINITY, ...made)
-    const results = await withSession(watched, { optimization: 'disabled' }, (session) =>
-      session.run(feeds),
-    )
-    const actual = Object.entries(results).map(([name, { dtype, dims }]) => [name, dtype, dims])
-    const stated = new Map(made.map(({ name, type }) => [name, type]))
-    expect(
-      actual.map(([name]) => [
-        name,
-        stated.get(String(name))?.dtype,
-        stated.get(String(name))?.shape,
-      ]),
-    ).toEqual(actual)
-  })
-})
-
-const needsBatch = (model: Model): boolean =>
-  model.graph.feeds.some(
-    (feed) => typeof feed.type?.shape?.[0] !== 'number' && feed.type?.shape?.length,
+  it.each(runnableModels.filter((file) => !large.has(file)))(
+    '%s gets the shapes that its values have when it runs',
+    expectShapes,
   )
+})
 
 ;(sharedIsPresent ? describe : describe.skip)('a model exported for one sample', () => {
   it.each(['mnist-8-ortweb.onnx', 'mnist-burn-a.onnx', 'light-shufflenet.onnx'])(

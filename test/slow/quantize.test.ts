@@ -1,4 +1,4 @@
-// Quantization of the larger real models, and of one with ranges by the other method.
+// Quantization of the larger real models, and how accurate they stay.
 import { describe } from '@jest/globals'
 import {
   expectAccurate,
@@ -10,16 +10,20 @@ import { itWithShared } from '../support/shared.ts'
 
 describe('larger real models in 8 bits', () => {
   itWithShared.each<StaticRow>([
+    ['super-resolution-10.onnx', [1, 224, 224], 1, 'cosine', 0.99, 6],
     ['ultraface-rfb-320.onnx', [3, 240, 320], 1, 'cosine', 0.99, 60],
     ['yolox-nano.onnx', [3, 416, 416], 100, 'cosine', 0.8, 340],
   ])('static: %s is close to its input and runs on integers', (...row) => expectStatic(row))
 
-  itWithShared.each(['magika-v3_3.onnx', 'byte-sb-bidi-lstm.onnx'])(
+  itWithShared.each(['vittrack.onnx', 'magika-v3_3.onnx', 'byte-sb-bidi-lstm.onnx'])(
     'dynamic and float16: %s opens in WebAssembly too and stays close',
     expectSmaller,
   )
 })
 
 describe('ResNet-20 on CIFAR-10', () => {
-  itWithShared('keeps its accuracy with ranges by entropy', () => expectAccurate('entropy'))
+  itWithShared.each(['minmax', 'entropy'] as const)(
+    'keeps its accuracy with ranges by %s',
+    expectAccurate,
+  )
 })

@@ -1,5 +1,6 @@
 // TensorFlow.js against our own engine: every operator in every form, every real model.
 import { beforeAll, describe, expect, it } from '@jest/globals'
+import type { ArchitectureInput } from '../../models/index.ts'
 import { loadTensorFlow, type Tf } from '../../train/engines/tfjs/tensorflow.ts'
 import { train } from '../../train/loop.ts'
 import { relativeError } from '../support/reference.ts'
@@ -8,6 +9,12 @@ import { caseRows } from '../train/case-graph.ts'
 import { backends, compareEngines, type Inputs } from '../train/cross-engine.ts'
 import { drawInputs, matching, type RealModel, realModels } from '../train/real-models.ts'
 import { residualNet, settingsFor } from '../train/support.ts'
+import {
+  comparable,
+  expectAgreement,
+  expectExampleAgreement,
+  small,
+} from '../train/tfjs-architectures.ts'
 import { isRefused, slopesOf } from '../train/tfjs-cases.ts'
 
 /** Other batches than the usual one, where that is no measure of the engines. */
@@ -36,6 +43,15 @@ describe.each(backends)('TensorFlow.js on %s', (backend) => {
       for (const [name, gradient] of Object.entries(ours.gradients))
         expect(relativeError(theirs.gradients[name]!, gradient)).toBeLessThan(1e-4)
     },
+  )
+
+  it.each<ArchitectureInput>(small.slow)(
+    'agrees on loss and gradient of $architecture',
+    (options) => expectAgreement(options, backend),
+  )
+
+  it.each(comparable.slow)('agrees on loss and gradient of the example %s', (...example) =>
+    expectExampleAgreement(example, backend),
   )
 
   itWithShared.each(realModels.filter(({ file }) => backend !== 'cpu' || !large.test(file)))(

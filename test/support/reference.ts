@@ -36,12 +36,19 @@ export const reference: Readonly<Record<string, Evaluator>> = {
   ...windows,
 }
 
-/** The gradient of a scalar function of an array by central differences, step 1e-5: exact to about 1e-9. */
-export function differences(f: (x: Float64Array) => number, x: Float64Array): Float64Array {
+/**
+ * The gradient of a scalar function of an array, at all of its places or at some, by central differences, step 1e-5:
+ * exact to about 1e-9.
+ */
+export function differences(
+  f: (x: Float64Array) => number,
+  x: Float64Array,
+  places: readonly number[] = [...x.keys()],
+): Float64Array {
   const h = 1e-5
-  return x.map((value, index) => {
-    const above = f(x.with(index, value + h))
-    const below = f(x.with(index, value - h))
+  return Float64Array.from(places, (index) => {
+    const above = f(x.with(index, x[index]! + h))
+    const below = f(x.with(index, x[index]! - h))
     return (above - below) / (2 * h)
   })
 }

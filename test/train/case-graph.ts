@@ -80,6 +80,12 @@ export function weighted(
 export const dot = (a: Float64Array, b: Float64Array): number =>
   a.reduce((sum, value, index) => sum + value * b[index]!, 0)
 
+/** At most so many places of a vector's, evenly spread. */
+export const someOf = (size: number, most: number): number[] =>
+  Array.from({ length: Math.min(size, most) }, (_, index) =>
+    Math.floor((index * size) / Math.min(size, most)),
+  )
+
 /** A case as a graph whose values have settled shapes, in operators that have rules. */
 export interface CaseGraph {
   readonly model: Model

@@ -39,13 +39,14 @@ export const realModels: readonly RealModel[] = [
   },
   { file: 'conv-tiny-resnet8-cifar10.onnx', weights: 78186, batch: 16, range: [0, 255] },
   { file: 'mnist-8-ortweb.onnx', weights: 5994, batch: 8, range: [0, 255], rate: 3e-4 },
-  { file: 'mnist-burn-a.onnx', weights: 376870, batch: 8, range: [-0.4, 2.8] },
+  { file: 'mnist-burn-a.onnx', weights: 376870, batch: 8, range: [-0.4, 2.8], slow: true },
   {
     file: 'conv-tiny-vww96-mobilenet025.onnx',
     weights: 216322,
     batch: 8,
     range: [0, 1],
     rate: 2e-4,
+    slow: true,
   },
   { file: 'vit-ibp-3-3-8-cifar10.onnx', weights: 67594, batch: 8, range: [-2, 2] },
   {
@@ -71,6 +72,7 @@ export const realModels: readonly RealModel[] = [
   {
     ...{ file: 'silero-vad-op18-ifless.onnx', weights: 309633, batch: 2, range: [-0.5, 0.5] },
     ...{ dims: { sequence: 576 }, constants: { sr: scalar(16000n) } },
+    slow: true,
   },
   { file: 'super-resolution-10.onnx', weights: 59657, batch: 1, range: [0, 1], slow: true },
   { file: 'yolox-nano.onnx', weights: 904463, batch: 1, range: [0, 255], slow: true },

@@ -2,48 +2,30 @@
 import { spawnSync } from 'node:child_process'
 import { resolve } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
-import { random } from '../../base/random.ts'
 import { type ArchitectureInput, buildArchitecture } from '../../models/index.ts'
 import { oneInput } from '../../models/layers.ts'
-import { elements, sizeOf, tensorOf } from '../../onnx/tensor.ts'
+import { elements, tensorOf } from '../../onnx/tensor.ts'
 import { loadTensorFlow } from '../../train/engines/tfjs/tensorflow.ts'
 import { openTfjsTraining } from '../../train/engines/tfjs/training.ts'
 import { train } from '../../train/loop.ts'
-import type { LossOptions } from '../../train/losses.ts'
 import { type Definition, splitGraph } from '../../train/training-graph.ts'
-import { content, examples } from '../models/examples.ts'
 import { itWithShared } from '../support/shared.ts'
-import { backends, compareEngines, type Difference, type Inputs, memoryOf } from './cross-engine.ts'
+import { backends, compareEngines, type Inputs, memoryOf } from './cross-engine.ts'
 import { drawInputs, matching, realModels } from './real-models.ts'
 import { dropoutNet, classes as patternClasses, settingsFor } from './support.ts'
-
-const small: readonly ArchitectureInput[] = [
-  { architecture: 'mlp', hidden: [16, 8] },
-  { architecture: 'lenet', channels: [3, 4], hidden: [10] },
-  { architecture: 'resnet', depth: 8, width: 4 },
-  { architecture: 'mobilenet', width: 0.125 },
-  { architecture: 'mobilenet-v3-small', width: 0.05, stride: 32 },
-]
-/** Without those that take long on this backend, and those with ReverseSequence, which it has not. */
-const others = examples.filter(
-  ([what, { architecture }, { inputs }]) =>
-    !/mobilenet-|vgg|ds-cnn/.test(what) && !(architecture === 'bilstm-tagger' && inputs.length > 1),
-)
-const [batch, classes, shape] = [4, 5, [2, 12, 12]] as const
-const losses: readonly LossOptions[] = [
-  { loss: 'cross-entropy', weight: 0.5, labelSmoothing: 0.1 },
-  { loss: 'kl', weight: 1, temperature: 3, standardise: false },
-]
-const update: Definition['update'] = {
-  optimizer: { name: 'sgd', rate: 1, momentum: 0, nesterov: false, weightDecay: 0 },
-}
-/** Normally distributed content for every input. */
-const drawn: Inputs = (feeds) =>
-  feeds.map(({ name, dims }) => {
-    const source = random(5, name)
-    const values = Float32Array.from({ length: sizeOf(dims) }, () => source.normal())
-    return tensorOf('float32', dims, values)
-  })
+import {
+  batch,
+  classes,
+  comparable,
+  drawn,
+  expectAgreement,
+  expectExampleAgreement,
+  expectNear,
+  losses,
+  shape,
+  small,
+  update,
+} from './tfjs-architectures.ts'
 
 /** A small net whose training has BatchNormalization. */
 const net = (): Definition => ({
@@ -57,24 +39,15 @@ const net = (): Definition => ({
 
 const scalar = (value: number) => tensorOf('float32', [], [value])
 
-const expectNear = (difference: Difference) => {
-  for (const apart of Object.values(difference)) expect(apart).toBeLessThan(1e-4)
-}
-
 describe.each(backends)('TensorFlow.js on %s', (backend) => {
-  it.each(small)('agrees on loss and gradient of $architecture', async (options) => {
-    const model = buildArchitecture(options, { ...oneInput(shape, classes), seed: 3 })
-    const forward = { batch, losses, classes, freeze: [], batchStatistics: true, dropout: true }
-    expectNear(await compareEngines({ model, forward, update }, drawn, backend))
-  })
+  it.each<ArchitectureInput>(small.quick)(
+    'agrees on loss and gradient of $architecture',
+    (options) => expectAgreement(options, backend),
+  )
 
-  it.each(others)('agrees on loss and gradient of the example %s', async (_, options, samples) => {
-    const model = buildArchitecture(options, { ...samples, seed: 3 })
-    const terms: readonly LossOptions[] = [{ loss: 'match', weight: 1 }]
-    const forward = { batch, losses: terms, freeze: [], batchStatistics: true, dropout: true }
-    const inputs: Inputs = () => samples.inputs.map((input) => content(input, 0, batch))
-    expectNear(await compareEngines({ model, forward, update }, inputs, backend))
-  })
+  it.each(comparable.quick)('agrees on loss and gradient of the example %s', (...example) =>
+    expectExampleAgreement(example, backend),
+  )
 
   it('agrees on loss and gradient of a net with Dropout', async () => {
     const forward = {
@@ -84,7 +57,7 @@ describe.each(backends)('TensorFlow.js on %s', (backend) => {
     expectNear(await compareEngines({ model: dropoutNet(), forward, update }, drawn, backend))
   })
 
-  const quick = realModels.filter(({ file }) => /^(mnist-8|byte-sb|silero)/.test(file))
+  const quick = realModels.filter(({ file }) => file.startsWith('mnist-8'))
   itWithShared.each(quick)('agrees on loss and gradient of $file', async (real) => {
     const few = { ...real, batch: 1 }
     const definition = await matching(few)

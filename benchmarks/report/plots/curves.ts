@@ -9,7 +9,7 @@ export function curves({ x, y, curves: lines }: CurvesSpec, width: number): Plot
   const all = lines.flatMap(({ points }) => points)
   const xDomain = spread(
     all.map((point) => point.x),
-    1,
+    x.scale === 'whole' ? 1 : 0.01,
   )
   const yDomain = domainOf(
     all.map((point) => point.y),

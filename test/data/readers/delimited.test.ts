@@ -5,7 +5,6 @@ import { describe, expect, it } from '@jest/globals'
 import { random } from '../../../base/random.ts'
 import { csv, tsv } from '../../../data/readers/delimited.ts'
 import { temporaryFolder } from '../../support/folder.ts'
-import { itWithShared, sharedData } from '../../support/shared.ts'
 import { opened, readAll, rowsOf } from './opened.ts'
 
 const folder = temporaryFolder()
@@ -177,36 +176,5 @@ describe('reading delimited text', () => {
     await expect(readAll(csv, path, {})).rejects.toThrow(/line 1: longer than \d+ bytes — /)
     const cut = file(gzipSync('a,b\n1,2\n').subarray(0, 20), '.csv.gz')
     await expect(readAll(csv, cut, {})).rejects.toThrow(/not a gzip file, or a damaged one/)
-  })
-
-  itWithShared('reads adult: names from the recipe, ends of labels cut', async () => {
-    const names = `age workclass fnlwgt education education-num marital-status occupation relationship
-      race sex capital-gain capital-loss hours-per-week native-country income`
-    const table = await opened(
-      csv,
-      join(sharedData, 'tabular/adult-train.csv.gz'),
-      { header: names.split(/\s+/), comment: '|', stripSuffix: { income: '.' } },
-      { testPath: join(sharedData, 'tabular/adult-test.csv.gz') },
-    )
-    const counts = new Map<unknown, number>()
-    let missing = 0
-    for (const row of [...(await rowsOf(table.train)), ...(await rowsOf(table.test))]) {
-      counts.set(row.at(-1), (counts.get(row.at(-1)) ?? 0) + 1)
-      if (row.includes(null)) missing++
-    }
-    // As the set's own description (adult.names) counts them over both parts.
-    expect(Object.fromEntries(counts)).toEqual({ '<=50K': 37155, '>50K': 11687 })
-    expect(missing).toBe(48842 - 45222)
-  })
-
-  itWithShared('reads banking77 and sst2 from their folders', async () => {
-    const banking = await opened(csv, join(sharedData, 'banking77'), {})
-    expect(await rowsOf(banking.train)).toHaveLength(10003)
-    expect(await rowsOf(banking.test)).toHaveLength(3080)
-    const sst2 = await opened(tsv, join(sharedData, 'sst2'), { header: ['text', 'label'] })
-    const sizes = []
-    for (const part of [sst2.train, sst2.validation, sst2.test])
-      sizes.push((await rowsOf(part)).length)
-    expect(sizes).toEqual([6920, 872, 1821])
   })
 })

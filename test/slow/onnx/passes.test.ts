@@ -1,8 +1,4 @@
-// Every pass by itself on the real models that take long.
+// Every pass, by itself and all together, on the real models that take long.
 import { describePasses, large, passes } from '../../onnx/every-pass.ts'
 
-for (const file of large)
-  describePasses(
-    file,
-    Object.keys(passes).filter((name) => name !== 'all'),
-  )
+for (const file of large) describePasses(file, Object.keys(passes))
