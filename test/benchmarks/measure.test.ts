@@ -28,6 +28,7 @@ const measure = (request: Partial<BenchmarkRequest>) =>
     data,
     providers: ['cpu'],
     latency: { batches: [1, 8], threads: [1], rounds: 3, runs: 4, seconds: 2 },
+    knowledge: { samples: 16 },
     workFolder,
     seed: 1,
     ...request,
@@ -115,6 +116,7 @@ describe('benchmark', () => {
 
   it('marks a variant that guesses, and one whose outputs are no numbers', async () => {
     const { variants } = await measure({
+      knowledge: false,
       variants: [
         await subject('guesses', { gain: 0 }),
         await subject('nothing', { gain: Number.NaN }),

@@ -1,20 +1,16 @@
-// `condense explain` as a user has it: the built program in a process of its own, on a run that is made up.
-import { spawnSync } from 'node:child_process'
+// `condense explain` as a user has it: the built program, on a run that is made up.
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from '@jest/globals'
 import { temporaryFolder, tinyData } from '../pipeline/tiny.ts'
 import { reportFixture } from '../support/report-fixture.ts'
+import { commandsIn } from './program.ts'
 
-const program = resolve('dist/cli/main.js')
 const folder = temporaryFolder()
+const condense = commandsIn(folder)
 
-function explain(...args: string[]) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [program, 'explain', ...args], {
-    cwd: folder,
-    env: { ...process.env, CONDENSE_CACHE: join(folder, 'cache'), NO_COLOR: '1' },
-    encoding: 'utf8',
-  })
+async function explain(...args: string[]) {
+  const { status, stdout, stderr } = await condense('explain', ...args)
   return { status, stdout, stderr: stderr.trim() }
 }
 
@@ -50,8 +46,8 @@ beforeAll(() => {
 })
 
 describe('condense explain', () => {
-  it('shows what each student learned from, and the advice', () => {
-    const { status, stdout, stderr } = explain('run')
+  it('shows what each student learned from, and the advice', async () => {
+    const { status, stdout, stderr } = await explain('run')
     expect(stderr).toBe('')
     expect(stdout).toMatch(/^teacher: accuracy 98\.85/)
     expect(stdout).toMatch(
@@ -63,8 +59,8 @@ describe('condense explain', () => {
     expect(status).toBe(0)
   })
 
-  it('prints JSON for machines', () => {
-    const { status, stdout } = explain('run', '--json')
+  it('prints JSON for machines', async () => {
+    const { status, stdout } = await explain('run', '--json')
     expect(JSON.parse(stdout)).toMatchObject({
       run: 'run',
       variants: [{ id: 'distill', losses: [{ loss: 'kl', share: 0.75 }, {}] }],
@@ -79,8 +75,8 @@ describe('condense explain', () => {
       /^none: no run is there: it has no report\.json — give the folder of a finished run/,
     ],
     [['single', '--ablate'], /^single: nothing can be left out: 'distill' has a single loss — /],
-  ] as [string[], RegExp][])('%j exits with 2 and one line', (args, message) => {
-    const { status, stdout, stderr } = explain(...args)
+  ] as [string[], RegExp][])('%j exits with 2 and one line', async (args, message) => {
+    const { status, stdout, stderr } = await explain(...args)
     expect(stderr).toMatch(message)
     expect(stderr).not.toContain('\n')
     expect(stdout).toBe('')

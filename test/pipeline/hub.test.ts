@@ -1,7 +1,6 @@
 // A teacher in a folder laid out as on the Hugging Face Hub: its own files say how it is fed.
-import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from '@jest/globals'
 import sharp from 'sharp'
 import { random } from '../../base/random.ts'
@@ -15,10 +14,12 @@ import {
   type StageRequest,
   serializeModel,
 } from '../../index.ts'
+import { commandsIn } from '../cli/program.ts'
 import { temporaryFolder } from './tiny.ts'
 import { folderOf, quickly, wholeRun } from './whole.ts'
 
 const cacheFolder = temporaryFolder()
+const commands = commandsIn(temporaryFolder())
 const classes = ['red', 'green', 'blue']
 let images: string
 const model = serializeModel(
@@ -131,24 +132,18 @@ describe('a folder of the Hub', () => {
     expect(report.variants[0]?.retention?.agreement).toBeGreaterThan(0.8)
   })
 
-  it('is taken by the command line, as a folder', () => {
+  it('is taken by the command line, as a folder', async () => {
     const small = join(temporaryFolder(), 'small.onnx')
-    const condense = (...args: string[]) => {
-      const { status, stdout, stderr } = spawnSync(
-        process.execPath,
-        [resolve('dist/cli/main.js'), ...args, '--data', `{ format: images, path: ${images} }`],
-        {
-          env: { ...process.env, CONDENSE_CACHE: cacheFolder, NO_COLOR: '1' },
-          encoding: 'utf8',
-        },
-      )
+    const condense = async (...args: string[]) => {
+      const data = `{ format: images, path: ${images} }`
+      const { status, stdout, stderr } = await commands(...args, '--data', data)
       expect([status, stderr.includes('Error')]).toEqual([0, false])
       return stdout
     }
     const folder = hub()
-    condense('quantize', folder, '-o', small, '--scheme', 'static')
+    await condense('quantize', folder, '-o', small, '--scheme', 'static')
     const report = JSON.parse(
-      condense('bench', folder, small, '--seconds', '0.02', '--json'),
+      await condense('bench', folder, small, '--seconds', '0.02', '--json'),
     ) as Report
     expect(Object.keys(report.teacher.accuracy?.perClass ?? {})).toEqual(['Blue', 'Red', 'GREEN'])
     expect(report.variants.map(({ id }) => id)).toEqual(['small'])

@@ -68,7 +68,7 @@ export interface Case {
   readonly atLeast: number
   /** Figures that the report must have besides. */
   readonly metrics: readonly string[]
-  /** Only in the slow tests: a quick one has the same task. */
+  /** Only in the slow tests: others have the same task, or it takes long. */
   readonly slow?: true
 }
 
@@ -229,6 +229,7 @@ export const cases: Readonly<Record<string, Case>> = {
     metrics: ['pearson'],
   },
   'match by an autoencoder': {
+    slow: true,
     recipe: () => ({
       task: 'match',
       data: {
@@ -261,6 +262,7 @@ export const cases: Readonly<Record<string, Case>> = {
     metrics: ['cosine', 'psnr', 'mae', 'max-error'],
   },
   'classification of sounds': {
+    slow: true,
     recipe: () => ({
       data: {
         format: 'wav',
@@ -320,8 +322,16 @@ export const cases: Readonly<Record<string, Case>> = {
 }
 
 /** Runs a case, and expects its figures, a student close to its teacher, and scores that belong to the training. */
-export async function expectWholeRun({ recipe, metric, atLeast, metrics }: Case): Promise<void> {
-  const { report, outFolder } = await wholeRun({ seed: 1, ...recipe() })
+export async function expectWholeRun(
+  { recipe, metric, atLeast, metrics }: Case,
+  knowledge: NonNullable<RecipeInput['benchmark']>['knowledge'] = false,
+): Promise<void> {
+  const asked = recipe()
+  const { report, outFolder } = await wholeRun({
+    ...{ seed: 1, ...asked },
+    benchmark: { ...(asked.benchmark ?? quickly), knowledge },
+  })
+  expect(report.variants.every((variant) => !!variant.knowledge)).toBe(knowledge !== false)
   const { accuracy } = report.teacher
   expect(accuracy?.metric ?? 'top1').toBe(metric)
   expect(accuracy?.value ?? accuracy?.top1).toBeGreaterThanOrEqual(atLeast)

@@ -76,7 +76,7 @@ export const tinyRecipe: RecipeInput = {
   benchmark: {
     providers: ['cpu'],
     latency: { batches: [1], threads: [1], rounds: 1, runs: 3, seconds: 0.02 },
-    // Its measures take longer than all else together; task-runs.ts has them.
+    // Its measures take longer than all else together; tasks.test.ts has them.
     knowledge: false,
   },
 }

@@ -1,42 +1,12 @@
 // The options of training, from the recipe to the model.
 import { describe, expect, it } from '@jest/globals'
 import { UserError } from '../../base/errors.ts'
-import type { Splits } from '../../data/dataset.ts'
 import { buildArchitecture } from '../../models/index.ts'
 import { oneInput } from '../../models/layers.ts'
 import type { Model } from '../../onnx/graph.ts'
-import { serializeModel } from '../../onnx/save.ts'
 import { predict } from '../../runtime/predict.ts'
-import { train } from '../../stages/train.ts'
-import { classes, contextOf, data, shape } from './support.ts'
-
-const net = (): Model =>
-  buildArchitecture(
-    { architecture: 'resnet', depth: 8, width: 4 },
-    { ...oneInput(shape, classes), seed: 1 },
-  )
-
-async function trained(options: object = {}, splits: Splits = data, model = net()) {
-  const { context, messages } = contextOf(model)
-  const result = await train.run(
-    { model, facts: {} },
-    train.options.parse({ stage: 'train', epochs: 2, batch: 32, ...options }),
-    { ...context, data: splits },
-  )
-  return {
-    ...result,
-    messages,
-    bytes: Buffer.from(serializeModel(result.model)).toString('base64'),
-  }
-}
-
-/** What trainings without options give, by their number of epochs: each is done once. */
-const plainly = new Map<number, ReturnType<typeof trained>>()
-function plain(epochs = 2): ReturnType<typeof trained> {
-  const known = plainly.get(epochs) ?? trained({ epochs })
-  plainly.set(epochs, known)
-  return known
-}
+import { classes, data, shape } from './support.ts'
+import { expectHeeded, expectRepeated, heeded, trained } from './trained.ts'
 
 /** How often each class is the answer for the test samples. */
 async function answers(model: Model): Promise<number[]> {
@@ -50,24 +20,11 @@ async function answers(model: Model): Promise<number[]> {
 }
 
 describe('training', () => {
-  it.each([
-    { rates: { 'op:Gemm': 0.1 } },
-    { accumulate: 2 },
-    { average: 0.9 },
-    { batchNormalization: 'freeze' },
-    { batchNormalization: 're-estimate' },
-    { classWeights: [1, 2, 1, 0.5] },
-    { clip: 0.1 },
-    { freeze: ['stem*'] },
-    { schedule: 'one-cycle' },
-    { schedule: { name: 'plateau', patience: 1, threshold: 0.5 }, epochs: 4 },
-    { optimizer: { name: 'lamb' } },
-    { optimizer: { name: 'rmsprop', centred: true, momentum: 0.5 } },
-    { augment: { mixup: 0.4 } },
-  ])('heeds %j', async (options) => {
-    const other = await trained(options)
-    expect(other.bytes).not.toBe((await plain(options.epochs)).bytes)
-    expect((await trained(options)).bytes).toBe(other.bytes)
+  // The others are repeated in the slow tests.
+  it.each(heeded)('heeds %j', async (options) => {
+    await ('augment' in options || 'batchNormalization' in options
+      ? expectRepeated(options)
+      : expectHeeded(options))
   })
 
   it('comes to the same with the other engine', async () => {

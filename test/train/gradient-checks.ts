@@ -42,15 +42,21 @@ export async function expectGradient(
   const table = { ...reference, ...straightThrough }
   for (const [index, input] of row.inputs.entries()) {
     if (!isDrawn(input)) continue
-    const loss = (data: Float64Array) =>
-      weighted(evaluate(row, inputs.with(index, nd(input.dims, data)), table), weights)
-    const places = someOf(inputs[index]!.data.length, most)
-    const exact = differences(loss, inputs[index]!.data, places)
+    const loss = (moved: Float64Array) =>
+      weighted(evaluate(row, inputs.with(index, nd(input.dims, moved)), table), weights)
+    const { data } = inputs[index]!
+    let places = someOf(data.length, most)
+    let exact = differences(loss, data, places)
+    if (Math.hypot(...exact) < 1e-3) {
+      // Few places are read at all.
+      places = [...data.keys()]
+      exact = differences(loss, data)
+    }
     expect(Math.hypot(...exact)).toBeGreaterThan(1e-3)
     const gradient = found.get(index)!
     expect(gradient.dims).toEqual(input.dims)
     const made = numbers(gradient)
-    expect(made).toHaveLength(inputs[index]!.data.length)
+    expect(made).toHaveLength(data.length)
     expect(
       relativeError(
         places.map((place) => made[place]!),
