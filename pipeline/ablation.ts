@@ -8,7 +8,7 @@ import { outcomeOf, pOf, writtenP } from '../benchmarks/report/advice.ts'
 import { formatDifference, type MainFigure, metricTitle } from '../benchmarks/report/metrics.ts'
 import type { Report, Variant } from '../benchmarks/report/report.ts'
 import type { TaskName } from '../tasks/index.ts'
-import type { LossOptions } from '../train/losses.ts'
+import { comparesWith, type LossOptions } from '../train/losses.ts'
 import { largestOf } from '../train/scheduled.ts'
 import { type FinishedRun, figureOf } from './explain.ts'
 import { variantsOf } from './key.ts'
@@ -194,7 +194,7 @@ function withoutEach(losses: readonly LossOptions[]) {
 
 /** Peers teach nothing where no loss listens to them. */
 const withoutIdlePeers = (step: DistillStep, task: TaskName): DistillStep =>
-  phasesOf(step, task).some((losses) => losses.some(({ loss }) => loss === 'mutual'))
+  phasesOf(step, task).some((losses) => comparesWith(losses, 'peers'))
     ? step
     : { ...step, peers: undefined }
 

@@ -2,7 +2,7 @@
 import { hashOf } from '../base/hash.ts'
 import type { TaughtPair } from '../benchmarks/report/advice.ts'
 import { type TaskName, tasks } from '../tasks/index.ts'
-import { type LossOptions, needsTeacher } from '../train/losses.ts'
+import { comparesWith, type LossOptions, needsTeacher } from '../train/losses.ts'
 import type { Step } from './recipe.ts'
 
 /** The losses of every phase of a step's training, in order; empty where it trains with none of its own. */
@@ -32,7 +32,7 @@ export function taughtPairs(steps: readonly Step[], task: TaskName): TaughtPair[
 
 /** True where a teacher, or a peer, is listened to. */
 const isTaughtBy = (losses: readonly LossOptions[]): boolean =>
-  needsTeacher(losses) || losses.some(({ loss }) => loss === 'mutual')
+  needsTeacher(losses) || comparesWith(losses, 'peers')
 
 /** What a training starts from: a student of its own, or the variant before. */
 const startOf = (step: Step): string =>

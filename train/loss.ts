@@ -11,8 +11,8 @@ import { tapPairs, tapsOfStudent } from './taps.ts'
  * What a loss compares the outputs with: what must be there besides the model's own inputs.
  *
  * `labels` and `values` are targets of the data, `teacher` is what the teacher answers (`all outputs`: not the first
- * alone), `teacher gradient` the gradient of that answer by the input, `input` the model's own input. What taps name
- * is not listed here.
+ * alone), `teacher gradient` the gradient of that answer by the input, `input` the model's own input, `peers` the
+ * answers of models that learn at the same time. What taps name is not listed here.
  */
 export type Reference =
   | 'labels'
@@ -21,6 +21,7 @@ export type Reference =
   | 'all outputs'
   | 'teacher gradient'
   | 'input'
+  | 'peers'
 
 /**
  * What `taps: auto` names: the ends of stages, or of the last one alone; scores of attention before its softmax, or

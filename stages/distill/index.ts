@@ -6,6 +6,7 @@ import { openSource } from '../../models/source.ts'
 import { cloneModel } from '../../onnx/clone.ts'
 import type { Model } from '../../onnx/graph.ts'
 import { predict } from '../../runtime/predict.ts'
+import { comparesWith } from '../../train/losses.ts'
 import type { EpochRecord } from '../../train/settings.ts'
 import { type Building, buildingFor } from '../building.ts'
 import { type Artifact, defineStage, type StageContext } from '../stage.ts'
@@ -113,7 +114,11 @@ export const distill = defineStage({
       context,
     )
     for (const line of advice) context.log(`advice: ${line}`)
-    return { model: corrected.model, facts: { ...chosen.facts, epochs, summary, advice } }
+    const { losses = [], ...known } = chosen.facts
+    // Whoever goes on with this student alone has no peers.
+    const lasting = losses.filter((loss) => !comparesWith([loss], 'peers'))
+    const facts = { ...known, ...(lasting.length > 0 && { losses: lasting }) }
+    return { model: corrected.model, facts: { ...facts, epochs, summary, advice } }
   },
 })
 

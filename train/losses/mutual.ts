@@ -21,7 +21,7 @@ export const mutual = defineLoss({
     weight,
     temperature: temperature.default(1).describe('Temperature T of all softmaxes.'),
   }),
-  comparesWith: ['labels'],
+  comparesWith: ['labels', 'peers'],
   write(g, context, { temperature }) {
     const { outputs, logits, where } = context
     if (outputs.length < 2)

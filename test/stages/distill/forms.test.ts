@@ -72,11 +72,13 @@ describe('distillation', () => {
   })
 
   it('learns beside peers, and gives back the student alone', async () => {
-    const { model } = await distilled({
+    const { model, facts } = await distilled({
       epochs: 6,
       peers: [{ architecture: 'mlp', hidden: [12] }],
       losses: [{ loss: 'cross-entropy' }, { loss: 'mutual' }],
     })
+    // Whoever goes on with the student alone has no peers.
+    expect(facts.losses?.map(({ loss }) => loss)).toEqual(['cross-entropy'])
     expect(model.graph.outputs).toHaveLength(1)
     expect(parametersOf(model)).toBe(parametersOf(mlp([6], 2)))
     expect(await accuracy(model)).toBeGreaterThan(0.9)
