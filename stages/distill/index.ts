@@ -1,4 +1,5 @@
 // Knowledge distillation: a student learns from the answers, and from values inside, of one or several teachers.
+import { UserError } from '../../base/errors.ts'
 import { changesSamples } from '../../data/augment.ts'
 import type { Splits } from '../../data/dataset.ts'
 import { initialise } from '../../models/fresh.ts'
@@ -32,12 +33,23 @@ export const distill = defineStage({
   summary: 'Train a small student to answer as the teacher does',
   options: distillOptions,
   dataUse: () => 'always',
-  check({ transfer, bias, losses, phases = [] }, data) {
+  check({ transfer, bias, losses, phases = [], focus, peers }, data) {
+    const { classes, source } = data.train
+    const given = [losses, ...phases.map((phase) => phase.losses)].filter(
+      (terms) => terms !== undefined,
+    )
     if (bias) checkBias(bias, data)
+    if (focus && classes.length === 0)
+      throw new UserError(
+        `focus: is for samples of classes, of which those of ${source} have none — leave it out`,
+      )
+    if (peers && !given.some((terms) => comparesWith(terms, 'peers')))
+      throw new UserError(
+        "peers: no loss listens to them — add the loss 'mutual', or leave them out",
+      )
     if (!transfer) return
     checkTransfer(transfer, data)
-    for (const terms of [losses, ...phases.map((phase) => phase.losses)])
-      if (terms) checkLosses(transfer, terms, data.train)
+    for (const terms of given) checkLosses(transfer, terms, data.train)
   },
   variants: ({ teachers = [] }) =>
     teachers.flatMap((teacher) => ('variant' in teacher ? [teacher.variant] : [])),

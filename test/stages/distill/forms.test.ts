@@ -178,6 +178,24 @@ describe('distillation', () => {
     await expect(distilled(options)).rejects.toThrow(message)
   })
 
+  it.each([
+    [
+      'peers that nobody listens to',
+      { peers: [{ architecture: 'mlp' }] },
+      data,
+      "peers: no loss listens to them — add the loss 'mutual', or leave them out",
+    ],
+    [
+      'hard samples without classes',
+      { focus: { by: 'teacher' } },
+      { ...data, train: { ...data.train, classes: [] } },
+      'focus: is for samples of classes, of which those of quarters have none — leave it out',
+    ],
+  ])('refuses %s before anything runs', (_, options, splits, message) => {
+    const asked = distill.options.parse({ stage: 'distill', ...options })
+    expect(() => distill.check?.(asked, splits)).toThrow(message)
+  })
+
   it.each([0, -1])('refuses a temperature of %d', (temperature) => {
     expect(
       distill.options.safeParse({ stage: 'distill', losses: [{ loss: 'kl', temperature }] })
