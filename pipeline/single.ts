@@ -20,7 +20,7 @@ import { validated } from './problems.ts'
 import { runStep } from './step.ts'
 import { type Stored, sizeOfModelFile, storedFile, storedModel } from './stored.ts'
 import { type NamedData, openNamedData, type Surroundings } from './surroundings.ts'
-import { checkFits } from './validate.ts'
+import { checkFits, isFurtherTeacher } from './validate.ts'
 
 /** One stage for one model. */
 export interface StageRequest extends Surroundings {
@@ -122,12 +122,15 @@ async function openInputs(
   const { data, task = request.task ?? 'classification' } = named ?? {}
   if (data) {
     const { train } = data.splits
+    const stage: Stage = stages[where]
+    stage.check?.(options, data.splits)
     const check = async (model: Model, name: string) => checkFits(model, train, tasks[task], name)
     await check(await input.load(), 'file' in source ? source.file : 'model')
     const reference = await teacher.load()
     if (request.teacher !== undefined) await check(reference, request.teacher)
     // The models that the options name, as the student of distillation.
     for (const [key, other] of modelsIn(options)) {
+      if (isFurtherTeacher(key)) continue
       const shape = shapeFor(train, tasks[task], reference)
       const model = await openSource(other, { ...shape, seed, teacher: reference })
       await check(model, 'file' in other ? other.file : key)

@@ -61,11 +61,12 @@ export async function checkModels(
   const open = async (source: StudentSource, path: string, reference?: Model) => {
     const shape = shapeFor(data, task, reference)
     const model = await openSource(source, { ...shape, seed, teacher: reference })
+    for (const { name } of model.graph.feeds) known.add(name)
+    if (isFurtherTeacher(path)) return model
     const name = 'file' in source ? source.file : path
     const found = await checkFits(model, data, task, name)
     width ??= found
     checkMatches(task, found, width, name)
-    for (const { name } of model.graph.feeds) known.add(name)
     return model
   }
   const opened = await open(teacher.model, `${where}: teacher.model`)
@@ -79,6 +80,9 @@ export async function checkModels(
     )
   return opened
 }
+
+/** True of the path of a model that may know some of the classes alone: it is checked when it is asked. */
+export const isFurtherTeacher = (path: string): boolean => /(^|\.)teachers\.\d+\.model$/.test(path)
 
 async function checkProvider(name: ProviderName, where: string): Promise<void> {
   try {

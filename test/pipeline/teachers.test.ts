@@ -1,14 +1,18 @@
 // Recipes whose stages read more than the variant before: other variants, other models.
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
+import { buildArchitecture } from '../../models/index.ts'
+import { oneInput } from '../../models/layers.ts'
 import { modelSource } from '../../models/source.ts'
+import { serializeModel } from '../../onnx/save.ts'
 import { modelsIn } from '../../pipeline/cost.ts'
 import { planRun } from '../../pipeline/plan.ts'
 import { checkRecipe } from '../../pipeline/read-recipe.ts'
 import type { RecipeInput } from '../../pipeline/recipe.ts'
 import { run } from '../../pipeline/run.ts'
 import { runStage } from '../../pipeline/single.ts'
-import { temporaryFolder, tinyData, tinyRecipe } from './tiny.ts'
+import { temporaryFolder, tinyData, tinyRecipe, tinyShape } from './tiny.ts'
 
 const student = { architecture: 'mlp' as const, hidden: [8] }
 const training = {
@@ -84,4 +88,29 @@ it('finds every model that options name, however deep', () => {
       assistants: [shrink],
     }).map(([path]) => path),
   ).toEqual(['student', 'teachers.1.model', 'assistants.0'])
+})
+
+it('takes a specialist that answers for its classes and all others together', async () => {
+  const folder = temporaryFolder()
+  const specialist = buildArchitecture(
+    { architecture: 'mlp', hidden: [4] },
+    { ...oneInput(tinyShape.shape, 3), seed: 1 },
+  )
+  writeFileSync(join(folder, 'specialist.onnx'), serializeModel(specialist))
+  const report = await run(
+    {
+      ...tinyRecipe,
+      stages: [
+        {
+          ...{ stage: 'distill', from: 'teacher', student, ...training, combine: 'specialists' },
+          teachers: [
+            { variant: 'teacher' },
+            { model: { file: join(folder, 'specialist.onnx') }, classes: ['1', '2'] },
+          ],
+        },
+      ],
+    },
+    { cacheFolder: temporaryFolder(), threads: 1, outFolder: join(folder, 'out') },
+  )
+  expect(report.variants[0]?.accuracy).toBeDefined()
 })
