@@ -59,18 +59,21 @@ export function trainable(
       return { ...data, inputs, recipe: { ...data.recipe, inputs } }
     },
     restore(trained) {
-      const weights = new Map(
-        [...trained.graph.initializers].map(({ name, tensor }) => [name, tensor]),
-      )
       const copy = cloneModel(model)
       hoistWeights(copy)
-      for (const value of copy.graph.initializers) {
-        const tensor = weights.get(value.name)
-        if (!tensor || tensor.dtype !== value.tensor?.dtype) continue
-        if (String(tensor.dims) === String(value.tensor.dims)) value.tensor = tensor
-      }
+      takeWeights(copy, trained)
       return copy
     },
+  }
+}
+
+/** Gives the initializers of a model, in place, what those of the same name and shape hold in another one. */
+export function takeWeights({ graph }: Model, trained: Model): void {
+  const weights = new Map([...trained.graph.initializers].map(({ name, tensor }) => [name, tensor]))
+  for (const value of graph.initializers) {
+    const tensor = weights.get(value.name)
+    if (!tensor || tensor.dtype !== value.tensor?.dtype) continue
+    if (String(tensor.dims) === String(value.tensor.dims)) value.tensor = tensor
   }
 }
 

@@ -9,7 +9,7 @@ import type { Value } from '../onnx/graph.ts'
 import { sizeOf, tensorOf } from '../onnx/tensor.ts'
 import { type Agreement, type ConnectorOptions, connect, settled } from './connectors.ts'
 import { shapeOf } from './rule.ts'
-import { type Scheduled, valueAt } from './scheduled.ts'
+import type { Scheduled } from './scheduled.ts'
 import { isSignal, signalAsImage } from './signals.ts'
 import type { TapNames, TaughtValue } from './taps.ts'
 import type { DropoutMask } from './training-form.ts'
@@ -394,10 +394,6 @@ function begin(
   const source = random(seed, 'loss', name)
   return content.map(() => initial.normal * source.normal())
 }
-
-/** The number that a scalar has at a step. */
-export const numberAt = ({ number }: Pick<FedNumber, 'number'>, progress: number): number =>
-  valueAt(number, progress)
 
 /** The first float32 input; a {@link UserError} where there is none. */
 export function floatInput(inputs: readonly Value[], where: string): Value {

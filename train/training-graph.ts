@@ -59,8 +59,7 @@ export async function wholeGraph(
   const pass = await forwardPass(model, forward)
   const { g, graph, feeds } = pass
   const gradients = differentiate(pass, lowering, forward.where)
-  const written = pass.statistics.map((entry) => writeOutBatchNormalization(graph, entry))
-  for (const entry of pass.further) writeOutBatchNormalization(graph, entry)
+  const written = writeOutNormalizations(pass)
   const weights = vectorOf(pass.weights)
   const flat = inputOf(g, 'weights', weights)
   const statistics = vectorOf(runningOf(written))
@@ -92,9 +91,8 @@ export async function splitGraph(
   tail: Tail,
 ): Promise<SplitGraph> {
   const pass = await forwardPass(model, forward)
-  const { g, graph, feeds } = pass
-  const written = pass.statistics.map((entry) => writeOutBatchNormalization(graph, entry))
-  for (const entry of pass.further) writeOutBatchNormalization(graph, entry)
+  const { g, feeds } = pass
+  const written = writeOutNormalizations(pass)
   const weights = vectorOf(pass.weights)
   const statistics = vectorOf(runningOf(written))
   const batch = packStatistics(g, written)
@@ -171,6 +169,13 @@ export function differentiate(
 ): Value[] {
   const found = backward(g, loss, new Set(weights), lowering, { where, detached })
   return weights.map((weight) => found.get(weight) ?? fill(g, 0, shapeOf(weight)))
+}
+
+/** Replaces the training form of all normalizations; gives the statistics of the first pass, which are kept. */
+function writeOutNormalizations({ graph, statistics, further }: Forward): Statistics[] {
+  const written = statistics.map((entry) => writeOutBatchNormalization(graph, entry))
+  for (const entry of further) writeOutBatchNormalization(graph, entry)
+  return written
 }
 
 /** Writes what losses remember: `memory0` in, `memory0_next` out; gives the vectors as they are at first. */

@@ -4,7 +4,7 @@ import { cloneModel } from '../../onnx/clone.ts'
 import type { Model } from '../../onnx/graph.ts'
 import { liftConstants } from '../../onnx/passes/constants.ts'
 import { sideBySide } from '../../onnx/passes/merge.ts'
-import type { Trainable } from '../trainable.ts'
+import { type Trainable, takeWeights } from '../trainable.ts'
 
 /**
  * The student and its peers side by side; of what was trained, the student alone is given back.
@@ -21,17 +21,9 @@ export function withPeers(student: Model, peers: readonly Model[]): Trainable {
     model: sideBySide(student, peers, 'student'),
     samples: (data) => data,
     restore(trained) {
-      const weights = new Map([...trained.graph.initializers].map((value) => [value.name, value]))
       const copy = cloneModel(student)
       liftConstants(copy)
-      for (const value of copy.graph.initializers) {
-        const tensor = weights.get(value.name)?.tensor
-        if (
-          tensor?.dtype === value.tensor?.dtype &&
-          String(tensor?.dims) === String(value.tensor?.dims)
-        )
-          value.tensor = tensor
-      }
+      takeWeights(copy, trained)
       return copy
     },
   }
