@@ -1,13 +1,11 @@
 // Retention class by class: an average can hide a class that a variant no longer knows.
-import type { Block, Cell, Dot } from '../blocks.ts'
+import type { Block, Cell } from '../blocks.ts'
 import { formatPercent } from '../format.ts'
 import { headline, mainName } from '../judge.ts'
 import { formatMetric, metricTitle } from '../metrics.ts'
 import type { Report, Variant } from '../report.ts'
-import { legendOf, missing, seriesOf, variantCell } from './cells.ts'
-
-/** More rows than this do not fit on a screen; the classes that lost most are shown then. */
-const shownClasses = 20
+import { missing, variantCell } from './cells.ts'
+import { classPlot } from './class-plot.ts'
 
 /** Plots the retention of every class and names the worst of each variant. */
 export function classes(report: Report): Block[] {
@@ -15,51 +13,13 @@ export function classes(report: Report): Block[] {
     (variant) => variant.failed === undefined && retentions(variant).length > 0,
   )
   if (measured.length === 0) return []
-  const names = [
-    ...new Set(measured.flatMap((variant) => retentions(variant).map(([name]) => name))),
-  ]
-  const order = new Map((report.classes ?? names).map((name, index) => [name, index]))
-  const placeOf = (name: string) => order.get(name) ?? order.size
-  const worstOf = new Map(names.map((name) => [name, worst(measured, name)]))
-  const shown = [...names]
-    .sort((a, b) => (worstOf.get(a) ?? 1) - (worstOf.get(b) ?? 1))
-    .slice(0, shownClasses)
-    .sort((a, b) => placeOf(a) - placeOf(b))
-  const kept = new Set(shown)
-  const dots = measured.flatMap((variant): Dot[] =>
-    retentions(variant)
-      .filter(([name]) => kept.has(name))
-      .map(([name, value]) => ({
-        row: name,
-        title: `${variant.id}, class ${name}: ${formatPercent(value)}`,
-        series: seriesOf(report, variant),
-        x: value,
-      })),
-  )
-  const which =
-    shown.length < names.length
-      ? `the ${shown.length} of ${names.length} classes that lost most`
-      : `all ${names.length} classes`
-  return [
-    {
-      kind: 'plot',
-      caption: `Retention of ${which}; the line is the teacher`,
-      spec: {
-        plot: 'dots',
-        x: {
-          label: `Share of the teacher's ${mainName(report)}`,
-          format: (value) => formatPercent(value, 1),
-          scale: 'linear',
-        },
-        rows: shown,
-        dots,
-        reference: 1,
-      },
-      legend: legendOf(report, measured),
-    },
-    table(report, measured),
-    ...figuresByClass(report, shown),
-  ]
+  const { plot, shown } = classPlot(report, {
+    variants: measured,
+    sharesOf: retentions,
+    caption: (which) => `Retention of ${which}; the line is the teacher`,
+    label: `Share of the teacher's ${mainName(report)}`,
+  })
+  return [plot, table(report, measured), ...figuresByClass(report, shown)]
 }
 
 /** Further figures of the variant that the verdict speaks of, with the teacher's below, for the classes that are shown. */
@@ -121,14 +81,6 @@ function table(report: Report, measured: readonly Variant[]): Block {
       ]
     }),
   }
-}
-
-function worst(variants: readonly Variant[], name: string): number {
-  return Math.min(
-    ...variants.flatMap((variant) =>
-      retentions(variant).flatMap(([key, value]) => (key === name ? [value] : [])),
-    ),
-  )
 }
 
 const retentions = ({ retention }: Variant): [name: string, value: number][] =>
