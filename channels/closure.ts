@@ -1,11 +1,13 @@
 // Follows channels along the graph until nothing new is reached: from every axis of a weight that makes channels,
 // over the ties of the rules, to all the axes that have to be cut with it, and to what forbids the cut.
 import { statedShape } from '../onnx/cost.ts'
-import type { Graph, Node, Value } from '../onnx/graph.ts'
+import { type Model, type Node, opsetOf, type Value } from '../onnx/graph.ts'
 import { layerName } from '../onnx/layers.ts'
-import { rules } from './rules.ts'
-import type { Tie, Ties } from './ties.ts'
-import { type Link, newWeb, type Place, type Web } from './web.ts'
+import type { TieContext } from './rule.ts'
+import { ruleOf } from './rules.ts'
+import { describeInner, type Scope, scopeOf } from './subgraphs.ts'
+import type { Slot, Tie, Ties } from './ties.ts'
+import { type Link, listIn, newWeb, type Place } from './web.ts'
 
 /** All axes that hang together with some weight that makes channels. */
 export interface Closure {
@@ -14,87 +16,164 @@ export interface Closure {
   readonly links: readonly Link[]
 }
 
+/** What may be chosen. */
+export interface ClosureOptions {
+  /**
+   * Which part of an axis that a Reshape splits keeps channels apart where nothing else decides: the first (the heads
+   * of an attention, as a default) or the last (their width).
+   */
+  readonly split?: 'heads' | 'width'
+}
+
 /** A list of ties of which one has to be chosen. */
 interface Choice {
   readonly node: Node
   readonly ties: readonly Tie[]
 }
 
-/** Computes the closure of a graph whose values all state their shapes (`inferShapes` of runtime/). */
-export function closure(graph: Graph): Closure {
-  const web = newWeb()
+/** Computes the closure of a model whose values all state their shapes (`inferShapes` of runtime/). */
+export function closure(model: Model, { split = 'heads' }: ClosureOptions = {}): Closure {
+  const queue = new ChoiceQueue()
+  const { graph } = model
+  const scope = scopeOf(graph)
+  const computed = computedFrom(graph.feeds, scope)
+  const web = newWeb(
+    (place) => queue.reach(place),
+    (value) => !computed.has(value),
+  )
   const outputs = new Set(graph.outputs)
   const refusals = new Map<Node, string | undefined>()
-  const choices: Choice[] = []
-  for (const node of graph.nodes) {
-    const found = tiesOf(node, outputs)
+  const context = { opset: opsetOf(model), split, ...scope }
+  for (const node of scope.nodes) {
+    const found = tiesOf(node, context)
     refusals.set(node, typeof found === 'string' ? found : undefined)
     if (typeof found === 'string') continue
     for (const tie of found.ties) web.join(node, tie)
-    for (const ties of found.choices ?? []) choices.push({ node, ties })
+    for (const slot of found.free ?? []) web.allow(node, slot)
+    for (const ties of found.choices ?? []) queue.add({ node, ties })
   }
-  const computed = computedFromInputs(graph)
-  for (const { to } of web.links) if (to.role === 'out' && !computed.has(to.value)) web.reach(to)
-  settle(web, choices)
+  for (const place of web.places) if (place.role === 'out') web.reach(place)
 
   const inputs = new Set(graph.feeds)
-  const reasonFor = (place: Place): string | undefined => {
+  /** Why an axis has to stay whole, as far as the nodes say that pass a test. */
+  const reasonFor = (
+    place: Place,
+    counts: (node: Node) => boolean = () => true,
+  ): string | undefined => {
     if (inputs.has(place.value)) return `input '${place.value.name}' of the model keeps its shape`
     if (outputs.has(place.value)) return `output '${place.value.name}' of the model keeps its shape`
     const { producer, users } = place.value
-    for (const node of place.owner ? [place.owner] : [...(producer ? [producer] : []), ...users]) {
-      if (!refusals.has(node)) return `${describe(node)} is in a subgraph`
+    const takers = scope.takers.get(place.value) ?? []
+    const around = [...(producer ? [producer] : []), ...users, ...takers]
+    for (const node of place.owner ? [place.owner] : around) {
+      if (!counts(node)) continue
+      if (!refusals.has(node)) return describeInner(node, graph)
       const refusal = refusals.get(node)
       if (refusal !== undefined) return refusal
       if (!web.isTied(node, place)) return `${describe(node)} mixes the channels`
     }
     return undefined
   }
-  const places = new Map([...web.reached].map((place) => [place, reasonFor(place)]))
+  /** True where an axis cannot be cut, or another that is not reached yet but would be with it. */
+  const isBlocked = (start: Slot): boolean => {
+    const seen = new Set([web.placeOf(start)])
+    for (const place of seen) {
+      if (reasonFor(place, (node) => !queue.isAbout(node, place)) !== undefined) return true
+      for (const next of web.around(place)) if (!web.reached.has(next)) seen.add(next)
+    }
+    return false
+  }
+  for (let choice = queue.next(); choice; choice = queue.next()) {
+    const { node, ties } = choice
+    const open = ties.filter(({ from }) => web.isReached(from))
+    if (split === 'width') open.reverse()
+    const decided = ties.find(({ to }) => web.isReached(to))
+    const chosen = decided ?? open.find(({ to }) => !isBlocked(to)) ?? open[0]
+    if (chosen) web.join(node, chosen)
+  }
+  const places = new Map([...web.reached].map((place) => [place, reasonFor(place)] as const))
   return { places, links: web.links.filter(({ from }) => places.has(from)) }
 }
 
 /**
- * Chooses among ties at the nodes that were reached, until nothing new is reached.
+ * Gives choices at the nodes that were reached, until nothing new is reached.
  *
- * A choice that other nodes have decided, because one of its parts is reached, goes first; where none is decided, the
- * first part keeps the channels apart.
+ * A choice that other nodes have decided, because one of its parts is reached, goes first; then the first of the graph.
  */
-function settle(web: Web, choices: readonly Choice[]): void {
-  const left = new Set(choices)
-  for (;;) {
-    const open = [...left].filter(({ ties }) =>
-      ties.some(({ from, to }) => web.isReached(from) || web.isReached(to)),
-    )
-    const decided = open.find(({ ties }) => ties.some(({ to }) => web.isReached(to)))
-    const next = decided ?? open[0]
-    if (!next) return
-    left.delete(next)
-    web.join(next.node, next.ties.find(({ to }) => web.isReached(to)) ?? next.ties[0]!)
+class ChoiceQueue {
+  readonly #choices: Choice[] = []
+  /** The numbers of the choices that an axis is in: as a whole (`from`), or as a part (`to`). */
+  readonly #ofWhole = new Map<Value, { readonly axis: number; readonly choice: number }[]>()
+  readonly #ofPart = new Map<Value, { readonly axis: number; readonly choice: number }[]>()
+  readonly #decided: number[] = []
+  readonly #open = new Set<number>()
+  readonly #done = new Set<number>()
+  /** No choice before this one is open. */
+  #first = 0
+
+  add(choice: Choice): void {
+    const number = this.#choices.push(choice) - 1
+    for (const { from, to } of choice.ties) {
+      listIn(this.#ofWhole, from.value).push({ axis: from.axis, choice: number })
+      listIn(this.#ofPart, to.value).push({ axis: to.axis, choice: number })
+    }
+  }
+
+  /** Hears that an axis is reached. */
+  reach({ value, axis }: Place): void {
+    for (const one of this.#ofPart.get(value) ?? [])
+      if (one.axis === axis) this.#decided.push(one.choice)
+    for (const one of this.#ofWhole.get(value) ?? [])
+      if (one.axis === axis) {
+        this.#open.add(one.choice)
+        this.#first = Math.min(this.#first, one.choice)
+      }
+  }
+
+  /** True where a choice of the node is about the axis. */
+  isAbout(node: Node, { value, axis }: Slot): boolean {
+    const own = [...(this.#ofPart.get(value) ?? []), ...(this.#ofWhole.get(value) ?? [])]
+    return own.some((one) => one.axis === axis && this.#choices[one.choice]!.node === node)
+  }
+
+  next(): Choice | undefined {
+    for (let number = this.#decided.pop(); number !== undefined; number = this.#decided.pop())
+      if (!this.#done.has(number)) return this.#take(number)
+    for (; this.#first < this.#choices.length; this.#first++)
+      if (this.#open.has(this.#first) && !this.#done.has(this.#first))
+        return this.#take(this.#first)
+    return undefined
+  }
+
+  #take(number: number): Choice {
+    this.#done.add(number)
+    return this.#choices[number]!
   }
 }
 
 /** The ties of a node, or the reason why its channels cannot be followed. */
-function tiesOf(node: Node, graphOutputs: ReadonlySet<Value>): Ties | string {
-  const rule = node.domain === '' || node.domain === 'ai.onnx' ? rules[node.opType] : undefined
+function tiesOf(node: Node, context: TieContext): Ties | string {
+  const rule = ruleOf(node)
   if (!rule) return `${describe(node)} has no channel rule`
   const outputs = node.outputs.filter(
-    (output) => output !== undefined && (output.users.size > 0 || graphOutputs.has(output)),
+    (output) => output !== undefined && (output.users.size > 0 || context.outputs.has(output)),
   )
   for (const value of [...node.inputs, ...outputs])
     if (value && !statedShape(value)) return `the shape of '${value.name}' is not known`
-  const found = rule.ties(node)
+  const found = rule.ties(node, context)
   if (typeof found === 'string') return `${describe(node)} ${found}`
   // The mask of a Dropout, the indices of a MaxPool: rules know the first output alone.
-  const further = outputs.find((output) => output !== node.outputs[0])
+  const further = found.everyOutput
+    ? undefined
+    : outputs.find((output) => output !== node.outputs[0])
   if (further) return `${describe(node)} has an output without a channel rule: '${further.name}'`
   return found
 }
 
 /** All values that depend on what the model is fed. */
-function computedFromInputs(graph: Graph): ReadonlySet<Value> {
-  const computed = new Set<Value>(graph.feeds)
-  for (const node of graph.nodes)
+function computedFrom(feeds: readonly Value[], { nodes }: Scope): ReadonlySet<Value> {
+  const computed = new Set<Value>(feeds)
+  for (const node of nodes)
     if (node.inputs.some((input) => input && computed.has(input)))
       for (const output of node.outputs) if (output) computed.add(output)
   return computed

@@ -1,9 +1,12 @@
 // Cutting channels out of a graph for good: weights get smaller, attributes and shapes follow.
 import { statedShape } from '../onnx/cost.ts'
 import type { Model, Node, Value } from '../onnx/graph.ts'
+import { removeDeadNodes } from '../onnx/passes/dead-nodes.ts'
 import { Tensor } from '../onnx/tensor.ts'
+import { fitTo, readingsOf, tellersOf } from './fit.ts'
 import type { Group } from './groups.ts'
-import { rules } from './rules.ts'
+import { ruleOf } from './rules.ts'
+import { scopeOf } from './subgraphs.ts'
 import type { Place } from './web.ts'
 
 /** Which channels to cut: indices into the channels of each group. */
@@ -23,18 +26,51 @@ export function cutChannels(model: Model, cuts: Cuts): void {
     if (value.producer) touched.add(value.producer)
     for (const user of owner ? [owner] : value.users) touched.add(user)
   }
-  for (const remainder of remaindersOf(removed)) apply(model, remainder)
-  for (const node of model.graph.nodes)
+  const { graph } = model
+  const scope = scopeOf(graph)
+  const readings = [...tellersOf([...removed.keys()].map(({ value }) => value))].flatMap((node) => {
+    const found = readingsOf(node, scope)
+    for (const follower of found?.followers ?? []) touched.add(follower)
+    return found?.readings ?? []
+  })
+  const kept: Kept = new Map()
+  for (const remainder of remaindersOf(removed)) kept.set(apply(model, remainder), remainder.axes)
+  for (const node of scope.nodes) {
+    const own = scope.graphs.get(node)!
     if (touched.has(node))
-      rules[node.opType]?.adjust?.(node, {
-        sizeOf: (value, axis) => statedShape(value)?.[axis] ?? 0,
+      ruleOf(node)?.adjust?.(node, {
+        model,
+        graph: own,
+        sizeOf: sizeAfter,
+        shapeBefore: (value) =>
+          statedShape(value)?.map(
+            (size, axis) => kept.get(value!)?.find((one) => one.axis === axis)?.size ?? size,
+          ),
+        sizeBefore: (value, axis) =>
+          kept.get(value)?.find((one) => one.axis === axis)?.size ?? sizeAfter(value, axis),
+        kept: (value, axis) => kept.get(value)?.find((one) => one.axis === axis)?.kept,
         replace: (input, tensor) =>
-          node.setInput(input, model.graph.addInitializer(node.input(input).name, tensor)),
+          node.setInput(
+            input,
+            own.addInitializer(node.inputs[input]?.name ?? `${node.output().name}_input`, tensor),
+          ),
       })
-  for (const value of [...model.graph.initializers])
-    if (value.users.size === 0 && !model.graph.outputs.includes(value))
-      model.graph.initializers.delete(value)
+  }
+  // What was computed of the sizes before and is no size stays what it was.
+  for (const { node, input, extents } of readings)
+    fitTo(
+      scope.graphs.get(node) ?? graph,
+      node,
+      input,
+      extents.map(({ amount }) => amount),
+    )
+  removeDeadNodes(graph)
 }
+
+/** What is left of the axes of every value that was cut. */
+type Kept = Map<Value, Remainder['axes']>
+
+const sizeAfter = (value: Value, axis: number): number => statedShape(value)?.[axis] ?? 0
 
 /** Collects which indices of each axis go. */
 function indicesOf(cuts: Cuts): Map<Place, Set<number>> {
@@ -58,7 +94,12 @@ function indicesOf(cuts: Cuts): Map<Place, Set<number>> {
 interface Remainder {
   readonly value: Value
   readonly owner: Node | undefined
-  readonly axes: { readonly axis: number; readonly kept: readonly number[] }[]
+  readonly axes: {
+    readonly axis: number
+    /** The size before the cut. */
+    readonly size: number
+    readonly kept: readonly number[]
+  }[]
 }
 
 function remaindersOf(removed: ReadonlyMap<Place, ReadonlySet<number>>): Remainder[] {
@@ -74,28 +115,31 @@ function remaindersOf(removed: ReadonlyMap<Place, ReadonlySet<number>>): Remaind
       found.push(remainder)
     }
     const all = Array.from({ length: size }, (_, index) => index)
-    remainder.axes.push({ axis, kept: all.filter((index) => !indices.has(index)) })
+    remainder.axes.push({ axis, size, kept: all.filter((index) => !indices.has(index)) })
   }
   return found
 }
 
-function apply(model: Model, { value, owner, axes }: Remainder): void {
+/** Cuts a value, and gives the one that has been cut: a new one where one of several users gets its own. */
+function apply(model: Model, { value, owner, axes }: Remainder): Value {
   if (value.tensor) {
     const tensor = axes.reduce((rest, { axis, kept }) => take(rest, axis, kept), value.tensor)
-    if (owner) giveOwn(model, owner, value, tensor)
-    else Object.assign(value, { tensor, type: { dtype: tensor.dtype, shape: tensor.dims } })
+    if (owner) return giveOwn(model, owner, value, tensor)
+    Object.assign(value, { tensor, type: { dtype: tensor.dtype, shape: tensor.dims } })
   } else if (value.type?.shape) {
     const sizes = new Map(axes.map(({ axis, kept }) => [axis, kept.length]))
     const shape = value.type.shape.map((dim, axis) => sizes.get(axis) ?? dim)
     value.type = { dtype: value.type.dtype, shape }
   }
+  return value
 }
 
 /** Lets one of several users of a constant have a constant of its own. */
-function giveOwn(model: Model, owner: Node, value: Value, tensor: Tensor): void {
+function giveOwn(model: Model, owner: Node, value: Value, tensor: Tensor): Value {
   const own = model.graph.addInitializer(value.name, tensor)
   for (const [index, input] of owner.inputs.entries())
     if (input === value) owner.setInput(index, own)
+  return own
 }
 
 /** The tensor with only some indices along one axis. */

@@ -19,21 +19,38 @@ export function macsAfter(model: Model, counts: Counts): number | undefined {
 /** Parameters after a cut of so many channels. */
 export function parametersAfter(model: Model, counts: Counts): number {
   const lost = losses(counts)
+  return parametersOf(model).reduce((sum, { value }) => sum + elementsAfter(value, lost), 0)
+}
+
+/** Bytes of the constants, those of subgraphs left out, after a cut of so many channels. */
+export function constantBytesAfter({ graph }: Model, counts: Counts): number {
+  const lost = losses(counts)
   let total = 0
-  for (const { value, tensor } of parametersOf(model)) {
-    const ofValue = lost.get(value)
-    const owners = [...(ofValue?.keys() ?? [])].filter((owner) => owner !== undefined)
-    // Owners get a constant of their own each; the shared one stays while anybody uses it.
-    for (const owner of owners) total += sizeOf(remaining(tensor.dims, ofValue?.get(owner)))
-    if (owners.length < value.users.size || owners.length === 0)
-      total += sizeOf(remaining(tensor.dims, ofValue?.get(undefined)))
+  for (const value of graph.initializers) {
+    const { byteLength, size } = value.tensor!
+    total += size === 0 ? byteLength : (byteLength / size) * elementsAfter(value, lost)
   }
   return total
 }
 
+/** Elements of a constant after a cut, and of those that users of it get for their own. */
+function elementsAfter(value: Value, lost: Losses): number {
+  const { dims } = value.tensor!
+  const ofValue = lost.get(value)
+  const owners = [...(ofValue?.keys() ?? [])].filter((owner) => owner !== undefined)
+  let total = 0
+  // Owners get a constant of their own each; the shared one stays while anybody uses it.
+  for (const owner of owners) total += sizeOf(remaining(dims, ofValue?.get(owner)))
+  if (owners.length < value.users.size || owners.length === 0)
+    total += sizeOf(remaining(dims, ofValue?.get(undefined)))
+  return total
+}
+
 /** By value, by owner, by axis: how many indices go. */
-function losses(counts: Counts): Map<Value, Map<Node | undefined, Map<number, number>>> {
-  const lost = new Map<Value, Map<Node | undefined, Map<number, number>>>()
+type Losses = Map<Value, Map<Node | undefined, Map<number, number>>>
+
+function losses(counts: Counts): Losses {
+  const lost: Losses = new Map()
   for (const [group, count] of counts)
     for (const { place, indices } of count > 0 ? group.parts : []) {
       const ofValue = lost.get(place.value) ?? new Map<Node | undefined, Map<number, number>>()

@@ -1,9 +1,9 @@
 // Channel groups: channels that can only be cut together, with everything of each of them that a cut removes.
 // Example: Conv(3, 8) → BatchNormalization → Relu → Conv(8, 16) has a group of 8 channels, with these parts: axis 0 of
 // the first filter, all four vectors of the norm, axis 1 of the second filter, and axis 1 of the values in between.
-import type { Model, Node } from '../onnx/graph.ts'
+import { allNodes, type Model, type Node } from '../onnx/graph.ts'
 import { layerName } from '../onnx/layers.ts'
-import { closure } from './closure.ts'
+import { type ClosureOptions, closure } from './closure.ts'
 import type { Place } from './web.ts'
 
 /** One axis that the channels of a group take part in. */
@@ -32,8 +32,8 @@ export interface Group {
  * The model has to be prepared (`prepareChannels`): all shapes stated, constants as initializers. The groups refer to
  * the values of this very model.
  */
-export function channelGroups(model: Model): Group[] {
-  const { places, links } = closure(model.graph)
+export function channelGroups(model: Model, options: ClosureOptions = {}): Group[] {
+  const { places, links } = closure(model, options)
   const starts = new Map<Place, number>()
   let count = 0
   for (const place of places.keys()) {
@@ -46,65 +46,104 @@ export function channelGroups(model: Model): Group[] {
     for (let index = 0; index < from.size; index++)
       classes.merge(fromStart + index, toStart + map(index))
   }
-  const order = new Map(model.graph.nodes.map((node, index) => [node, index]))
+  const order = new Map([...allNodes(model.graph)].map((node, index) => [node, index]))
   const groups = alike([...places.keys()], starts, classes)
-    .map((channels) => groupOf(channels, places, order))
+    .map((parts) => groupOf(parts, places, order))
     // Channels that no weight makes (an input next to them in a Concat) are nobody's to cut.
     .filter(({ producers }) => producers.length > 0)
   groups.sort((a, b) => order.get(a.producers[0]!)! - order.get(b.producers[0]!)!)
   return numbered(groups)
 }
 
-/** A channel: the indices that it has on each axis. */
-type Channel = Map<Place, number[]>
-
-/** Sorts channels by the axes that they take part in: those with the same axes form a group. */
+/**
+ * Sorts channels by the axes that they take part in: those with the same axes, and as many indices on each, form a
+ * group, given by its parts. The work is in proportion to the sizes of all axes.
+ */
 function alike(
   places: readonly Place[],
   starts: ReadonlyMap<Place, number>,
   classes: Classes,
-): Channel[][] {
-  const channels = new Map<number, Channel>()
-  for (const place of places)
+): Part[][] {
+  const { signatures, count } = signaturesOf(places, starts, classes)
+  // The channels of a group are numbered in the order of their first indices.
+  const channels = new Int32Array(signatures.length)
+  const sizes = new Int32Array(count)
+  for (let item = 0; item < signatures.length; item++)
+    if (classes.root(item) === item) channels[item] = sizes[signatures[item]!]!++
+  const groups = new Map<number, Part[]>()
+  for (const place of places) {
+    const start = starts.get(place)!
+    const lists = new Map<number, number[][]>()
     for (let index = 0; index < place.size; index++) {
-      const root = classes.root(starts.get(place)! + index)
-      const channel = channels.get(root) ?? new Map<Place, number[]>()
-      channels.set(root, channel)
-      const indices = channel.get(place)
-      if (indices) indices.push(index)
-      else channel.set(place, [index])
+      const root = classes.root(start + index)
+      const signature = signatures[root]!
+      let own = lists.get(signature)
+      if (!own) {
+        own = Array.from({ length: sizes[signature]! }, () => [])
+        lists.set(signature, own)
+      }
+      own[channels[root]!]!.push(index)
     }
-  const groups = new Map<string, Channel[]>()
-  for (const channel of channels.values()) {
-    const key = [...channel].map(([place, list]) => `${starts.get(place)}x${list.length}`).join()
-    const group = groups.get(key)
-    if (group) group.push(channel)
-    else groups.set(key, [channel])
+    for (const [signature, own] of lists) {
+      const part = { place, indices: own.map((indices) => Int32Array.from(indices)) }
+      const group = groups.get(signature)
+      if (group) group.push(part)
+      else groups.set(signature, [part])
+    }
   }
   return [...groups.values()]
 }
 
+/** A number for every class of indices (at its root): equal where they lie on the same axes, equally often. */
+function signaturesOf(
+  places: readonly Place[],
+  starts: ReadonlyMap<Place, number>,
+  classes: Classes,
+): { signatures: Int32Array; count: number } {
+  const signatures = new Int32Array(classes.size)
+  const found = new Int32Array(classes.size)
+  let count = 1
+  for (const place of places) {
+    const start = starts.get(place)!
+    const roots: number[] = []
+    for (let index = 0; index < place.size; index++) {
+      const root = classes.root(start + index)
+      if (found[root]!++ === 0) roots.push(root)
+    }
+    const next = new Map<number, number>()
+    for (const root of roots) {
+      const key = signatures[root]! * (place.size + 1) + found[root]!
+      found[root] = 0
+      const signature = next.get(key) ?? count++
+      next.set(key, signature)
+      signatures[root] = signature
+    }
+  }
+  return { signatures, count }
+}
+
 function groupOf(
-  channels: readonly Channel[],
+  parts: readonly Part[],
   places: ReadonlyMap<Place, string | undefined>,
   order: ReadonlyMap<Node, number>,
 ): Group {
-  const own = [...channels[0]!.keys()]
-  const makers = own.flatMap(({ role, node }) => (role === 'out' && node ? [node] : []))
+  const own = parts.map(({ place }) => place)
+  // Layers may share the weight that makes the channels.
+  const makers = own.flatMap(({ role, node, value }) =>
+    role === 'out' && node ? [...value.users].filter(({ opType }) => opType === node.opType) : [],
+  )
   const producers = [...new Set(makers)].sort((a, b) => order.get(a)! - order.get(b)!)
+  const channels = parts[0]!.indices.length
   const reason =
-    channels.length === 1
+    channels === 1
       ? 'it is a single channel'
       : own.map((place) => places.get(place)).find((found) => found !== undefined)
   return {
     name: producers[0] ? layerName(producers[0]) : '',
     producers,
-    channels: channels.length,
+    channels,
     prunable: reason ?? true,
-    parts: own.map((place) => ({
-      place,
-      indices: channels.map((channel) => Int32Array.from(channel.get(place)!)),
-    })),
+    parts,
   }
 }
 
@@ -124,6 +163,10 @@ class Classes {
 
   constructor(count: number) {
     this.#parents = Int32Array.from({ length: count }, (_, index) => index)
+  }
+
+  get size(): number {
+    return this.#parents.length
   }
 
   root(item: number): number {

@@ -1,8 +1,6 @@
-// Rules of the operators that move elements: join, turn, drop, pad, cut and lay them out anew.
+// Rules of the operators that move elements: join them, turn axes, take axes of size 1 in and out.
 import { statedShape } from '../onnx/cost.ts'
-import { tensorOf } from '../onnx/tensor.ts'
-import { reshapedAxes } from './reshape.ts'
-import { mixing, namedAxes, numbersOf, type Rule, range } from './rule.ts'
+import { namedAxes, type Rule } from './rule.ts'
 import { axesOf, remainingAxes, slot, type Tie, tie } from './ties.ts'
 
 /** The inputs lie one after the other along the axis. */
@@ -55,36 +53,3 @@ export const unsqueeze: Rule = {
     return { ties: remainingAxes(node.output(), node.input(0), new Set(axes), true) }
   },
 }
-
-/** An axis keeps its indices apart when nothing is put before or after it. */
-export const pad = mixing((node, rank) => {
-  const amounts = numbersOf(node, 1, 'pads')
-  const chosen = numbersOf(node, 3, 'axes')
-  if (!amounts || !chosen) return 'computes its padding'
-  const axes = chosen.length > 0 ? chosen.map((axis) => (axis + rank) % rank) : range(0, rank)
-  return axes.filter((_, index) => amounts[index] !== 0 || amounts[index + axes.length] !== 0)
-})
-
-/** The axes that are not sliced stay whole. */
-export const slice = mixing((node, rank) => {
-  const starts = numbersOf(node, 1, 'starts')
-  const axes = numbersOf(node, 3, 'axes')
-  if (!starts || !axes) return 'computes its axes'
-  return axes.length > 0 ? axes.map((axis) => (axis + rank) % rank) : range(0, starts.length)
-})
-
-/** Axes are merged or split; sizes in the shape follow the cut. */
-export const reshape: Rule = {
-  ties: (node) => (numbersOf(node, 1, 'shape') ? reshapedAxes(node) : 'computes its shape'),
-  adjust(node, { sizeOf, replace }) {
-    const before = numbersOf(node, 1, 'shape') ?? []
-    // Zeros and -1 follow the input by themselves.
-    const after = before.map((size, axis) => (size > 0 ? sizeOf(node.output(), axis) : size))
-    if (after.every((size, axis) => size === before[axis])) return
-    if (node.inputs[1]) replace(1, tensorOf('int64', [after.length], after))
-    else node.attributes.set('shape', { type: 'ints', value: after })
-  },
-}
-
-/** Flatten; it has no shape of its own to keep in line. */
-export const flatten: Rule = { ties: reshapedAxes }

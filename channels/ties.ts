@@ -19,18 +19,26 @@ export interface Tie {
   readonly from: Slot
   readonly to: Slot
   readonly map?: (index: number) => number
-  /** What `to` is to the channels where it is a constant. */
+  /** What the constant end is to the channels: `to`, unless `roleOf` says `from`. */
   readonly role?: Role
+  readonly roleOf?: 'from' | 'to'
 }
 
-/** The ties of one node; an axis that none of them mentions has to stay whole. */
+/** The ties of one node; an axis that they do not mention has to stay whole. */
 export interface Ties {
   readonly ties: readonly Tie[]
   /**
-   * Ties of which only one of each list may hold: the one whose `to` is reached first, else the first one. (A Reshape
+   * Ties of which only one of each list may hold: the one whose `to` is reached first, else the first (or last) one. (A Reshape
    * from `[C, H, W]` to `[C * H * W]` keeps any one of the three axes apart, but not all at once.)
    */
   readonly choices?: readonly (readonly Tie[])[]
+  /**
+   * Axes that the node takes up index by index (sums over them, say): any index may go without anything else of this
+   * node changing.
+   */
+  readonly free?: readonly Slot[]
+  /** True where the ties speak of all outputs; else an output besides the first forbids the cut where it is used. */
+  readonly everyOutput?: true
 }
 
 /** One axis; a negative one counts from the end of the value's shape. */

@@ -28,33 +28,57 @@ export interface Web {
   readonly links: readonly Link[]
   /** The reached axes, in the order in which they were reached. */
   readonly reached: ReadonlySet<Place>
+  /** All axes that were mentioned. */
+  readonly places: readonly Place[]
   /** Adds a tie of a node; what it ties to a reached axis is reached, too. */
   join(node: Node, tie: Tie): void
+  /** Lets a node take up an axis index by index. */
+  allow(node: Node, slot: Slot): void
   /** Marks an axis, and all that is tied to it, as reached. */
   reach(place: Place): void
+  /** The axis, not owned by one node, of a slot. */
+  placeOf(slot: Slot): Place
+  /** The axes that are tied to one. */
+  around(place: Place): readonly Place[]
   /** True where an axis, not owned by one node, is reached. */
   isReached(slot: Slot): boolean
-  /** True where a tie of the node has the axis at one of its ends. */
+  /** True where a tie of the node has the axis at one of its ends, or the node takes it up index by index. */
   isTied(node: Node, place: Place): boolean
 }
 
-/** An empty web. */
-export function newWeb(): Web {
-  const places = new Map<Value, { -readonly [Key in keyof Place]: Place[Key] }[]>()
+/**
+ * An empty web; `onReach` hears of every axis, not owned by one node, when it is reached.
+ *
+ * Only values of which `isConstant` holds have a role.
+ */
+export function newWeb(
+  onReach: (place: Place) => void = () => {},
+  isConstant: (value: Value) => boolean = () => true,
+): Web {
+  const places = new Map<Value, Map<Node | undefined, Place[]>>()
+  const all: Place[] = []
   const links: Link[] = []
   const neighbours = new Map<Place, Place[]>()
   const tied = new Map<Node, Set<Place>>()
   const reached = new Set<Place>()
 
-  const find = ({ value, axis }: Slot, owner?: Node) =>
-    places.get(value)?.find((place) => place.axis === axis && place.owner === owner)
+  const find = ({ value, axis }: Slot, owner?: Node) => places.get(value)?.get(owner)?.[axis]
 
-  const placeOf = (slot: Slot, owner?: Node) => {
-    const found = find(slot, owner)
+  const placeOf = ({ value, axis }: Slot, owner?: Node): Place => {
+    const found = find({ value, axis }, owner)
     if (found) return found
-    const size = statedShape(slot.value)?.[slot.axis] ?? 0
-    const place = { ...slot, owner, size, role: undefined, node: undefined }
-    listIn(places, slot.value).push(place)
+    const place: Place = {
+      value,
+      axis,
+      owner,
+      size: statedShape(value)?.[axis] ?? 0,
+      role: undefined,
+      node: undefined,
+    }
+    const ofValue = places.get(value) ?? new Map<Node | undefined, Place[]>()
+    places.set(value, ofValue)
+    listIn(ofValue, owner)[axis] = place
+    all.push(place)
     return place
   }
 
@@ -63,17 +87,24 @@ export function newWeb(): Web {
     for (let place = open.pop(); place; place = open.pop()) {
       if (reached.has(place)) continue
       reached.add(place)
+      onReach(place)
       open.push(...(neighbours.get(place) ?? []))
     }
   }
 
+  const mention = (node: Node, place: Place) =>
+    tied.set(node, (tied.get(node) ?? new Set()).add(place))
+
   const join = (node: Node, tie: Tie) => {
-    const from = placeOf(tie.from)
-    const to = placeOf(tie.to, ownerOf(node, tie))
-    if (tie.role && !to.role) Object.assign(to, { role: tie.role, node })
+    const ofFrom = tie.roleOf === 'from'
+    const from = placeOf(tie.from, ofFrom ? ownerOf(node, tie.from, tie.role) : undefined)
+    const to = placeOf(tie.to, ofFrom ? undefined : ownerOf(node, tie.to, tie.role))
+    const constant = ofFrom ? from : to
+    if (tie.role && !constant.role && isConstant(constant.value))
+      Object.assign(constant, { role: tie.role, node })
     links.push({ from, to, map: tie.map ?? ((index) => index) })
-    const own = tied.get(node) ?? new Set()
-    tied.set(node, own.add(from).add(to))
+    mention(node, from)
+    mention(node, to)
     listIn(neighbours, from).push(to)
     listIn(neighbours, to).push(from)
     if (reached.has(from)) reach(to)
@@ -83,8 +114,12 @@ export function newWeb(): Web {
   return {
     links,
     reached,
+    places: all,
+    placeOf: (slot) => placeOf(slot),
+    around: (place) => neighbours.get(place) ?? [],
     join,
     reach,
+    allow: (node, slot) => void mention(node, placeOf(slot)),
     isReached(slot) {
       const place = find(slot)
       return place !== undefined && reached.has(place)
@@ -94,12 +129,13 @@ export function newWeb(): Web {
 }
 
 /** Weights that several nodes share are cut together; of vectors that they share, each node can get its own. */
-function ownerOf(node: Node, { to, role }: Tie): Node | undefined {
+function ownerOf(node: Node, { value }: Slot, role: Role | undefined): Node | undefined {
   const isVector = role !== undefined && role !== 'in' && role !== 'out'
-  return isVector && to.value.tensor && to.value.users.size > 1 ? node : undefined
+  return isVector && value.tensor && value.users.size > 1 ? node : undefined
 }
 
-function listIn<Key, Item>(lists: Map<Key, Item[]>, key: Key): Item[] {
+/** The list under a key, which is made where there is none. */
+export function listIn<Key, Item>(lists: Map<Key, Item[]>, key: Key): Item[] {
   const found = lists.get(key)
   if (found) return found
   const list: Item[] = []

@@ -47,6 +47,7 @@ export const commands: readonly Command[] = [
   stage('train', 'Train or fine-tune a model on the labels of the data'),
   stage('distill', 'Train a small student to answer as the teacher does'),
   stage('prune', 'Cut the least important channels, or zero the least important weights'),
+  stage('factorize', 'Replace layers by chains of smaller ones of lower rank'),
   stage('quantize', 'Store weights and activations in 8 bits or float16'),
   stage('optimize', 'Simplify the graph without changing its outputs'),
   stage('export', 'Set the opset and the metadata of the file'),
@@ -54,6 +55,11 @@ export const commands: readonly Command[] = [
     usage: 'bench <models..>',
     summary: 'Measure models against a teacher',
     load: () => import('./bench.ts'),
+  },
+  {
+    usage: 'sensitivity <model>',
+    summary: 'Show what a model loses where it is pruned',
+    load: () => import('./sensitivity.ts'),
   },
   {
     usage: 'explain <run>',

@@ -5,6 +5,7 @@ import { formatBytes, formatCount } from '../benchmarks/report/format.ts'
 import { measureSize } from '../benchmarks/size.ts'
 import { channelGroups } from '../channels/groups.ts'
 import { prepareChannels } from '../channels/prepare.ts'
+import { unfollowedLayers } from '../channels/unfollowed.ts'
 import { allNodes, type Model, type Value } from '../onnx/graph.ts'
 import { layersOf } from '../onnx/layers.ts'
 import { loadModel } from '../onnx/load.ts'
@@ -33,19 +34,19 @@ export async function execute(args: Arguments): Promise<number> {
   const model = await loadModel(path)
   const facts = {
     ...(await factsOf(path, model)),
-    ...(args.groups === true && { groups: await groupsOf(model, path) }),
+    ...(args.groups === true && (await groupsOf(model, path))),
   }
   if (args.json === true) process.stdout.write(`${JSON.stringify(facts, null, 2)}\n`)
   else {
     process.stdout.write(args.text === true ? printGraph(model.graph) : factsText(facts))
-    if (facts.groups) process.stdout.write(`\n${groupsText(facts.groups)}\n`)
+    if (facts.groups) process.stdout.write(`\n${groupsText(facts)}\n`)
   }
   return exitCodes.done
 }
 
-interface Facts extends Awaited<ReturnType<typeof factsOf>> {
-  readonly groups?: Awaited<ReturnType<typeof groupsOf>>
-}
+type Groups = Awaited<ReturnType<typeof groupsOf>>
+
+type Facts = Awaited<ReturnType<typeof factsOf>> & Partial<Groups>
 
 async function factsOf(path: string, model: Model) {
   const { graph, opsets, irVersion, metadata } = model
@@ -87,14 +88,17 @@ const signature = ({ name, type }: Value): string =>
   `${name}: ${type?.dtype ?? '?'} [${type?.shape?.map((dim) => dim ?? '?').join(', ') ?? '…'}]`
 
 async function groupsOf(model: Model, path: string) {
-  return channelGroups(await prepareChannels(model, path)).map(
-    ({ name, channels, producers, prunable }) => ({
+  const prepared = await prepareChannels(model, path)
+  const groups = channelGroups(prepared)
+  return {
+    groups: groups.map(({ name, channels, producers, prunable }) => ({
       name,
       channels,
       layers: producers.map((node) => node.name || node.opType),
       prunable,
-    }),
-  )
+    })),
+    unfollowed: unfollowedLayers(prepared, groups),
+  }
 }
 
 function factsText(facts: Facts): string {
@@ -122,10 +126,9 @@ function factsText(facts: Facts): string {
   return `${table(rows[0] ?? [], rows.slice(1))}\n`
 }
 
-const groupsText = (groups: NonNullable<Facts['groups']>): string =>
-  table(
-    ['group', 'channels', 'layers', 'can be cut'],
-    groups.map(({ name, channels, layers, prunable }) => [
+const groupsText = ({ groups = [], unfollowed = [] }: Partial<Groups>): string => {
+  const rows = [
+    ...groups.map(({ name, channels, layers, prunable }) => [
       name,
       String(channels),
       layers.length > 3
@@ -133,4 +136,8 @@ const groupsText = (groups: NonNullable<Facts['groups']>): string =>
         : layers.join(', '),
       prunable === true ? 'yes' : `no: ${prunable}`,
     ]),
-  )
+    ...unfollowed.map(({ name, reason }) => ['–', '–', name, `no: ${reason}`]),
+  ]
+  if (rows.length === 0) return 'no groups of channels: the model has no layer with weights'
+  return table(['group', 'channels', 'layers', 'can be cut'], rows)
+}

@@ -2,8 +2,9 @@
 import { z } from 'zod'
 import { UserError } from '../base/errors.ts'
 import { cloneModel } from '../onnx/clone.ts'
-import { type Graph, type Model, Node, Value } from '../onnx/graph.ts'
+import type { Graph, Model } from '../onnx/graph.ts'
 import { layerName } from '../onnx/layers.ts'
+import { bypass } from '../onnx/passes/bypass.ts'
 import { liftConstants } from '../onnx/passes/constants.ts'
 import { removeDeadNodes } from '../onnx/passes/dead-nodes.ts'
 import { inferTypes } from '../runtime/shapes.ts'
@@ -100,17 +101,7 @@ function dropFrom(
     last = block.exit
   }
   const { exit } = chain.at(-1)!
-  if (last === exit) return
-  const at = graph.outputs.indexOf(exit)
-  if (at >= 0) {
-    // An output keeps its name, whoever makes it.
-    const { name, type, extra } = exit
-    exit.name = graph.uniqueName(name)
-    const output = new Value(name, { ...(type && { type }), extra })
-    graph.add(new Node('Identity', [last], [output], { name: graph.uniqueName('Identity') }))
-    graph.outputs[at] = output
-  }
-  graph.replaceUses(exit, last)
+  if (last !== exit) bypass(graph, exit, last)
 }
 
 /** The chains for people: how many blocks, and where the first one is. */

@@ -6,6 +6,7 @@ import type { Origin } from './external.ts'
 import { type Attribute, Graph, Node, Value, type ValueType } from './graph.ts'
 import { invalid, quote } from './invalid.ts'
 import { sortNodes } from './order.ts'
+import { readPacked } from './packed.ts'
 import {
   type AttributeProto,
   type GraphProto,
@@ -52,6 +53,7 @@ export function readGraph(message: GraphProto, origin: Origin, outer?: Scope): G
   for (const [index, node] of nodes.entries())
     graph.add(readNode(node, outputs[index] ?? [], scope, origin))
   sortNodes(graph)
+  readPacked(graph)
   const extra: GraphExtra = replaceFields(keepFields(message, keptFields), { valueInfo })
   graph.extra = extra
   return graph

@@ -2,6 +2,7 @@
 import { writeAttribute } from './attribute-proto.ts'
 import type { Graph, Node, Value } from './graph.ts'
 import type { GraphExtra } from './graph-reader.ts'
+import { packedOf, unpacking } from './packed.ts'
 import {
   type GraphProto,
   type NodeProto,
@@ -13,22 +14,28 @@ import { writeSparseTensor } from './sparse-proto.ts'
 import { type Placement, writeTensor } from './tensor-proto.ts'
 import { writeValueInfo } from './type-proto.ts'
 
-/** Writes a graph and its subgraphs; `place` says which tensors go into another file. */
-export function writeGraph(graph: Graph, place: Placement): Partial<GraphProto> {
+/**
+ * Writes a graph and its subgraphs; `place` says which tensors go into another file.
+ *
+ * Where `packed` is true, initializers that are packed are written so, and dense otherwise.
+ */
+export function writeGraph(graph: Graph, place: Placement, packed = false): Partial<GraphProto> {
   // `extra` of a graph is set by the reader alone.
   const extra = graph.extra as GraphExtra | undefined
   const names = definedNames(graph)
   const initializer: Partial<TensorProto>[] = []
   const sparseInitializer: Partial<SparseTensorProto>[] = []
-  for (const value of graph.initializers) {
+  const unpack = packed ? unpacking(graph) : undefined
+  for (const value of [...(unpack?.initializers ?? []), ...graph.initializers]) {
     if (!value.tensor) throw new Error(`internal: initializer '${value.name}' has no tensor`)
+    if (unpack && packedOf(value.tensor)) continue
     const sparse = writeSparseTensor(value.tensor, value.name)
     if (sparse) sparseInitializer.push(sparse)
     else initializer.push(writeTensor(value.tensor, value.name, place))
   }
   return replaceFields<GraphProto>(extra, {
     name: graph.name,
-    node: graph.nodes.map((node) => writeNode(node, place)),
+    node: [...(unpack?.nodes ?? []), ...graph.nodes].map((node) => writeNode(node, place)),
     initializer,
     sparseInitializer,
     input: graph.inputs.map(writeValueInfo),

@@ -160,7 +160,7 @@ export class Node {
 }
 
 /** The name of a node's operator as tables have it: with its domain, where that is not ONNX's own. */
-export const operatorOf = ({ domain, opType }: Node): string =>
+export const operatorOf = ({ domain, opType }: Pick<Node, 'domain' | 'opType'>): string =>
   domain ? `${domain}.${opType}` : opType
 
 /** Nodes in topological order with their inputs, outputs and initializers. */

@@ -4,6 +4,7 @@ import { writeAtomically } from '../base/files.ts'
 import type { Graph, Model } from './graph.ts'
 import { writeGraph } from './graph-writer.ts'
 import { largestFile, type ModelExtra } from './load.ts'
+import { packedOf, storedBytes } from './packed.ts'
 import {
   encodeModel,
   int64Of,
@@ -14,9 +15,16 @@ import {
 import type { Tensor } from './tensor.ts'
 import type { Placement } from './tensor-proto.ts'
 
-/** A model as the bytes of an ONNX file; more than 2 GB is an internal error, for `saveModel` knows what to do. */
-export function serializeModel(model: Model): Uint8Array {
-  const pieces = encodeModel(writeModel(model, () => undefined))
+/**
+ * A model as the bytes of an ONNX file; more than 2 GB is an internal error, for `saveModel` knows what to do.
+ *
+ * With `dense`, packed tensors are written dense: for who opens the bytes at once, and without folding constants.
+ */
+export function serializeModel(
+  model: Model,
+  { dense = false }: { dense?: boolean } = {},
+): Uint8Array {
+  const pieces = encodeModel(writeModel(model, () => undefined, !dense))
   const length = lengthOf(pieces)
   if (length > largestFile) throw new Error(`internal: a model of ${length} bytes in one piece`)
   const bytes = new Uint8Array(length)
@@ -59,7 +67,8 @@ function placeTensors(model: Model, location: string) {
   const offsets = new Map<Tensor, number>()
   let end = 0
   for (const tensor of tensorsOf(model.graph)) {
-    if (offsets.has(tensor) || tensor.strings || tensor.byteLength < smallestOutside) continue
+    if (offsets.has(tensor) || tensor.strings || storedBytes(tensor) < smallestOutside) continue
+    if (packedOf(tensor)) continue
     offsets.set(tensor, end)
     end += Math.ceil(tensor.byteLength / page) * page
   }
@@ -93,14 +102,14 @@ function* tensorsOf(graph: Graph): Generator<Tensor> {
 
 function tensorBytes(model: Model): number {
   let sum = 0
-  for (const tensor of tensorsOf(model.graph)) sum += tensor.byteLength
+  for (const tensor of tensorsOf(model.graph)) sum += storedBytes(tensor)
   return sum
 }
 
 const lengthOf = (pieces: readonly Uint8Array[]): number =>
   pieces.reduce((sum, piece) => sum + piece.length, 0)
 
-function writeModel(model: Model, place: Placement): Partial<ModelProto> {
+function writeModel(model: Model, place: Placement, packed = true): Partial<ModelProto> {
   // `extra` of a model is set by the reader alone.
   const extra = model.extra as ModelExtra | undefined
   const entries = new Map(extra?.metadataProps?.map((entry) => [entry.key, entry]))
@@ -113,6 +122,6 @@ function writeModel(model: Model, place: Placement): Partial<ModelProto> {
       version: int64Of(version),
     })),
     metadataProps: [...model.metadata].map(entryOf),
-    graph: writeGraph(model.graph, place),
+    graph: writeGraph(model.graph, place, packed),
   })
 }

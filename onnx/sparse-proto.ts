@@ -30,6 +30,9 @@ export function readSparseTensor(message: SparseTensorProto, origin: Origin): Te
   const size = sizeOf(dims)
   if (offsets.some((offset) => !(offset >= 0 && offset < size)))
     throw invalid(`${name} has indices outside its shape [${dims.join(',')}]`)
+  const sorted = offsets.toSorted()
+  if (sorted.some((offset, place) => offset === sorted[place - 1]))
+    throw invalid(`${name} has two values at one index`)
   // Only now: written again, the message must not refer to another file.
   inlineExternalData(message, origin)
   const extra: TensorExtra = { form: 'sparse', message }

@@ -2,6 +2,7 @@
 // fields, another file), in a tensor it has the layout of raw data.
 import { externalContent, type Origin } from './external.ts'
 import { invalid, quote } from './invalid.ts'
+import type { Packed } from './packed.ts'
 import {
   type Int64,
   keepFields,
@@ -13,10 +14,11 @@ import {
 } from './proto.ts'
 import { byteLengthOf, type DataType, dataTypeOf, dataTypes, sizeOf, Tensor } from './tensor.ts'
 
-/** What a tensor's `extra` holds: the message it was read from, without the content of a dense one. */
+/** What a tensor's `extra` holds: the message it was read from, without the content of a dense one; or what is stored. */
 export type TensorExtra =
   | { readonly form: 'dense'; readonly message: Partial<TensorProto> }
   | { readonly form: 'sparse'; readonly message: Partial<SparseTensorProto> }
+  | { readonly form: 'packed'; readonly packed: Packed }
 
 /** Reads a dense tensor; `bytes` are a view of the message's where the forms are the same. */
 export function readTensor(message: TensorProto, origin: Origin): Tensor {

@@ -46,6 +46,7 @@ export const stepOptions = z
     placed(stages.train),
     placed(stages.distill),
     placed(stages.prune),
+    placed(stages.factorize),
     placed(stages.quantize),
     placed(stages.optimize),
     placed(stages.export),

@@ -3,6 +3,7 @@ import { describeHost } from '../benchmarks/host.ts'
 import { type TaughtPair, uselessTeachers } from '../benchmarks/report/advice.ts'
 import { mainFigure } from '../benchmarks/report/metrics.ts'
 import type { Gate, Report, Variant } from '../benchmarks/report/report.ts'
+import { idleZeros } from '../benchmarks/report/zeros.ts'
 import { paretoFront } from '../benchmarks/statistics.ts'
 import type { OpenData } from '../data/open.ts'
 import type { TaskName } from '../tasks/index.ts'
@@ -29,7 +30,7 @@ export async function assembleReport({
   ...parts
 }: ReportParts): Promise<Report> {
   const { splits, facts, fingerprint } = data
-  const advice = uselessTeachers(parts.variants, taught)
+  const advice = [...uselessTeachers(parts.variants, taught), ...idleZeros(parts)]
   return {
     version: 1,
     ...parts,

@@ -34,7 +34,7 @@ stages:
     structure: channels     # cuts channels out, so the model gets faster; or weights: zeroes single weights
     criterion: taylor       # or l1, l2
     target: { macs: 0.6 }   # share of the multiplications that remains; or parameters, or sparsity
-    recover: { epochs: 2 }  # fine-tunes towards the teacher's answers
+    recover: { epochs: 2 }  # brings back the unpruned model's answers
   - stage: quantize
     id: int8
     scheme: static          # 8-bit weights and activations; or dynamic, float16

@@ -135,7 +135,7 @@ async function contentFor(
 ): Promise<Uint8Array | string> {
   if (model instanceof Uint8Array) return model
   if (typeof model === 'string') return files ? model : serializeModel(await loadModel(model))
-  return serializeModel(model)
+  return serializeModel(model, { dense: true })
 }
 
 /** The opset of a model that failed to open; undefined where even that cannot be read. */

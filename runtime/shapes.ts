@@ -121,8 +121,15 @@ export async function inferTypes(
   const types = new Map<string, ValueType>()
   for (const value of [...copy.graph.feeds, ...copy.graph.initializers])
     if (value.type) types.set(value.name, value.type)
-  const session = await openForInference(copy, where)
+  const put = takeLarge(copy.graph)
+  let session = await openForInference(copy, where, put)
   try {
+    if (put && openOutputs(session).length > 0 && (options.sample || isFixed(session.inputs))) {
+      put()
+      const whole = await openForInference(copy, where)
+      await session.dispose()
+      session = whole
+    }
     for (const { name, dtype, shape } of session.outputs) types.set(name, { dtype, shape })
     await settle(session, types, options.sample)
   } finally {
@@ -137,14 +144,49 @@ export async function inferTypes(
   )
 }
 
+/** No tensor that says a shape is as large as this, in bytes; weights of large models are. */
+const largeTensor = 2 ** 20
+
+/**
+ * Makes inputs of large initializers, in place, whose content no inference asks for: ONNX Runtime would copy it twice.
+ * Returns what undoes that; undefined where there are none.
+ */
+function takeLarge(graph: Graph): (() => void) | undefined {
+  const taken = [...graph.initializers].flatMap((value) => {
+    const { tensor } = value
+    const isLarge = tensor && !tensor.strings && tensor.byteLength >= largeTensor
+    return isLarge && !graph.inputs.includes(value) ? [{ value, tensor }] : []
+  })
+  if (taken.length === 0) return undefined
+  for (const { value, tensor } of taken) {
+    value.tensor = undefined
+    value.type = { dtype: tensor.dtype, shape: tensor.dims }
+    graph.initializers.delete(value)
+    graph.inputs.push(value)
+  }
+  return () => {
+    // Undone once.
+    for (const { value, tensor } of taken.splice(0)) {
+      value.tensor = tensor
+      graph.inputs.splice(graph.inputs.indexOf(value), 1)
+      graph.initializers.add(value)
+    }
+  }
+}
+
 /**
  * Level `basic` infers most, for it knows constants. It also checks branches of If that are never taken with these
  * dimensions, which a model may fail: then the level without any rewriting says what it can.
  */
-async function openForInference(model: Model, where: string): Promise<Session> {
+async function openForInference(model: Model, where: string, put?: () => void): Promise<Session> {
   try {
     return await openSession(model, { optimization: 'basic', where })
   } catch (thrown) {
+    if (put) {
+      // Some operators want their weights to be constant.
+      put()
+      return openForInference(model, where)
+    }
     if (!model.graph.nodes.some((node) => node.subgraphs.length > 0)) throw thrown
     return await openSession(model, { optimization: 'disabled', where })
   }
@@ -168,9 +210,7 @@ async function settle(
   types: Map<string, ValueType>,
   sample?: Readonly<Record<string, Tensor>>,
 ): Promise<void> {
-  const open = session.outputs.filter(
-    ({ shape }) => shape.length === 0 || shape.some((dim) => typeof dim !== 'number'),
-  )
+  const open = openOutputs(session)
   if (open.length === 0) return
   const feeds = sample ?? zeros(session.inputs)
   const names = open.map((output) => output.name)
@@ -188,15 +228,22 @@ async function settle(
   }
 }
 
+const openOutputs = ({ outputs }: Session) =>
+  outputs.filter(({ shape }) => shape.length === 0 || shape.some((dim) => typeof dim !== 'number'))
+
 /** A feed of zeros; undefined where an input's dimensions are free or its elements are strings. */
 function zeros(inputs: readonly ValueInfo[]): Record<string, Tensor> | undefined {
+  if (!isFixed(inputs)) return undefined
   const feeds: Record<string, Tensor> = {}
-  for (const { name, dtype, shape } of inputs) {
-    if (dtype === 'string' || shape.some((dim) => typeof dim !== 'number')) return undefined
+  for (const { name, dtype, shape } of inputs)
     feeds[name] = zeroTensor(dtype, shape as readonly number[])
-  }
   return feeds
 }
+
+const isFixed = (inputs: readonly ValueInfo[]): boolean =>
+  inputs.every(
+    ({ dtype, shape }) => dtype !== 'string' && shape.every((dim: Dim) => typeof dim === 'number'),
+  )
 
 const zeroTensor = (dtype: DataType, dims: readonly number[]): Tensor =>
   new Tensor(dtype, dims, new Uint8Array(byteLengthOf(dtype, dims)))

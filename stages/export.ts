@@ -5,6 +5,7 @@ import type { Dataset, ImageColumn } from '../data/dataset.ts'
 import { preprocessing } from '../data/preprocess.ts'
 import { cloneModel } from '../onnx/clone.ts'
 import { allNodes, type Model, opsetOf } from '../onnx/graph.ts'
+import { packedSince, packZeros, unpackZeros } from '../onnx/packed.ts'
 import { newestOpset, upgradeOpset } from '../onnx/passes/upgrade.ts'
 import { bindInputs } from '../runtime/bind.ts'
 import { type BakeDetails, bake, bakeDetails, bakeOptions } from './bake.ts'
@@ -55,6 +56,19 @@ function bakeFor(model: Model, data: Dataset, details: BakeDetails): Model {
   return bake(model, input.name, preprocessing(stored.shape, recipe.preprocess), details)
 }
 
+/** Has weights with many zeros stored without them, where asked; tells how many. */
+function store(model: Model, sparse: boolean | 'auto'): number {
+  if (!sparse) unpackZeros(model)
+  const count = sparse ? packZeros(model) : 0
+  if (count > 0 || sparse !== true) return count
+  const opset = opsetOf(model)
+  throw new UserError(
+    opset < packedSince
+      ? `sparse: needs opset ${packedSince}: the model has ${opset} — set opset: ${packedSince} or higher`
+      : "sparse: no weight gets smaller without its zeros — prune with structure 'weights' first, or set sparse: auto",
+  )
+}
+
 /** Writes a model with another operator set, more metadata, and without what running it does not need. */
 export const exportModel = defineStage({
   summary: 'Set the opset and the metadata of the file',
@@ -71,6 +85,12 @@ export const exportModel = defineStage({
       .default({})
       .describe('Texts by key that are added to the metadata of the file.'),
     bake: bakeOptions.default(false),
+    sparse: z
+      .union([z.literal('auto'), z.boolean()])
+      .default('auto')
+      .describe(
+        'Store weights without their zeros; the runtime makes them dense when it opens the file. auto: where that makes the file smaller; true: refuses a model where it does not; false: never.',
+      ),
     strip: z
       .boolean()
       .default(true)
@@ -95,6 +115,7 @@ export const exportModel = defineStage({
     const details = bakeDetails(options.bake)
     const ready = details ? bakeFor(copy, requiredData(context).train, details) : copy
     const model = withMetadata(ready, metadata)
+    const sparse = store(model, options.sparse)
     context.progress({ done: 1 })
     const { losses } = input.facts
     const raised = opset > before ? `opset ${before} → ${opset}` : `opset ${opset}`
@@ -102,6 +123,9 @@ export const exportModel = defineStage({
     const summary = [
       raised,
       ...(details ? ['takes bytes'] : []),
+      ...(sparse > 0
+        ? [`${sparse} ${sparse === 1 ? 'weight' : 'weights'} stored without zeros`]
+        : []),
       ...(entries > 0 ? [`${entries} metadata entries`] : []),
     ].join(', ')
     return { model, facts: { ...(losses && { losses }), summary } }

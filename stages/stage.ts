@@ -18,7 +18,7 @@ export interface Artifact {
 
 /** Facts about an artifact; each is there when a stage has established it. */
 export interface Facts {
-  /** The losses that it was trained with; recovery after pruning uses them again. */
+  /** The losses that it was trained with last. */
   readonly losses?: readonly LossOptions[]
   /** The training curve of the stage that made it. */
   readonly epochs?: readonly EpochRecord[]

@@ -22,17 +22,20 @@ import {
   lossOptions,
   needsTeacher,
 } from '../train/losses.ts'
+import type { Masking } from '../train/masking.ts'
 import { trainingOptions } from '../train/options.ts'
+import { needsGroups } from '../train/penalties.ts'
 import { largestOf } from '../train/scheduled.ts'
 import type { TrainSettings } from '../train/settings.ts'
 import { type TapNames, tapsOf } from '../train/taps.ts'
 import { withPeers } from './distill/peers.ts'
 import { feedingOf, inputsOf } from './feeding.ts'
+import { penalisedGroups } from './penalised-groups.ts'
 import type { Artifact, StageContext } from './stage.ts'
 import { settleTaps } from './taps.ts'
 import { type CombineOptions, defaultCombination } from './teaching/combine.ts'
 import { type Member, openTeaching } from './teaching/teaching.ts'
-import { trainable } from './trainable.ts'
+import { type Trainable, trainable } from './trainable.ts'
 
 /** Options that every stage with a training has. */
 export const stageTrainingOptions = {
@@ -62,6 +65,8 @@ export interface Lesson {
   readonly peers?: readonly Model[]
   /** By initializer: 1 where a weight learns, 0 where it stays. */
   readonly masks?: ReadonlyMap<string, Float32Array> | undefined
+  /** Who changes these masks while the model learns; it is told of the model in its own form. */
+  readonly masking?: Masking | undefined
   /** Tells this training from others of the same stage. */
   readonly part?: string
 }
@@ -154,13 +159,25 @@ export async function trainModel(
       )
     : undefined
   const score = await scorer(context, data, taught, lesson.score ?? 'accuracy')
+  const masking = lesson.masking && toldOf(lesson.masking, trained)
+  const groups = needsGroups(options.penalties)
+    ? await penalisedGroups(trained.model, feedingOf(trained.model.graph, fedData, task, 1).dims)
+    : undefined
   const { dims, constants, classes, targetWidth, group } = feeding
   const settings: TrainSettings = {
     options: { ...options, batch: size },
     losses,
     ...{ dims, constants, classes, targetWidth, group },
     classWeights: classWeightsOf(options.classWeights, data.train, task),
-    ...{ focus, unlabelled, masks, samples: data.train.size, taught: teaching?.taught },
+    ...{
+      focus,
+      unlabelled,
+      masks,
+      masking,
+      groups,
+      samples: data.train.size,
+      taught: teaching?.taught,
+    },
     batches: (epoch, from) => feeding.batches(batches.epoch(epoch, from)),
     stepsPerEpoch: batchCount(data.train.size, { size, dropLast: true }),
     validate: (current) => score(trained.restore(current)),
@@ -196,6 +213,12 @@ export async function trainModel(
     await teaching?.close()
   }
 }
+
+/** Lets who decides masks see the model in its own form. */
+const toldOf = (masking: Masking, { restore }: Pick<Trainable, 'restore'>): Masking => ({
+  ...masking,
+  decide: (state) => masking.decide({ ...state, model: () => restore(state.model()) }),
+})
 
 /** The values that losses compare, each pair once. */
 const tappedPairs = (losses: readonly LossOptions[]): TapNames[] => {

@@ -1,13 +1,13 @@
 // The gradient of a loss for each of some batches: what Taylor criteria of pruning look at.
 import { throwIfAborted } from '../base/errors.ts'
-import type { Model } from '../onnx/graph.ts'
+import type { Model, Value } from '../onnx/graph.ts'
 import { removeDeadNodes, removeUnusedInitializers } from '../onnx/passes/dead-nodes.ts'
-import { tensorOf } from '../onnx/tensor.ts'
+import { type Tensor, tensorOf } from '../onnx/tensor.ts'
 import type { ProviderName } from '../runtime/providers.ts'
 import { openSession } from '../runtime/session.ts'
 import { FeedMemory } from './feed-memory.ts'
 import { layOut, pack } from './flat.ts'
-import { forwardPass } from './forward.ts'
+import { type Forward, forwardPass } from './forward.ts'
 import { freelyNamed } from './free-names.ts'
 import type { LossOptions } from './losses.ts'
 import { standard } from './lowerings/standard.ts'
@@ -42,9 +42,28 @@ export interface BatchGradientSettings {
  * BatchNormalization keeps its inference form, so that the gradient is that of the model as it answers. The arrays are
  * views that the next batch overwrites.
  */
-export async function* batchGradients(
+export const batchGradients = (
   model: Model,
   settings: BatchGradientSettings,
+): AsyncGenerator<ReadonlyMap<string, Float32Array>, void, void> =>
+  eachBatch(model, settings, (pass) => pack(pass.g, differentiate(pass, standard, settings.where)))
+
+/** Fills what is fed besides the batches, before each of them. */
+export interface Fed {
+  readonly feeds: Readonly<Record<string, Tensor>>
+  refill(): void
+}
+
+/**
+ * Gives one number for each trainable weight for one batch after the other, by the name of the initializer.
+ *
+ * `write` makes the flat vector of them behind a forward pass; `fed`, given its length, is what else that needs.
+ */
+export async function* eachBatch(
+  model: Model,
+  settings: BatchGradientSettings,
+  write: (pass: Forward) => Value | Promise<Value>,
+  fed: (length: number) => Fed = () => ({ feeds: {}, refill: () => undefined }),
 ): AsyncGenerator<ReadonlyMap<string, Float32Array>, void, void> {
   const { batch, dims, constants, losses, threads, provider, where, teacher, signal } = settings
   const { classes, targetWidth, group } = settings
@@ -54,12 +73,13 @@ export async function* batchGradients(
     ...{ freeze: [], batchStatistics: false, dropout: false },
   })
   const { g, graph, weights, feeds } = pass
-  g.output('gradient', pack(g, differentiate(pass, standard, where)))
+  g.output('gradient', await write(pass))
   removeDeadNodes(graph)
   removeUnusedInitializers(graph)
   const { slots, length } = layOut(weights)
   const gradient = new Float32Array(length)
   const memory = new FeedMemory(feeds, 1)
+  const besides = fed(length)
   const fetches = { gradient: tensorOf('float32', [length], gradient) }
   const byName = new Map(
     slots.map(({ name, offset, size }) => [
@@ -69,7 +89,7 @@ export async function* batchGradients(
   )
   const session = await openSession(pass.model, { threads, provider, spinning: true })
   try {
-    const fed = new Set(session.inputs.map(({ name }) => name))
+    const read = new Set(session.inputs.map(({ name }) => name))
     let step = 0
     for await (const samples of settings.batches) {
       throwIfAborted(signal)
@@ -77,8 +97,11 @@ export async function* batchGradients(
       await new Promise(setImmediate)
       memory.write(0, samples, teacher && (await teacher(samples)))
       memory.draw(0, { seed: 0, step: step++, steps: 1 })
+      besides.refill()
       // A loss that compares with the teacher alone has no use for labels.
-      const used = Object.entries(memory.tensors()).filter(([name]) => fed.has(name))
+      const used = Object.entries({ ...memory.tensors(), ...besides.feeds }).filter(([name]) =>
+        read.has(name),
+      )
       await session.run(Object.fromEntries(used), fetches)
       yield byName
     }

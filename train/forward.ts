@@ -11,6 +11,8 @@ import { type Draw, type LossFacts, lossContext, type Memory } from './loss-cont
 import type { LossOptions } from './losses.ts'
 import { comparesWith, writeLoss } from './losses.ts'
 import { standard } from './lowerings/standard.ts'
+import { type PenaltyOptions, writePenalties } from './penalties.ts'
+import type { PenalisedGroup } from './penalty.ts'
 import { type Prepared, type PrepareOptions, prepare, trainableWeights } from './prepare.ts'
 import { shapeOf } from './rule.ts'
 import type { Scheduled } from './scheduled.ts'
@@ -27,6 +29,10 @@ export interface ForwardOptions
   extends Omit<PrepareOptions, 'taps'>,
     Omit<LossFacts, 'batch' | 'labelled' | 'where'> {
   readonly losses: readonly LossOptions[]
+  /** Terms of the loss that look at the weights alone; none unless told. */
+  readonly penalties?: readonly PenaltyOptions[] | undefined
+  /** The channels that penalties may be about, by the names that constants have in the model. */
+  readonly groups?: readonly PenalisedGroup[] | undefined
   /** Selectors of layers whose weights stay. */
   readonly freeze: readonly string[]
   /** Uses the batch's own statistics in BatchNormalization, and keeps running ones; otherwise the stored ones. */
@@ -64,7 +70,7 @@ export interface Forward extends Prepared {
   /** Writes at the end of the graph. */
   readonly g: Builder
   readonly loss: Value
-  /** The weighted terms that the loss is the sum of. */
+  /** The weighted terms that the loss is the sum of: losses, then penalties. */
   readonly terms: readonly Value[]
   /** The initializers that are trained: those on which the loss depends. */
   readonly weights: readonly Value[]
@@ -84,7 +90,7 @@ export interface Forward extends Prepared {
  * The same model and options always give the same weights in the same order.
  */
 export async function forwardPass(model: Model, options: ForwardOptions): Promise<Forward> {
-  const { losses, freeze, where = 'model' } = options
+  const { losses, freeze, penalties = [], groups = [], where = 'model' } = options
   const prepared = await prepare(model, { ...options, taps: studentTaps(losses) })
   const { graph, outputs, inputs, layers, taps } = prepared
   const candidates = trainableWeights(prepared, freeze)
@@ -112,7 +118,13 @@ export async function forwardPass(model: Model, options: ForwardOptions): Promis
   const dropout = options.dropout ? feedDropout(g, graph) : []
   const subject = { inputs, outputs, taps, gradient, dropout }
   const compared = lossContext(g, subject, { ...options, labelled, where })
-  const { loss, terms } = await writeLoss(g, compared.context, losses)
+  const written = await writeLoss(g, compared.context, losses)
+  const { number } = compared.context
+  const weighed = { graph, layers, weights: candidates, groups, number, where }
+  const terms = [...written.terms, ...writePenalties(g, weighed, penalties)]
+  const loss = terms
+    .slice(written.terms.length)
+    .reduce((sum, term) => g.Add(sum, term), written.loss)
   await settle(loss)
   const { inputs: fed, parameters, memories, detached } = compared.parts()
   const learning = [...candidates, ...parameters]

@@ -8,6 +8,7 @@ import { estimateStatistics } from './estimate-statistics.ts'
 import type { Slot } from './flat.ts'
 import { type FreelyNamed, freelyNamed } from './free-names.ts'
 import { auxiliary } from './loss-context.ts'
+import { MaskChanges } from './mask-changes.ts'
 import { rateFactor } from './schedules.ts'
 import type { EpochRecord, Trained, TrainSettings } from './settings.ts'
 import { copyOf, Stepper, type Vectors } from './stepper.ts'
@@ -47,6 +48,7 @@ export async function train(model: Model, settings: TrainSettings): Promise<Trai
       definition,
       stepper,
       scores,
+      updates,
       given: named.given,
     }).run()
   } finally {
@@ -70,16 +72,28 @@ function definitionOf({ model, renamed }: FreelyNamed, settings: TrainSettings):
     mapKeys(settings.dims, (key) =>
       key.replace(/^(.*)(:\d+)$/, (_, name, axis) => renamed(name) + axis),
     )
-  const { batch, freeze, optimizer, clip, rates, accumulate, average } = options
+  const groups = settings.groups?.map((found) => ({
+    ...found,
+    slices: found.slices.map((slice) => ({ ...slice, name: renamed(slice.name) })),
+  }))
+  const { batch, freeze, penalties, optimizer, clip, rates, accumulate, average } = options
   return {
     model,
     forward: {
-      ...{ batch, sample, dims, constants, where, losses, freeze },
+      ...{ batch, sample, dims, constants, where, losses, freeze, penalties, groups },
       ...{ classes, targetWidth, group, classWeights, taught, focus, unlabelled, samples, seed },
       batchStatistics: options.batchNormalization !== 'freeze',
       dropout: true,
     },
-    update: { optimizer, clip, masks, rates, accumulate, average },
+    update: {
+      optimizer,
+      clip,
+      masks,
+      tracks: settings.masking?.tracks,
+      rates,
+      accumulate,
+      average,
+    },
   }
 }
 
@@ -121,14 +135,18 @@ interface TrainingParts {
   readonly definition: Definition
   readonly stepper: Stepper
   readonly scores: number[]
+  /** Updates of the whole training. */
+  readonly updates: number
   readonly given: (name: string) => string
 }
 
-/** The first of the epochs with the best score; 0 where there are none. */
-const epochOfBest = (records: readonly EpochRecord[]): number =>
+/** The earliest of the epochs with the best score, from the first that counts on; 0 where there are none. */
+const epochOfBest = (records: readonly EpochRecord[], first: number): number =>
   records.reduce(
     (best, { epoch, score }) =>
-      score > (records[best - 1]?.score ?? Number.NEGATIVE_INFINITY) ? epoch : best,
+      epoch >= first && score > (records[best - 1]?.score ?? Number.NEGATIVE_INFINITY)
+        ? epoch
+        : best,
     0,
   )
 
@@ -142,6 +160,7 @@ class Training {
   readonly #given: (name: string) => string
   /** The validation scores of the finished epochs, which schedules may look at. */
   readonly #scores: number[]
+  readonly #masks: MaskChanges | undefined
   #records: EpochRecord[] = []
   #bestEpoch = 0
   #best: Vectors
@@ -151,7 +170,7 @@ class Training {
   constructor(
     model: Model,
     settings: TrainSettings,
-    { definition, stepper, scores, given }: TrainingParts,
+    { definition, stepper, scores, updates, given }: TrainingParts,
   ) {
     this.#model = model
     this.#settings = settings
@@ -160,6 +179,14 @@ class Training {
     this.#stepper = stepper
     this.#scores = scores
     this.#best = this.#kept()
+    const { masking, where } = settings
+    this.#masks =
+      masking &&
+      new MaskChanges(masking, {
+        ...{ stepper, updates, given, where },
+        accumulate: settings.options.accumulate ?? 1,
+        model: () => this.#asModel(this.#now()),
+      })
   }
 
   /** All epochs that are still to do, then the best one as a model. */
@@ -167,9 +194,12 @@ class Training {
     const { options, checkpoint, progress, log } = this.#settings
     if (checkpoint) this.#resume(loadCheckpoint(checkpoint))
     const { epochs, stopAfter = epochs } = options
+    // Before the masks are what was asked for, no epoch is good enough.
+    const first = this.#masks?.firstEpoch(this.#settings) ?? 1
     for (let epoch = this.#records.length + 1; epoch <= epochs; epoch++) {
       // A training that was stopped early stays stopped when it is resumed.
-      if (this.#records.length - epochOfBest(this.#records) >= stopAfter) break
+      const waited = this.#records.length - Math.max(first - 1, epochOfBest(this.#records, first))
+      if (waited >= stopAfter) break
       const loss = await this.#epoch(epoch)
       const terms = Array.from(this.#stepper.terms, (sum) => sum / this.#unfinished.batches)
       const score = await this.#validate()
@@ -180,10 +210,11 @@ class Training {
       const best = this.#records[this.#bestEpoch - 1]
       // Of equal epochs the later one has learned more; a training that waits for better ones does not count it.
       if (
-        !best ||
-        options.keep === 'last' ||
-        score > best.score ||
-        (score === best.score && options.stopAfter === undefined)
+        epoch >= first &&
+        (!best ||
+          options.keep === 'last' ||
+          score > best.score ||
+          (score === best.score && options.stopAfter === undefined))
       ) {
         this.#bestEpoch = epoch
         this.#best = copyOf(this.#kept())
@@ -193,7 +224,7 @@ class Training {
     }
     if (this.#records.length < epochs)
       log?.(
-        `stopped after epoch ${this.#records.length}: no better one since ${epochOfBest(this.#records)}`,
+        `stopped after epoch ${this.#records.length}: no better one since ${epochOfBest(this.#records, first)}`,
       )
     return {
       model: this.#asModel(await this.#finished(this.#best)),
@@ -210,6 +241,10 @@ class Training {
     // An interrupted epoch goes on behind the batches that it has seen.
     for await (const batch of batches(epoch, taken)) {
       await this.#pause()
+      if (this.#masks?.due(before + taken)) {
+        this.#account(epoch, await this.#stepper.flush(), batch.size)
+        await this.#masks.change(before + taken)
+      }
       const taught = teacher && (await teacher(batch))
       const losses = await this.#stepper.take(before + taken, batch, taught)
       taken++
@@ -266,8 +301,14 @@ class Training {
 
   /** The vectors that make the model as it would be given now: weights, or their average, and statistics. */
   #kept(): Vectors {
-    const { weights, average, statistics } = this.#stepper.vectors
-    return { weights: (average ?? weights)!, ...(statistics ? { statistics } : {}) }
+    const { average } = this.#stepper.vectors
+    return { ...this.#now(), ...(average && { weights: average }) }
+  }
+
+  /** The weights and statistics that the next step starts from. */
+  #now(): Vectors {
+    const { weights, statistics } = this.#stepper.vectors
+    return { weights: weights!, ...(statistics ? { statistics } : {}) }
   }
 
   /** With statistics taken anew for the weights, where that is wanted. */

@@ -1,5 +1,6 @@
 // The options of training, as recipes spell them. One schema each for types, validation, defaults and documentation.
 import { z } from 'zod'
+import { type PenaltyOptions, penaltyOptions } from './penalties.ts'
 
 const rate = z.number().positive()
 const peak = 'Peak learning rate.'
@@ -214,6 +215,10 @@ export const trainingOptions = {
     .enum(['update', 'freeze', 're-estimate'])
     .default('update')
     .describe('What becomes of running statistics; re-estimate: anew from the final weights.'),
+  penalties: z
+    .array(penaltyOptions)
+    .default([])
+    .describe('Terms that make weights or whole channels small while the model learns.'),
   classWeights: z
     .union([z.literal('balanced'), z.array(z.number().min(0)).min(2)])
     .optional()
@@ -242,6 +247,7 @@ export interface TrainingOptions {
   readonly stopAfter?: number | undefined
   readonly keep?: 'best' | 'last' | undefined
   readonly batchNormalization?: 'update' | 'freeze' | 're-estimate' | undefined
+  readonly penalties?: readonly PenaltyOptions[] | undefined
   readonly classWeights?: 'balanced' | readonly number[] | undefined
   readonly engine?: 'onnx' | 'tfjs' | undefined
 }

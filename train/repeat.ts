@@ -30,6 +30,10 @@ export function repeated(graph: TrainingGraph & { readonly model: Model }, count
   for (const input of body.inputs) {
     if (carried.includes(input)) continue
     const type = input.type!
+    if (Object.hasOwn(graph.held, input.name)) {
+      body.replaceUses(input, g.input(input.name, type))
+      continue
+    }
     const outer = g.input(input.name, { ...type, shape: [count, ...type.shape!] })
     const slice = front.Gather(outer, iteration, { axis: 0 })
     slice.type = type

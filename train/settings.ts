@@ -4,8 +4,10 @@ import type { Tensor } from '../onnx/tensor.ts'
 import type { ProviderName } from '../runtime/providers.ts'
 import type { Focus, Taught } from './loss-context.ts'
 import type { LossOptions } from './losses.ts'
+import type { Masking } from './masking.ts'
 import type { MixedLabels } from './one-hot.ts'
 import type { TrainingOptions } from './options.ts'
+import type { PenalisedGroup } from './penalty.ts'
 
 /** A batch of samples; its memory may be reused for the next one. */
 export interface TrainingBatch {
@@ -81,8 +83,12 @@ export interface TrainSettings {
   readonly taught?: Taught | undefined
   /** Needed where a loss compares with a teacher. */
   readonly teacher?: Teacher | undefined
+  /** The channels that the penalties among the options may be about. */
+  readonly groups?: readonly PenalisedGroup[] | undefined
   /** By initializer: 1 where a weight learns, 0 where it stays. */
   readonly masks?: ReadonlyMap<string, Float32Array> | undefined
+  /** Who changes these masks while the training goes on. */
+  readonly masking?: Masking | undefined
   readonly seed: number
   readonly threads: number
   readonly provider: ProviderName

@@ -3,8 +3,8 @@ import { type Tensor, tensorOf } from '../onnx/tensor.ts'
 import type { Engine, EngineOptions, Runner, StepRunner } from './engines/engine.ts'
 import { FeedMemory } from './feed-memory.ts'
 import type { TrainingBatch } from './settings.ts'
-import type { Definition, TrainingGraph } from './training-graph.ts'
-import { hyperOf } from './update.ts'
+import type { Changes, Definition, TrainingGraph } from './training-graph.ts'
+import { hyperOf, mask } from './update.ts'
 
 /** Flat vectors by name: the weights, the optimizer's memory, running statistics. */
 export type Vectors = Readonly<Record<string, Float32Array>>
@@ -24,7 +24,6 @@ export interface StepperSettings {
 }
 
 type Run = () => Promise<void>
-type Changes = Pick<TrainingGraph, 'vectors' | 'inPlace'>
 
 /** Steps shorter than this are taken several a run, in ms. */
 const shortStep = 15
@@ -64,7 +63,12 @@ export class Stepper {
     this.#step = step
     this.#update = update
     this.#accumulate = settings.definition.update.accumulate ?? 1
-    this.vectors = copyOf({ ...update?.graph.vectors, ...step.graph.vectors })
+    this.vectors = copyOf({
+      ...update?.graph.vectors,
+      ...step.graph.vectors,
+      ...update?.graph.held,
+      ...step.graph.held,
+    })
     this.#hyper = hyperOf(settings.definition.update, 1, 1).map(() => new Float32Array(1))
     this.#memory = new FeedMemory(step.graph.feeds, 1)
     const hyper = Object.fromEntries(
@@ -153,6 +157,11 @@ export class Stepper {
     for (const [name, vector] of Object.entries(this.vectors)) vector.set(vectors[name]!)
   }
 
+  /** Lets weights die or live from now on: 1 where one lives; needs masks that may change. */
+  mask(flags: Float32Array): void {
+    mask(this.vectors, flags)
+  }
+
   /** Frees the engine's memory. */
   async dispose(): Promise<void> {
     await this.#step.dispose()
@@ -225,12 +234,13 @@ export class Stepper {
   /** Binds a run that reads what is fed and the vectors, and brings the next vectors to where they were. */
   #bind(
     runner: Runner,
-    { vectors, inPlace }: Changes,
+    { vectors, held, inPlace }: Changes,
     fed: Readonly<Record<string, Tensor>>,
     fetched: Readonly<Record<string, Tensor>>,
   ): Run {
     const feeds: Record<string, Tensor> = { ...fed }
     const fetches: Record<string, Tensor> = { ...fetched }
+    for (const name of Object.keys(held)) feeds[name] = flat(this.vectors[name]!)
     const copies: (readonly [from: Float32Array, to: Float32Array])[] = []
     for (const name of Object.keys(vectors)) {
       const vector = this.vectors[name]!

@@ -13,7 +13,7 @@ import type { Lowering } from './lowerings/lowering.ts'
 import { fill, shapeOf } from './rule.ts'
 import { convolutionOf } from './rules/window.ts'
 import { type Statistics, writeOutBatchNormalization } from './training-form.ts'
-import { rateFactors, type UpdateOptions, updateState, writeUpdate } from './update.ts'
+import { heldState, rateFactors, type UpdateOptions, updateState, writeUpdate } from './update.ts'
 
 /** A flat vector, its layout and its first content. */
 export interface FlatVector {
@@ -29,11 +29,16 @@ export interface TrainingGraph {
   readonly statistics: FlatVector
   /** The vectors that it changes, as they are before the first step: `name` in, `name_next` out. */
   readonly vectors: Readonly<Record<string, Float32Array>>
+  /** Vectors that it reads and that change between steps alone: `name` in. */
+  readonly held: Readonly<Record<string, Float32Array>>
   /** How many terms the loss has: where there are several, `terms` gives their weighted values. */
   readonly terms: number
   /** Vectors whose next content may be written over the present one. */
   readonly inPlace: ReadonlySet<string>
 }
+
+/** What a graph does to vectors. */
+export type Changes = Pick<TrainingGraph, 'vectors' | 'held' | 'inPlace'>
 
 /** What becomes of the gradient: an update of the weights, or a part of the sum over several batches. */
 export type Tail = 'update' | 'accumulate'
@@ -74,7 +79,8 @@ export async function wholeGraph(
   declareDomains(pass.model)
   const inPlace = safeInPlace(graph, Object.keys(vectors))
   const terms = pass.terms.length
-  return { model: pass.model, feeds, weights, statistics, vectors, terms, inPlace }
+  const held = tail === 'update' ? heldState(update, weights.slots) : {}
+  return { model: pass.model, feeds, weights, statistics, vectors, held, terms, inPlace }
 }
 
 /** The same as two models, for an engine that differentiates by itself. */
@@ -107,11 +113,12 @@ export async function splitGraph(
     batch: batch && input('batch_statistics', statistics),
   }
   const vectors = writeTail(made.g, pass, { ...parts, weights, statistics, written }, update, tail)
+  const held = tail === 'update' ? heldState(update, weights.slots) : {}
   const inPlace = safeInPlace(made.g.graph, Object.keys(vectors))
   const terms = pass.terms.length
   return {
     ...{ forward: pass.model, tail: made.model },
-    ...{ feeds, weights, statistics, vectors, terms, inPlace },
+    ...{ feeds, weights, statistics, vectors, held, terms, inPlace },
   }
 }
 
@@ -120,7 +127,7 @@ export async function updateGraph({
   model,
   forward,
   update,
-}: Definition): Promise<Pick<TrainingGraph, 'vectors' | 'inPlace'> & { readonly model: Model }> {
+}: Definition): Promise<Changes & { readonly model: Model }> {
   const pass = await forwardPass(model, forward)
   const weights = vectorOf(pass.weights)
   const made = newModel('update')
@@ -128,7 +135,12 @@ export async function updateGraph({
   const gradient = inputOf(made.g, 'gradient', weights)
   const parts = { flat, gradient, weights, batch: undefined, statistics: vectorOf([]), written: [] }
   const vectors = writeTail(made.g, pass, parts, update, 'update')
-  return { model: made.model, vectors, inPlace: safeInPlace(made.g.graph, Object.keys(vectors)) }
+  return {
+    model: made.model,
+    vectors,
+    held: heldState(update, weights.slots),
+    inPlace: safeInPlace(made.g.graph, Object.keys(vectors)),
+  }
 }
 
 /** What a tail is made of. */

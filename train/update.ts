@@ -1,9 +1,10 @@
 // The update: from flat weights, gradient and optimizer state to the next ones, written into any graph.
 import { select } from '../base/selectors.ts'
 import type { Builder } from '../onnx/build.ts'
-import type { Value } from '../onnx/graph.ts'
+import type { Value, ValueType } from '../onnx/graph.ts'
 import { tensorOf } from '../onnx/tensor.ts'
 import type { Slot } from './flat.ts'
+import type { Tracked } from './masking.ts'
 import { isMatrix, optimizerOf } from './optimizers.ts'
 import type { OptimizerOptions } from './options.ts'
 import type { Layer } from './prepare.ts'
@@ -15,6 +16,8 @@ export interface UpdateOptions {
   readonly clip?: number | undefined
   /** By initializer: 1 where a weight learns, 0 where it stays as it is. */
   readonly masks?: ReadonlyMap<string, Float32Array> | undefined
+  /** Lets the masks change between updates, and says what is kept for who decides; undefined where they never do. */
+  readonly tracks?: readonly Tracked[] | undefined
   /** Factors of the learning rate by selector of layers. */
   readonly rates?: Readonly<Record<string, number>> | undefined
   /** Batches whose gradients are added up before an update; 1 unless told. */
@@ -33,17 +36,35 @@ export function hyperOf(options: UpdateOptions, update: number, rate: number): r
 
 /** The vectors that an update changes besides the weights, as they are before the first. */
 export function updateState(options: UpdateOptions, weights: Float32Array) {
-  const state = optimizerOf(options.optimizer).state.map(
-    (_, index) => [`state${index}`, new Float32Array(weights.length)] as const,
-  )
+  const { optimizer, average, tracks = [] } = options
+  const zeros = [
+    ...optimizerOf(optimizer).state.map((_, index) => `state${index}`),
+    ...tracks.map(trackedName),
+  ]
+  const state = zeros.map((name) => [name, new Float32Array(weights.length)] as const)
   return Object.fromEntries(
-    options.average === undefined ? state : [...state, ['average', weights.slice()] as const],
+    average === undefined ? state : [...state, ['average', weights.slice()] as const],
   )
+}
+
+/** What a tracked vector is called; `gradient` is what an update may be fed. */
+const trackedName = (tracked: Tracked): string => `tracked_${tracked}`
+
+/** The vectors that an update reads and leaves as they are, as they are before the first. */
+export const heldState = ({ masks, tracks }: UpdateOptions, slots: readonly Slot[]) =>
+  tracks ? { mask: flatMask(slots, masks) } : {}
+
+/** Lets masks hold for vectors of an update, in place: what is dead has no weight, no momentum and no average. */
+export function mask(vectors: Readonly<Record<string, Float32Array>>, flags: Float32Array): void {
+  vectors.mask!.set(flags)
+  for (const [name, vector] of Object.entries(vectors))
+    if (/^(weights|average|state\d+)$/.test(name))
+      for (const [at, flag] of flags.entries()) if (flag === 0) vector[at] = 0
 }
 
 /**
  * Writes the update of `weights` by `gradient`, both flat, with its inputs and outputs: `state0` …, `hyper0` …,
- * `average`, and the same with `_next`.
+ * `average`, what is tracked, and the same with `_next`; `mask` where masks change.
  *
  * `rates` and `decays` speak of layers, so `factors` are made of the model's own graph (see {@link rateFactors}).
  */
@@ -55,7 +76,7 @@ export function writeUpdate(
   factors: Float32Array | undefined,
   options: UpdateOptions,
 ): void {
-  const { optimizer: optimizerOptions, clip, masks, accumulate = 1, average } = options
+  const { optimizer: optimizerOptions, clip, masks, tracks, accumulate = 1, average } = options
   const optimizer = optimizerOf(optimizerOptions)
   const length = lengthOf(slots)
   const vector = { dtype: 'float32', shape: [length] } as const
@@ -64,8 +85,12 @@ export function writeUpdate(
   const hyper = hyperOf(options, 1, 1).map((_, index) => g.input(`hyper${index}`, scalar))
 
   let gradient = accumulate === 1 ? sum : g.Mul(sum, 1 / accumulate)
-  const flags = flatMask(slots, masks)
-  const mask = flags && g.constant(flags, 'mask')
+  for (const tracked of tracks ?? []) writeTracked(g, tracked, weights, gradient, vector)
+  const mask = tracks
+    ? g.input('mask', vector)
+    : masks?.size
+      ? g.constant(tensorOf('float32', [length], flatMask(slots, masks)), 'mask')
+      : undefined
   if (mask) gradient = g.Mul(gradient, mask)
   if (clip !== undefined) gradient = clipNorm(g, gradient, clip)
   const matrices = g.constant(tensorOf('float32', [length], decayed(slots)), 'decays')
@@ -115,11 +140,29 @@ function decayed(slots: readonly Slot[]): Float32Array {
   return flags
 }
 
-function flatMask(slots: readonly Slot[], masks: ReadonlyMap<string, Float32Array> | undefined) {
-  if (!masks?.size) return undefined
+/** Masks as one vector: 1 for what none is about. */
+export function flatMask(
+  slots: readonly Slot[],
+  masks: ReadonlyMap<string, Float32Array> = new Map(),
+): Float32Array {
   const flat = new Float32Array(lengthOf(slots)).fill(1)
   for (const { name, offset } of slots) flat.set(masks.get(name) ?? [], offset)
-  return tensorOf('float32', [flat.length], flat)
+  return flat
+}
+
+/** Writes what becomes of a tracked vector. */
+function writeTracked(
+  g: Builder,
+  tracked: Tracked,
+  weights: Value,
+  gradient: Value,
+  type: ValueType,
+): void {
+  const name = trackedName(tracked)
+  const before = g.input(name, type)
+  // Sanh et al. 2020, equation 3: what moves away from zero counts
+  const next = { gradient: () => gradient, movement: () => g.Sub(before, g.Mul(weights, gradient)) }
+  g.output(`${name}_next`, next[tracked]())
 }
 
 const lengthOf = (slots: readonly Slot[]): number =>

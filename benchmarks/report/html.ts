@@ -15,15 +15,39 @@ const plotWidths = { wide: 560, narrow: 328 } as const
 const policy =
   "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
+/** What a page shows besides its sections. */
+export interface Page {
+  /** What made it, as `Condense report`. */
+  readonly product: string
+  readonly name: string
+  /** What stands below the name, each by itself. */
+  readonly facts: readonly string[]
+  readonly sections: readonly BuiltSection[]
+  readonly measured: { readonly at: string; readonly onnxruntime: string; readonly node: string }
+  /** The file that has the numbers for programs. */
+  readonly json: string
+}
+
 /** Renders the report as an HTML page that opens from disk. */
 export function renderHtml(report: Report, sections: readonly BuiltSection[]): string {
   const { host, data } = report
-  const facts = [
-    `${counted(everyVariant(report).length - 1, 'variant')} of one teacher`,
-    `${data.source}, ${data.test} test samples`,
-    `${host.cpu}, ${counted(host.cores, 'core')}, ${formatBytes(host.memoryBytes)}`,
-    `seed ${report.seed}`,
-  ]
+  return renderPage({
+    product: 'Condense report',
+    name: report.name,
+    facts: [
+      `${counted(everyVariant(report).length - 1, 'variant')} of one teacher`,
+      `${data.source}, ${data.test} test samples`,
+      `${host.cpu}, ${counted(host.cores, 'core')}, ${formatBytes(host.memoryBytes)}`,
+      `seed ${report.seed}`,
+    ],
+    sections,
+    measured: { at: report.createdAt, ...host },
+    json: 'report.json',
+  })
+}
+
+/** Renders a page that opens from disk. */
+export function renderPage({ product, name, facts, sections, measured, json }: Page): string {
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -33,14 +57,14 @@ export function renderHtml(report: Report, sections: readonly BuiltSection[]): s
 <meta name="color-scheme" content="light dark">
 <meta name="referrer" content="no-referrer">
 <link rel="icon" href="data:,">
-<title>${escapeHtml(report.name)} – Condense report</title>
+<title>${escapeHtml(name)} – ${escapeHtml(product)}</title>
 <style>${styleSheet}</style>
 </head>
 <body>
 <a class="skip" href="#report">Skip to the report</a>
 <header>
-<p class="product">Condense report</p>
-<h1>${escapeHtml(report.name)}</h1>
+<p class="product">${escapeHtml(product)}</p>
+<h1>${escapeHtml(name)}</h1>
 <p class="facts">${facts.map((fact) => `<span>${escapeHtml(fact)}</span>`).join(' ')}</p>
 <nav aria-label="Sections"><ul>
 ${sections.map(({ id, title }) => `<li><a href="#${id}">${escapeHtml(title)}</a></li>`).join('\n')}
@@ -49,9 +73,9 @@ ${sections.map(({ id, title }) => `<li><a href="#${id}">${escapeHtml(title)}</a>
 <main id="report">
 ${sections.map(renderSection).join('\n')}
 </main>
-<footer><p>Measured <time datetime="${escapeHtml(report.createdAt)}">${escapeHtml(dateOf(report.createdAt))}</time>
-with ONNX Runtime ${escapeHtml(host.onnxruntime)} on Node ${escapeHtml(host.node)}.
-The numbers are also in report.json, for programs.</p></footer>
+<footer><p>Measured <time datetime="${escapeHtml(measured.at)}">${escapeHtml(dateOf(measured.at))}</time>
+with ONNX Runtime ${escapeHtml(measured.onnxruntime)} on Node ${escapeHtml(measured.node)}.
+The numbers are also in ${escapeHtml(json)}, for programs.</p></footer>
 </body>
 </html>
 `

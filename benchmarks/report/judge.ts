@@ -7,18 +7,21 @@ import type { ProviderResult, Report, Variant } from './report.ts'
 export const acceptableRetention = 0.95
 
 /** A latency counts as worse from this ratio on; less is within the noise of repeated runs. */
-const slowerFrom = 1.05
+export const slowerFrom = 1.05
 
 /** The level below which a difference is called significant. */
 const significance = 0.05
 
+/** What was measured of a report's models. */
+export type Measured = Pick<Report, 'teacher' | 'variants'>
+
 /** The teacher and all variants, in the order of the report. */
-export function everyVariant(report: Report): readonly Variant[] {
+export function everyVariant(report: Measured): readonly Variant[] {
   return [report.teacher, ...report.variants]
 }
 
 /** All providers that the report names, in the order of their first mention. */
-export function providersOf(report: Report): string[] {
+export function providersOf(report: Measured): string[] {
   return [...new Set(everyVariant(report).flatMap(({ providers }) => Object.keys(providers)))]
 }
 
@@ -37,14 +40,14 @@ export function timed(
 }
 
 /** The providers on which at least one variant was timed. */
-export function timedProviders(report: Report): string[] {
+export function timedProviders(report: Measured): string[] {
   return providersOf(report).filter((provider) =>
     everyVariant(report).some((variant) => timed(variant, provider)),
   )
 }
 
 /** True for a software GPU: how long it takes says nothing about a real one. */
-export function isEmulated(report: Report, provider: string): boolean {
+export function isEmulated(report: Measured, provider: string): boolean {
   return everyVariant(report).some((variant) => timed(variant, provider)?.software)
 }
 

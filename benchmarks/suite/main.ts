@@ -5,12 +5,13 @@ import { describeHost } from '../host.ts'
 import { quantilesOf } from '../statistics.ts'
 import { help } from './help.ts'
 import { load } from './load.ts'
+import { prune } from './prune.ts'
 import type { Question } from './question.ts'
 import { trainStep } from './train.ts'
 import { trainGrowth } from './train-growth.ts'
 
 const questions: Readonly<Record<string, Question>> = {
-  ...{ help, load },
+  ...{ help, load, prune },
   train: trainStep,
   'train-growth': trainGrowth,
 }

@@ -178,7 +178,10 @@ export function hottest(
 export function lastShares({ losses, epochs }: Taught): { shares: number[]; epochs: number } {
   const last = epochs
     .slice(Math.min(epochs.length - 1, Math.floor((epochs.length * 2) / 3)))
-    .flatMap(({ terms }) => (terms?.length === losses.length ? [terms] : []))
+    // Penalties come after the losses.
+    .flatMap(({ terms = [] }) =>
+      terms.length >= losses.length ? [terms.slice(0, losses.length)] : [],
+    )
   // Some losses are below 0; what matters is how much they pull.
   const sums = losses.map((_, place) =>
     last.reduce((sum, terms) => sum + Math.abs(terms[place]!), 0),

@@ -3,7 +3,7 @@
 import { UserError } from '../../base/errors.ts'
 import { type Selectable, select } from '../../base/selectors.ts'
 import { cloneModel } from '../../onnx/clone.ts'
-import { allNodes, type Model, type Node, opsetOf } from '../../onnx/graph.ts'
+import { allNodes, type Graph, type Model, type Node, opsetOf } from '../../onnx/graph.ts'
 import { layerName } from '../../onnx/layers.ts'
 import { removeDeadNodes } from '../../onnx/passes/dead-nodes.ts'
 import { upgradeOpset } from '../../onnx/passes/upgrade.ts'
@@ -26,6 +26,15 @@ const quantizedOperators: ReadonlySet<string> = new Set([
   'QuantizeLinear',
 ])
 
+/** Refuses a model that is quantized with a {@link UserError}; `verb` is what is to be done to the float model. */
+export function refuseQuantized(graph: Graph, verb: string): void {
+  const found = [...allNodes(graph)].find((node) => quantizedOperators.has(node.opType))
+  if (found)
+    throw new UserError(
+      `model: it is quantized already: it has ${found.opType} '${layerName(found)}' — ${verb} the float model`,
+    )
+}
+
 /** A copy of a model that is the stage's own. */
 export interface Prepared {
   readonly model: Model
@@ -41,11 +50,7 @@ export interface Prepared {
 export function copyForQuantization(input: Model, exclude: readonly string[]): Prepared {
   const model = cloneModel(input)
   const { graph } = model
-  const found = [...allNodes(graph)].find((node) => quantizedOperators.has(node.opType))
-  if (found)
-    throw new UserError(
-      `model: it is quantized already: it has ${found.opType} '${layerName(found)}' — quantize the float model`,
-    )
+  refuseQuantized(graph, 'quantize')
   const items = [...allNodes(graph)].map((node): Selectable & { node: Node } => ({
     name: layerName(node),
     opType: node.opType,

@@ -1,5 +1,5 @@
-// The definition of a correct cut: the smaller model computes what the full one does with the same channels zeroed
-// wherever something multiplies them.
+// The definition of a correct cut: the smaller model computes what the full one does where the same channels are gone
+// from every sum and from every statistic.
 import { expect } from '@jest/globals'
 import { type Random, random } from '../../base/random.ts'
 import { type Cuts, cutChannels } from '../../channels/cut.ts'
@@ -8,10 +8,11 @@ import { channelGroups, type Group } from '../../channels/groups.ts'
 import { prepareChannels } from '../../channels/prepare.ts'
 import { build } from '../../onnx/build.ts'
 import { cloneModel } from '../../onnx/clone.ts'
-import { countMacs, countParameters, multiplications } from '../../onnx/cost.ts'
-import type { Model, Value } from '../../onnx/graph.ts'
-import { elements, sizeOf, type Tensor, tensorOf } from '../../onnx/tensor.ts'
+import { countMacs, countParameters, statedShape } from '../../onnx/cost.ts'
+import { allNodes, type Graph, type Model, opsetOf, type Value } from '../../onnx/graph.ts'
+import { type ArrayType, numbers, sizeOf, type Tensor, tensorOf } from '../../onnx/tensor.ts'
 import { withSession } from '../../runtime/session.ts'
+import { type AxisMasks, rewrite } from './masked-operators.ts'
 
 /** Chooses a share of the channels of every prunable group, at least one and never all. */
 export function randomCuts(groups: readonly Group[], share: number, source: Random): Cuts {
@@ -25,85 +26,126 @@ export function randomCuts(groups: readonly Group[], share: number, source: Rand
   )
 }
 
-/** A copy of the model in which every operator that multiplies sees zeros in place of the given channels. */
+/** A copy of the model in which the given channels are gone: every operator computes with what remains. */
 export function zeroed(model: Model, cuts: Cuts): Model {
   const copy = cloneModel(model)
-  const masks = new Map<string, Tensor>()
+  const masks = masksOf(cuts)
+  const shapes = new Map<string, readonly number[]>()
+  for (const { graph } of [model, copy])
+    for (const value of valuesOf(graph)) shapes.set(value.name, statedShape(value) ?? [])
+  const opset = opsetOf(model)
+  rewriteGraph(copy.graph)
+  return copy
+
+  function rewriteGraph(graph: Graph): void {
+    for (const node of graph.nodes) {
+      for (const subgraph of node.subgraphs) rewriteGraph(subgraph)
+      rewrite({
+        ...{ g: build(graph, node), node, opset },
+        masksOf: (value) => value && masks.get(value.name),
+        shapeOf: (value) => shapes.get(value.name) ?? [],
+      })
+    }
+  }
+}
+
+/** What remains of each axis of values, by their names; without constants that each user gets for its own. */
+function masksOf(cuts: Cuts): ReadonlyMap<string, AxisMasks> {
+  const masks = new Map<string, Map<number, Uint8Array>>()
   for (const [group, channels] of cuts)
     for (const { place, indices } of group.parts) {
       const { value, axis, size } = place
-      if (value.tensor) continue
-      const rank = value.type!.shape!.length
-      const dims = Array.from({ length: rank }, (_, other) => (other === axis ? size : 1))
-      const key = `${axis} ${value.name}`
-      const mask = masks.get(key) ?? tensorOf('float32', dims, new Float32Array(size).fill(1))
-      masks.set(key, mask)
-      for (const channel of channels)
-        for (const index of indices[channel]!) elements(mask, 'float32')[index] = 0
+      if (place.owner) continue
+      const axes = masks.get(value.name) ?? new Map<number, Uint8Array>()
+      masks.set(value.name, axes)
+      const mask = axes.get(axis) ?? new Uint8Array(size).fill(1)
+      axes.set(axis, mask)
+      for (const channel of channels) for (const index of indices[channel]!) mask[index] = 0
     }
-  for (const node of copy.graph.nodes)
-    for (const [index, input] of node.inputs.entries()) {
-      if (!input || !(node.opType in multiplications)) continue
-      let value: Value = input
-      for (const [key, mask] of masks)
-        if (key.slice(key.indexOf(' ') + 1) === input.name)
-          value = build(copy.graph, node).Mul(value, mask)
-      node.setInput(index, value)
-    }
-  return copy
+  return masks
 }
 
+const valuesOf = (graph: Graph): Value[] => [
+  ...[...graph.inputs, ...graph.initializers],
+  ...[...allNodes(graph)].flatMap((node) =>
+    [...node.inputs, ...node.outputs].filter((value) => value !== undefined),
+  ),
+]
+
+/** Input for a model: what is not named is drawn, normal numbers for floats, 0 and 1 for whole numbers. */
+export type Feeds = Readonly<Record<string, Tensor>>
+
 /** Random input for every feed of a prepared model. */
-export function randomFeeds(model: Model, source: Random): Record<string, Tensor> {
+export function randomFeeds(model: Model, source: Random, given: Feeds = {}): Feeds {
   return Object.fromEntries(
     model.graph.feeds.map(({ name, type }) => {
-      const dims = type!.shape as number[]
-      const data = Float32Array.from({ length: sizeOf(dims) }, () => source.normal())
-      return [name, tensorOf('float32', dims, data)]
+      const dims = statedShape({ type } as Value)
+      if (given[name]) return [name, given[name]]
+      if (!type || !dims) throw new Error(`the shape of input '${name}' is not known`)
+      const draw = () => (type.dtype.startsWith('float') ? source.normal() : source.integer(2))
+      return [
+        name,
+        tensorOf(type.dtype as ArrayType, dims, Array.from({ length: sizeOf(dims) }, draw)),
+      ]
     }),
   )
 }
 
 /** All outputs of a model, as numbers. */
-export const outputsOf = (
-  model: Model,
-  feeds: Readonly<Record<string, Tensor>>,
-): Promise<Float32Array[]> =>
+export const outputsOf = (model: Model, feeds: Feeds): Promise<ArrayLike<number>[]> =>
   withSession(model, { optimization: 'disabled' }, async (session) =>
-    Object.values(await session.run(feeds)).map((tensor) => elements(tensor, 'float32')),
+    Object.values(await session.run(feeds)).map(numbers),
   )
 
+/** How models are cut and fed. */
+export interface CutOptions {
+  /** Relative to the largest output; 1e-5 unless told. */
+  readonly tolerance?: number
+  readonly split?: 'heads' | 'width'
+  /** Sizes of free dimensions besides the batch. */
+  readonly dims?: Readonly<Record<string, number>>
+  readonly feeds?: Feeds
+  /** The share of every group that goes; 0.3 unless told. */
+  readonly share?: number
+}
+
 /**
- * Cuts random channels of every prunable group and expects the same outputs as with these channels zeroed, and the
- * costs that were forecast.
+ * Cuts random channels of every prunable group and expects the same outputs as with these channels gone from the full
+ * model, and the costs that were forecast.
  *
- * Differences are relative to the largest output. Returns the groups for further expectations.
+ * Returns the groups for further expectations.
  */
 export async function expectSameAsZeroed(
   model: Model,
   seed: number,
-  tolerance = 1e-5,
+  options: CutOptions = {},
 ): Promise<{ groups: Group[]; smaller: Model }> {
+  const { tolerance = 1e-5, split, dims, share = 0.3 } = options
   const source = random(seed, 'cut')
-  const smaller = await prepareChannels(model)
-  const groups = channelGroups(smaller)
-  const cuts = randomCuts(groups, 0.3, source)
+  const smaller = await prepareChannels(model, 'model', dims)
+  const groups = channelGroups(smaller, { ...(split && { split }) })
+  const cuts = randomCuts(groups, share, source)
   const reference = zeroed(smaller, cuts)
-  const feeds = randomFeeds(smaller, source)
+  const feeds = randomFeeds(smaller, source, options.feeds)
   const full = await outputsOf(smaller, feeds)
   const counts = new Map([...cuts].map(([group, channels]) => [group, channels.length]))
   const forecast = [macsAfter(smaller, counts), parametersAfter(smaller, counts)]
   cutChannels(smaller, cuts)
   expect([countMacs(smaller), countParameters(smaller).parameters]).toEqual(forecast)
   const [expected, got] = [await outputsOf(reference, feeds), await outputsOf(smaller, feeds)]
-  let moved = false
+  let moved = cuts.size === 0
   for (const [index, output] of got.entries()) {
-    const wanted = expected[index]!
+    const [wanted, before] = [expected[index]!, full[index]!]
     expect(output.length).toBe(wanted.length)
-    const largest = wanted.reduce((most, value) => Math.max(most, Math.abs(value)), 1e-6)
-    const worst = output.reduce((most, v, at) => Math.max(most, Math.abs(v - wanted[at]!)), 0)
+    let [largest, worst] = [1e-6, 0]
+    for (let at = 0; at < wanted.length; at++) {
+      largest = Math.max(largest, Math.abs(wanted[at]!))
+      worst = Math.max(worst, Math.abs(output[at]! - wanted[at]!))
+      if (!Number.isFinite(wanted[at]!)) throw new Error('the model gives what is no number')
+    }
     expect(worst / largest).toBeLessThan(tolerance)
-    moved ||= full[index]!.some((value, at) => Math.abs(value - wanted[at]!) > 1e-3 * largest)
+    for (let at = 0; at < wanted.length && !moved; at++)
+      moved = Math.abs(before[at]! - wanted[at]!) > 1e-3 * largest
   }
   // A comparison that any cut would pass proves nothing.
   expect(moved).toBe(true)

@@ -150,8 +150,10 @@ describe('sparse initializers', () => {
     ['outside an axis', [2, 2], [0n, 3n, 1n, 2n]],
     ['negative', [2], [-1n, 2n]],
     ['of another number', [3], [0n, 1n, 2n]],
+    ['twice', [2], [4n, 4n]],
+    ['twice as coordinates', [2, 2], [1n, 1n, 1n, 1n]],
   ])('with indices %s are refused', (_, dims, at) => {
-    expect(() => parseModel(bytes(dims, at))).toThrow(/indices/)
+    expect(() => parseModel(bytes(dims, at))).toThrow(/ind(?:ices|ex)/)
   })
 })
 

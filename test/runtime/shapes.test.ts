@@ -56,6 +56,26 @@ describe('inferTypes', () => {
     expect((await inferTypes(model)).get(where)?.shape).toEqual([1, 0])
   })
 
+  it('knows what large weights say, without or with what they hold', async () => {
+    const { model, g } = newModel('large')
+    const x = g.input('x', { dtype: 'float32', shape: ['N', 512] })
+    const values = Float32Array.from({ length: 512 * 600 }, (_, index) => index % 3)
+    const weight = g.constant(tensorOf('float32', [512, 600], values), 'weight')
+    const hidden = g.MatMul(x, weight)
+    g.output('y', hidden, { dtype: 'float32', shape: ['N', 600] })
+    const before = serializeModel(model)
+    const types = await inferTypes(model, { batch: 2 })
+    expect(types.get(hidden)).toEqual({ dtype: 'float32', shape: [2, 600] })
+    expect(types.get(weight)).toEqual({ dtype: 'float32', shape: [512, 600] })
+    const free = await inferTypes(model)
+    expect(free.get(hidden)).toEqual({ dtype: 'float32', shape: ['N', 600] })
+    expect(Buffer.compare(serializeModel(model), before)).toBe(0)
+    const places = g.node('NonZero', [weight])[0]!
+    g.output('z', places, { dtype: 'int64', shape: [2, undefined] })
+    const settled = await inferTypes(model, { batch: 2 })
+    expect(settled.get(places)).toEqual({ dtype: 'int64', shape: [2, 204_800] })
+  })
+
   it('leaves open what depends on a free input', async () => {
     const model = twoInputs()
     const types = await inferTypes(model, { batch: 2 })

@@ -21,6 +21,7 @@ describe('the options of training', () => {
       optimizer: optimizerOptions.parse({ name: 'adamw' }),
       schedule: 'cosine',
       freeze: [],
+      penalties: [],
       rates: {},
       accumulate: 1,
       batchNormalization: 'update',

@@ -1,7 +1,7 @@
 // What an engine is: something that runs the graphs of a training.
 import type { Tensor } from '../../onnx/tensor.ts'
 import type { ProviderName } from '../../runtime/providers.ts'
-import type { Definition, Tail, TrainingGraph } from '../training-graph.ts'
+import type { Changes, Definition, Tail, TrainingGraph } from '../training-graph.ts'
 
 /** How an engine runs. */
 export interface EngineOptions {
@@ -37,5 +37,5 @@ export interface Engine {
   update(
     definition: Definition,
     options: EngineOptions,
-  ): Promise<Runner & { readonly graph: Pick<TrainingGraph, 'vectors' | 'inPlace'> }>
+  ): Promise<Runner & { readonly graph: Changes }>
 }

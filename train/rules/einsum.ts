@@ -1,9 +1,9 @@
 // The gradient of Einsum, which is Einsum again: a factor's gradient is the product of all the others and of dL/dy,
 // summed over the letters that the factor does not have (Laue, Mitterreiter and Giesen 2020).
 import type { Builder } from '../../onnx/build.ts'
+import { type Equation, type Factor, parse } from '../../onnx/einsum.ts'
 import type { Value } from '../../onnx/graph.ts'
 import { tensorOf } from '../../onnx/tensor.ts'
-import { type Equation, type Factor, parse } from '../einsum.ts'
 import { fill, type Rule, shapeOf } from '../rule.ts'
 
 /** Einsum of any number of operands, with ellipses, broadcasting and diagonals. */

@@ -71,7 +71,9 @@ describe('whole nets', () => {
 
   it('converts the same file to the same bytes', async () => {
     const path = await saveLayers(residualNet())
-    const [a, b] = [await convertTfjs(path), await convertTfjs(path)].map(serializeModel)
+    const [a, b] = [await convertTfjs(path), await convertTfjs(path)].map((model) =>
+      serializeModel(model),
+    )
     expect(Buffer.compare(a!, b!)).toBe(0)
   })
 

@@ -143,7 +143,9 @@ describe('advice', () => {
   it('takes the shares over the last third, by size', () => {
     const epochs = epochsOf([9, 1], [9, 1], [9, 1], [9, 1], [-1, 1], [-5, 5])
     expect(lastShares({ losses: [kl, labels], epochs })).toEqual({ shares: [0.5, 0.5], epochs: 2 })
-    expect(lastShares({ losses: [kl], epochs })).toEqual({ shares: [], epochs: 0 })
+    // Penalties come behind the losses, and are none of them.
+    expect(lastShares({ losses: [kl], epochs })).toEqual({ shares: [1], epochs: 2 })
+    expect(lastShares({ losses: [kl, labels, kl], epochs })).toEqual({ shares: [], epochs: 0 })
   })
 })
 

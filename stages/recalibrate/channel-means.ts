@@ -1,0 +1,46 @@
+// The mean of each channel of some values of a model over samples: added up inside the graph, so that little leaves it.
+
+import type { Model } from '../../onnx/graph.ts'
+import { float32 } from '../../train/losses/formulas.ts'
+import { sumsOver } from '../prune/sums.ts'
+import type { StageContext } from '../stage.ts'
+
+/** A value whose channels lie along an axis. */
+export interface Channelled {
+  readonly name: string
+  readonly axis: number
+  readonly rank: number
+  readonly channels: number
+}
+
+/** Means by the name of the value, a number a channel. */
+export type ChannelMeans = ReadonlyMap<string, Float64Array>
+
+/** Measures the means over the first calibration samples and all other axes. */
+export async function channelMeans(
+  model: Model,
+  values: readonly Channelled[],
+  samples: number,
+  context: StageContext,
+): Promise<ChannelMeans> {
+  const sums = await sumsOver(
+    model,
+    (g, named) =>
+      values.flatMap(({ name, axis, rank, channels }) => {
+        const value = named(name)
+        const others = Array.from({ length: rank }, (_, index) => index).filter((at) => at !== axis)
+        const size = g.Cast(g.node('Size', [value])[0]!, { to: float32 })
+        return [
+          g.ReduceSum(g.Cast(value, { to: float32 }), others, { keepdims: 0 }),
+          g.Div(size, channels),
+        ]
+      }),
+    { samples, context },
+  )
+  return new Map(
+    values.map(({ name }, index) => {
+      const count = sums[2 * index + 1]![0]!
+      return [name, sums[2 * index]!.map((sum) => sum / count)]
+    }),
+  )
+}
