@@ -35,6 +35,11 @@ export const build = (yargs: Argv): Argv =>
     .option('teacher', { type: 'string', describe: 'The teacher; the first model unless given' })
     .option('providers', { type: 'string', default: 'cpu', describe: 'As cpu,wasm,webgpu' })
     .option('seconds', { type: 'string', describe: 'Time for each model and provider, s' })
+    .option('knowledge', {
+      type: 'boolean',
+      default: true,
+      describe: "What is left of the teacher's knowledge; --no-knowledge is quicker",
+    })
     .option('out', {
       type: 'string',
       alias: 'o',
@@ -66,6 +71,7 @@ export async function execute(args: Arguments, { signal }: CommandContext): Prom
       ...settingOption(args),
       providers: providersOption(args, 'providers'),
       ...(seconds !== undefined && { latency: { seconds } }),
+      ...(args.knowledge === false && { knowledge: false }),
       ...(folder && { folder }),
       signal,
       onEvent: terminal.listen,

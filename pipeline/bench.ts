@@ -15,6 +15,8 @@ export interface BenchRequest extends Surroundings {
   readonly models: readonly string[]
   readonly providers?: readonly ProviderName[]
   readonly latency?: Partial<LatencyOptions>
+  /** False leaves out what is left of the teacher's knowledge, which takes most of the time. */
+  readonly knowledge?: false
   /** The folder that paths in the report are relative to; the working directory unless told. */
   readonly folder?: string
 }
@@ -49,6 +51,7 @@ export async function bench(request: BenchRequest): Promise<Report> {
       task,
       providers,
       latency,
+      ...(request.knowledge === false && { knowledge: false }),
       workFolder,
       seed,
       signal,

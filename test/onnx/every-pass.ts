@@ -55,8 +55,13 @@ interface Original {
 export const large: ReadonlySet<string> = new Set([
   'light-densenet121.onnx',
   'light-resnet50.onnx',
+  'light-shufflenet.onnx',
+  'magika-v3_3.onnx',
+  'ppocr-det-ch-v3.onnx',
+  'silero-vad-op18-ifless.onnx',
   'super-resolution-10.onnx',
   'ultraface-rfb-320.onnx',
+  'vittrack.onnx',
   'yolox-nano.onnx',
 ])
 

@@ -126,7 +126,7 @@ describe('a folder of the Hub', () => {
     expect(readFileSync(own).equals(readFileSync(told))).toBe(true)
     const report = await bench({
       ...{ teacher: file, models: [own], data: { format: 'images', path: images } },
-      ...{ cacheFolder, latency: quickly.latency },
+      ...{ cacheFolder, latency: quickly.latency, knowledge: false },
     })
     expect(Object.keys(report.teacher.accuracy?.perClass ?? {})).toEqual(['Blue', 'Red', 'GREEN'])
     expect(report.variants[0]?.retention?.agreement).toBeGreaterThan(0.8)
@@ -143,7 +143,7 @@ describe('a folder of the Hub', () => {
     const folder = hub()
     await condense('quantize', folder, '-o', small, '--scheme', 'static')
     const report = JSON.parse(
-      await condense('bench', folder, small, '--seconds', '0.02', '--json'),
+      await condense('bench', folder, small, '--seconds', '0.02', '--no-knowledge', '--json'),
     ) as Report
     expect(Object.keys(report.teacher.accuracy?.perClass ?? {})).toEqual(['Blue', 'Red', 'GREEN'])
     expect(report.variants.map(({ id }) => id)).toEqual(['small'])

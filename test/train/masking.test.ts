@@ -57,7 +57,6 @@ const zerosOf = (values: Float32Array) => values.filter((value) => value === 0).
 
 describe('masks that change in training', () => {
   it.each([
-    ['sgd', { name: 'sgd', rate: 0.05, momentum: 0.9 }],
     ['sgd with Nesterov momentum', { name: 'sgd', rate: 0.05, momentum: 0.9, nesterov: true }],
     ['adam', { name: 'adam', rate: 0.01, weightDecay: 0.01 }],
     ['adamw', { name: 'adamw', rate: 0.01 }],
@@ -185,15 +184,13 @@ describe('an interrupted training with masks that change', () => {
   })
   afterAll(() => rmSync(folder, { recursive: true }))
 
-  it.each([
-    ['a perceptron', perceptron],
-    ['a residual net', residualNet],
-  ])('of %s goes on to the same bytes', async (label, build) => {
+  it('goes on to the same bytes', async () => {
+    const build = residualNet
     const name = largestOf(build())
     const settings = settingsFor({ epochs: 4, average: 0.9 })
     const masking = () => tightening(name, ['gradient', 'movement'])
     const whole = await train(build(), { ...settings, masking: masking() })
-    const checkpoint = join(folder, label)
+    const checkpoint = join(folder, 'checkpoint')
     // In the middle of the changes, right before one of them and right behind one.
     for (const [epoch, step] of [
       [1, 3],
