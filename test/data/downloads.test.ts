@@ -142,11 +142,12 @@ describe('a set of files', () => {
   })
 
   it('ends when the signal is aborted, without trying other mirrors', async () => {
-    const { origin, received } = await startServer(() => undefined)
+    const controller = new AbortController()
+    const { origin, received } = await startServer(() => controller.abort())
     const options = {
       ...silent,
       mirrors: [`${origin}/1/`, `${origin}/2/`],
-      signal: AbortSignal.timeout(50),
+      signal: controller.signal,
     }
     const stopped = ensureSet('two', twoFiles, temporaryFolder(), options)
     await expect(stopped).rejects.toBeInstanceOf(Interrupted)
