@@ -151,6 +151,10 @@ function chosen(model: Model, options: PruneOptions): Group[] {
     throw new UserError(
       `structure: there are no ${kind} to cut: the channels of ${possible.length} groups can be, such as '${possible[0]!.name}' — use structure 'channels', or choose other layers`,
     )
+  if (meant.length === 0 && groups.length > 0)
+    throw new UserError(
+      `no channels can be cut: all ${groups.length} groups are left out — choose other layers, or exclude fewer`,
+    )
   const refused = meant.map(({ name, prunable }) => ({ name, reason: String(prunable) }))
   const reasons = describeUnfollowed([...refused, ...unfollowedLayers(model, groups)])
   throw new UserError(

@@ -12,7 +12,7 @@ import { regrowMasking } from './regrow.ts'
 import type { ScheduleOptions } from './schedule.ts'
 import { pruneInSteps } from './steps.ts'
 import { structureOf } from './structure.ts'
-import { type StructureRow, structures } from './structures.ts'
+import { structures } from './structures.ts'
 import { livingMasks, summaryOf, weighable } from './weights.ts'
 
 /** Removes what matters least, and recovers. */
@@ -34,8 +34,8 @@ export const prune = defineStage({
     if (recovery && schedule) return pruneGradually(input, options, schedule, recovery, context)
     if (recovery && (steps > 1 || rewind !== undefined))
       return pruneInSteps(input, options, recovery, context)
-    const row: StructureRow = structures[structureOf(options.structure).kind]
-    const cut = await row.prune(input.model, options, context)
+    const pruneOnce = structures[structureOf(options.structure).kind]
+    const cut = await pruneOnce(input.model, options, context)
     const { model, summary, masks, facts } = await recalibrated(cut, input.model, options, context)
     const { losses } = input.facts
     const artifact = { model, facts: { ...(losses && { losses }), ...facts, summary } }

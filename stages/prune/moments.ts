@@ -1,9 +1,9 @@
 // Second moments of the inputs of layers, xᵀx over all samples and positions: what criteria and reconstruction by least
 // squares look at. They are summed up inside the graph, so that memory does not grow with the samples.
 import type { Model, Value } from '../../onnx/graph.ts'
+import { sumsOver } from '../sums.ts'
 import type { Companions, Evidence } from './criteria/criterion.ts'
 import { type MatrixForm, type MatrixLayer, matrixLayersOf, offsetOf } from './matrix-layers.ts'
-import { sumsOver } from './sums.ts'
 import { inverseCurvature } from './systems.ts'
 
 /** Numbers of second moments that are measured in one pass over the samples at most. */

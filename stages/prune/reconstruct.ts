@@ -6,9 +6,9 @@ import { constantOf, type Model, type Value } from '../../onnx/graph.ts'
 import { sideBySide } from '../../onnx/passes/merge.ts'
 import { elements, tensorOf } from '../../onnx/tensor.ts'
 import type { StageContext } from '../stage.ts'
+import { samplesOf, sumsOver } from '../sums.ts'
 import { type MatrixLayer, matrixLayersOf, offsetOf } from './matrix-layers.ts'
 import type { Masks } from './pruned.ts'
-import { samplesOf, sumsOver } from './sums.ts'
 import { costOfFitting, errorOf, fitted, type Normal, swept } from './systems.ts'
 
 /** What a reconstruction did to one layer: squared errors of its outputs, as shares of their squares. */

@@ -9,7 +9,7 @@ import { recalibrated } from './recalibrated.ts'
 import { rewound } from './rewind.ts'
 import { scheduleForms } from './schedule.ts'
 import { structureOf } from './structure.ts'
-import { type StructureRow, structures } from './structures.ts'
+import { structures } from './structures.ts'
 
 /**
  * Prunes to the target in several steps, each of which is followed by its share of the epochs of recovery; what
@@ -22,7 +22,7 @@ export async function pruneInSteps(
   context: StageContext,
 ): Promise<Artifact> {
   const { steps = 1, rewind } = options
-  const row: StructureRow = structures[structureOf(options.structure).kind]
+  const pruneOnce = structures[structureOf(options.structure).kind]
   const original = input.model
   const each = Math.floor(recovery.epochs / steps)
   const records: EpochRecord[] = []
@@ -31,7 +31,7 @@ export async function pruneInSteps(
   for (let step = 1; step <= steps; step++) {
     const progress = scheduleForms.exponential(step / steps, goneShare(options))
     const before = pruned?.kept
-    const cut = await row.prune(artifact.model, options, context, {
+    const cut = await pruneOnce(artifact.model, options, context, {
       ...{ original, progress, masks: pruned?.masks },
     })
     pruned = await recalibrated(cut, original, options, context, before)

@@ -2,8 +2,8 @@
 
 import type { Model } from '../../onnx/graph.ts'
 import { float32 } from '../../train/losses/formulas.ts'
-import { sumsOver } from '../prune/sums.ts'
 import type { StageContext } from '../stage.ts'
+import { sumsOver } from '../sums.ts'
 
 /** A value whose channels lie along an axis. */
 export interface Channelled {

@@ -4,8 +4,8 @@ import type { Group, Part } from '../../../channels/groups.ts'
 import type { Builder } from '../../../onnx/build.ts'
 import { statedShape } from '../../../onnx/cost.ts'
 import type { Value } from '../../../onnx/graph.ts'
+import { sumsOver } from '../../sums.ts'
 import { aggregated, unitsOf } from '../aggregate.ts'
-import { sumsOver } from '../sums.ts'
 import type { ChannelSubject, ScoreChannels } from './criterion.ts'
 
 /** Mean |a| over samples and positions. */

@@ -1,18 +1,18 @@
 // Sums over samples of what a model computes from each batch of them: statistics whose size does not depend on how many
 // samples there are.
-import { throwIfAborted, UserError } from '../../base/errors.ts'
-import { firstSamples, type Samples } from '../../base/samples.ts'
-import { type Builder, build } from '../../onnx/build.ts'
-import { cloneModel } from '../../onnx/clone.ts'
-import type { Model, Value } from '../../onnx/graph.ts'
-import { liftConstants } from '../../onnx/passes/constants.ts'
-import { removeDeadNodes } from '../../onnx/passes/dead-nodes.ts'
-import { newestOpset, upgradeOpset } from '../../onnx/passes/upgrade.ts'
-import { elements } from '../../onnx/tensor.ts'
-import { feederFor, runSteps } from '../../runtime/feed.ts'
-import { withSession } from '../../runtime/session.ts'
-import type { StageContext } from '../stage.ts'
-import { requiredData } from '../training.ts'
+import { throwIfAborted, UserError } from '../base/errors.ts'
+import { firstSamples, type Samples } from '../base/samples.ts'
+import { type Builder, build } from '../onnx/build.ts'
+import { cloneModel } from '../onnx/clone.ts'
+import type { Model, Value } from '../onnx/graph.ts'
+import { liftConstants } from '../onnx/passes/constants.ts'
+import { removeDeadNodes } from '../onnx/passes/dead-nodes.ts'
+import { newestOpset, upgradeOpset } from '../onnx/passes/upgrade.ts'
+import { elements } from '../onnx/tensor.ts'
+import { feederFor, runSteps } from '../runtime/feed.ts'
+import { withSession } from '../runtime/session.ts'
+import type { StageContext } from './stage.ts'
+import { requiredData } from './training.ts'
 
 /** Samples that go through the model at once. */
 const batchSize = 16
