@@ -2,6 +2,7 @@
 
 import { newModel } from '../onnx/build.ts'
 import { type Graph, type Model, Node, opsetOf, Value } from '../onnx/graph.ts'
+import { becomeConstant, becomeConstants } from '../onnx/passes/become-constants.ts'
 import { byteLengthOf, type Tensor, tensorOf } from '../onnx/tensor.ts'
 import { withSession } from './session.ts'
 
@@ -50,14 +51,8 @@ export async function foldConstants(
     session.run({}, names),
   )
   graph.retain((node) => !folded.has(node))
-  for (const value of wanted) store(graph, value, results[value.name]!)
+  for (const value of wanted) becomeConstant(graph, value, results[value.name]!)
   return true
-}
-
-function store(graph: Graph, value: Value, tensor: Tensor): void {
-  value.tensor = tensor
-  value.type = { dtype: tensor.dtype, shape: tensor.dims }
-  graph.initializers.add(value)
 }
 
 /** Computes Shape and Size of values whose dimensions are all known. */
@@ -76,10 +71,7 @@ function foldShapes(graph: Graph): boolean {
       isShape ? tensorOf('int64', [dims.length], dims) : tensorOf('int64', [], [size]),
     )
   }
-  if (known.size === 0) return false
-  graph.retain((node) => !known.has(node))
-  for (const [node, tensor] of known) store(graph, node.output(), tensor)
-  return true
+  return becomeConstants(graph, known)
 }
 
 const isFixed = (shape: readonly unknown[] | undefined): shape is readonly number[] =>

@@ -12,33 +12,50 @@ export type Remember<Measured> = (
 
 /**
  * Opens the measurements of a kind in a folder that stages share: one file, named by the hash of what all of them are
- * `about` (a model's bytes, samples, a provider). Damaged files are measured anew.
+ * `about` (a model's bytes, samples, a provider). Damaged files are measured anew, and so is what `isSound` refuses.
  */
 export function openMeasurements<Measured>(
   kind: string,
   about: unknown,
   shared: string,
+  isSound: (found: Measured) => boolean = () => true,
 ): Remember<Measured> {
-  const file = join(shared, `${kind}-${hashOf(about)}.json`)
-  const known = readKnown<Measured>(file)
+  const { content: known, write } = openKept<Record<string, Measured>>(kind, about, shared, {})
   return async (content, measure) => {
     const name = hashOf(content)
     const found = known[name]
-    if (found !== undefined) return found
+    if (found !== undefined && isSound(found)) return found
     const made = await measure()
     known[name] = made
-    makeFolder(shared)
-    writeAtomically(file, JSON.stringify(known))
+    write()
     return made
   }
 }
 
-function readKnown<Measured>(file: string): Record<string, Measured> {
-  if (!existsSync(file)) return {}
+/** The content of such a file, `empty` where there is none or it is damaged, and a way to write what became of it. */
+export function openKept<Content extends object>(
+  kind: string,
+  about: unknown,
+  shared: string,
+  empty: Content,
+): { readonly content: Content; write(): void } {
+  const file = join(shared, `${kind}-${hashOf(about)}.json`)
+  const content = read<Content>(file) ?? empty
+  return {
+    content,
+    write() {
+      makeFolder(shared)
+      writeAtomically(file, JSON.stringify(content))
+    },
+  }
+}
+
+function read<Content>(file: string): Content | undefined {
+  if (!existsSync(file)) return undefined
   try {
     // Written by this file; its name is the hash of what it is about.
-    return JSON.parse(readFileSync(file, 'utf8')) as Record<string, Measured>
+    return JSON.parse(readFileSync(file, 'utf8')) as Content
   } catch {
-    return {}
+    return undefined
   }
 }

@@ -11,7 +11,6 @@ import { withClasses } from '../models/class-names.ts'
 import type { Model } from '../onnx/graph.ts'
 import { sizeOf } from '../onnx/tensor.ts'
 import { bindInputs } from '../runtime/bind.ts'
-import { predict } from '../runtime/predict.ts'
 import type { Predictions, Task } from '../tasks/task.ts'
 import { train } from '../train/loop.ts'
 import type { Focus } from '../train/loss-context.ts'
@@ -28,6 +27,7 @@ import { needsGroups } from '../train/penalties.ts'
 import { largestOf } from '../train/scheduled.ts'
 import type { TrainSettings } from '../train/settings.ts'
 import { type TapNames, tapsOf } from '../train/taps.ts'
+import { answersOf } from './answers.ts'
 import { withPeers } from './distill/peers.ts'
 import { feedingOf, inputsOf } from './feeding.ts'
 import { penalisedGroups } from './penalised-groups.ts'
@@ -277,21 +277,20 @@ async function scorer(
   taught: boolean,
   by: ScoreName,
 ) {
-  const { task, threads, provider, signal } = context
+  const { task } = context
   const isUnlabelled = task.target === 'none'
   const outputs = isUnlabelled && !taught ? 'first' : task.outputs
-  const options = { threads, provider, signal, outputs } as const
-  const answersOf = async (model: Model, where: string) =>
-    task.normaliser(model.graph)(await predict(model, validation, { ...options, where }))
+  const asked = (model: Model, where: string) =>
+    answersOf(model, validation, context, { outputs, where })
   let truth: Promise<Predictions> | Predictions | undefined
   let metric = ''
   const score = async (model: Model): Promise<number> => {
-    const answers = await answersOf(model, 'model')
+    const answers = await asked(model, 'model')
     // Only where the teacher is the truth is it asked.
     if (isUnlabelled)
-      truth ??= taught ? answersOf(context.teacher, 'teacher') : ownInput(model, validation)
+      truth ??= taught ? asked(context.teacher, 'teacher') : ownInput(model, validation)
     if (by !== 'accuracy') {
-      truth ??= answersOf(context.teacher, 'teacher')
+      truth ??= asked(context.teacher, 'teacher')
       const kept = task.retain(await truth, answers, validation)
       metric = by
       if (by === 'agreement') return kept.agreement

@@ -1,6 +1,7 @@
 // Constant nodes become initializers, which is the one form of a constant that the stages look for.
 import type { Attribute, Graph, Model, Node } from '../graph.ts'
 import { Tensor, tensorOf } from '../tensor.ts'
+import { becomeConstants } from './become-constants.ts'
 
 /**
  * Turns Constant nodes into initializers of the same name, in subgraphs too, and takes initializers out of the list
@@ -29,15 +30,7 @@ function liftIn(graph: Graph): boolean {
     const tensor = contentOf(node)
     if (tensor) lifted.set(node, tensor)
   }
-  if (lifted.size === 0) return changed
-  graph.retain((node) => !lifted.has(node))
-  for (const [node, tensor] of lifted) {
-    const value = node.output()
-    value.tensor = tensor
-    value.type = { dtype: tensor.dtype, shape: tensor.dims }
-    graph.initializers.add(value)
-  }
-  return true
+  return becomeConstants(graph, lifted) || changed
 }
 
 function contentOf(node: Node): Tensor | undefined {

@@ -1,6 +1,7 @@
 // Sizes that are known although others of the same value are not: what a graph picks of a Shape becomes a constant.
 import { constantOf, type Graph, type Node } from '../graph.ts'
 import { numbers, type Tensor, tensorOf } from '../tensor.ts'
+import { becomeConstants } from './become-constants.ts'
 
 /**
  * Replaces Gather and Slice of a Shape by constants of the same name where all the sizes that they pick are stated;
@@ -16,15 +17,7 @@ export function foldKnownSizes(graph: Graph): boolean {
     const picked = dims && pickers[node.opType]?.(node, dims.slice(start, end))
     if (picked && !graph.outputs.includes(node.output())) known.set(node, picked)
   }
-  if (known.size === 0) return false
-  graph.retain((node) => !known.has(node))
-  for (const [node, tensor] of known) {
-    const value = node.output()
-    value.tensor = tensor
-    value.type = { dtype: tensor.dtype, shape: tensor.dims }
-    graph.initializers.add(value)
-  }
-  return true
+  return becomeConstants(graph, known)
 }
 
 /** What an operator picks of a vector of sizes; undefined where one of them is not known. */

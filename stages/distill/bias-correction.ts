@@ -5,9 +5,9 @@ import { UserError } from '../../base/errors.ts'
 import { logSoftmax } from '../../base/statistics.ts'
 import type { Dataset, Splits } from '../../data/dataset.ts'
 import type { Model } from '../../onnx/graph.ts'
-import { predict } from '../../runtime/predict.ts'
 import { allFinite } from '../../tasks/predictions.ts'
 import type { Predictions } from '../../tasks/task.ts'
+import { answersOf } from '../answers.ts'
 import type { StageContext } from '../stage.ts'
 import { classNumbers } from './selection.ts'
 import { shiftLogits } from './shift-logits.ts'
@@ -121,16 +121,17 @@ async function matchedShift(
   model: Model,
   numbers: readonly number[],
   samples: Dataset,
-  { teacher, task, threads, provider, signal }: Parameters<typeof correctBias>[3],
+  context: Parameters<typeof correctBias>[3],
 ): Promise<number[]> {
-  const answersOf = async (asked: Model, where: string) =>
-    task.normaliser(asked.graph)(
-      await predict(asked, samples, { threads, provider, signal, where }),
-    )
-  const theirs = await answersOf(teacher, 'teacher')
+  const theirs = await answersOf(context.teacher, samples, context, { where: 'teacher' })
   const targets = meanProbabilities(theirs, numbers)
   const names = numbers.map((number) => samples.classes[number]!)
-  return matchMeans(await answersOf(model, 'student'), numbers, targets, names)
+  return matchMeans(
+    await answersOf(model, samples, context, { where: 'student' }),
+    numbers,
+    targets,
+    names,
+  )
 }
 
 /** The mean probability of some classes over the samples of which something is said; 0 where nothing is. */

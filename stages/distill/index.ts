@@ -6,9 +6,9 @@ import { initialise } from '../../models/fresh.ts'
 import { openSource } from '../../models/source.ts'
 import { cloneModel } from '../../onnx/clone.ts'
 import type { Model } from '../../onnx/graph.ts'
-import { predict } from '../../runtime/predict.ts'
 import { comparesWith } from '../../train/losses.ts'
 import type { EpochRecord } from '../../train/settings.ts'
+import { answersOf } from '../answers.ts'
 import { type Building, buildingFor } from '../building.ts'
 import { type Artifact, defineStage, type StageContext } from '../stage.ts'
 import { combineOptions } from '../teaching/combine.ts'
@@ -154,14 +154,11 @@ async function learnedFrom(
   context: StageContext,
 ): Promise<TransferSet | undefined> {
   if (!transfer) return undefined
-  const { task, threads, provider, signal } = context
-  const answersOf = (model: Model, where: string) => async (samples: Splits['train']) =>
-    task.normaliser(model.graph)(
-      await predict(model, samples, { threads, provider, signal, where }),
-    )
+  const asked = (model: Model, where: string) => (samples: Splits['train']) =>
+    answersOf(model, samples, context, { where })
   return transferSet(data, transfer, {
-    teacher: answersOf(teacher.model, teacher.name),
-    student: answersOf(student, 'student'),
+    teacher: asked(teacher.model, teacher.name),
+    student: asked(student, 'student'),
     seed: context.seed,
   })
 }

@@ -3,11 +3,11 @@ import { throwIfAborted, UserError } from '../../base/errors.ts'
 import { select } from '../../base/selectors.ts'
 import { prepareChannels, restoreInterface } from '../../channels/prepare.ts'
 import { cloneModel } from '../../onnx/clone.ts'
-import { countMacs, countParameters } from '../../onnx/cost.ts'
 import { type Model, opsetOf } from '../../onnx/graph.ts'
 import { upgradeOpset } from '../../onnx/passes/upgrade.ts'
 import { refuseQuantized } from '../quantize/prepare.ts'
 import { recover } from '../recover.ts'
+import { type Costs, costsOf, percent, sharesLeft } from '../shares.ts'
 import { defineStage, type StageContext } from '../stage.ts'
 import { challenged, type Prospect, prospectsOf } from './candidates.ts'
 import { byError, type Choice, chooseForTarget, chooseUniformly, type Measure } from './choose.ts'
@@ -61,7 +61,7 @@ async function factorized(
   const { prospects, left: hopeless } = await prospectsOf(units, options, moments, context)
   const stays = [...left, ...hopeless]
   if (prospects.length === 0) throw nothing(stays)
-  const before = countsOf(prepared)
+  const before = costsOf(prepared)
   const chosen = await choose(prospects, { original, prepared, options, context, before })
   for (const line of staying(stays, prospects, chosen)) context.log(line)
   const tally = new Map<string, number>()
@@ -76,35 +76,12 @@ async function factorized(
     tally.set(choice.method, (tally.get(choice.method) ?? 0) + 1)
   }
   restoreInterface(prepared, original)
-  const after = countsOf(await prepareChannels(prepared, where))
+  const after = costsOf(await prepareChannels(prepared, where))
   return {
     model: prepared,
-    summary: `factorized ${chosen.size} of ${found.units.length + found.left.length} layers (${[...tally].map(([name, count]) => `${name} ${count}`).join(', ')}), ${shares(before, after)} left`,
+    summary: `factorized ${chosen.size} of ${found.units.length + found.left.length} layers (${[...tally].map(([name, count]) => `${name} ${count}`).join(', ')}), ${sharesLeft(after, before)}`,
   }
 }
-
-/** Multiply-accumulates, where they can be counted, and parameters. */
-interface Counts {
-  readonly macs: number | undefined
-  readonly parameters: number
-}
-
-const countsOf = (model: Model): Counts => ({
-  macs: countMacs(model),
-  parameters: countParameters(model).parameters,
-})
-
-function shares(before: Counts, after: Counts): string {
-  const parts = [
-    ...(before.macs && after.macs !== undefined
-      ? [`${percent(after.macs / before.macs)} of MACs`]
-      : []),
-    `${percent(after.parameters / before.parameters)} of parameters`,
-  ]
-  return parts.join(' and ')
-}
-
-const percent = (share: number): string => `${(100 * share).toFixed(1)} %`
 
 /** A copy of a prepared model that takes any batch again. */
 function withInterface(prepared: Model, original: Model): Model {
@@ -147,7 +124,7 @@ interface Task {
   readonly prepared: Model
   readonly options: FactorizeOptions
   readonly context: StageContext
-  readonly before: Counts
+  readonly before: Costs
 }
 
 /** What each layer becomes; layers that are not among the keys stay. */

@@ -1,16 +1,16 @@
 // How much the outputs of the whole model suffer when one layer alone is factorised, measured on samples.
-import { existsSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { throwIfAborted } from '../../base/errors.ts'
-import { makeFolder, writeAtomically } from '../../base/files.ts'
-import { hashOf, sha256 } from '../../base/hash.ts'
+import { sha256 } from '../../base/hash.ts'
 import { restoreInterface } from '../../channels/prepare.ts'
+import type { Dataset } from '../../data/dataset.ts'
 import { subset } from '../../data/subset.ts'
 import { cloneModel } from '../../onnx/clone.ts'
 import type { Model } from '../../onnx/graph.ts'
 import { serializeModel } from '../../onnx/save.ts'
-import { predict } from '../../runtime/predict.ts'
 import type { Predictions } from '../../tasks/task.ts'
+import { answersOf } from '../answers.ts'
+import { openMeasurements } from '../measurements.ts'
+import { type MeasuredCost, risingCost } from '../rising.ts'
 import type { StageContext } from '../stage.ts'
 import { requiredData } from '../training.ts'
 import { type Candidate, type Choice, type Harm, type Measure, within } from './choose.ts'
@@ -32,8 +32,8 @@ export interface Subject {
   readonly key: unknown
 }
 
-/** A measured point: the share of its energy that a layer lost, and what the outputs suffered. */
-type Point = readonly [error: number, divergence: number]
+/** The share of its energy that a layer lost, and what the outputs suffered. */
+type Point = MeasuredCost
 
 /**
  * Measures for each layer what the model's outputs suffer when it alone is factorised, at three sizes, and gives the
@@ -46,90 +46,67 @@ export async function measuredHarm(
   subject: Subject,
   context: StageContext,
 ): Promise<Harm> {
-  const curves = await kept(candidates, measure, subject, context)
-  const byUnit = new Map(candidates.map(({ unit }, index) => [unit, curves[index]!]))
-  return (unit, { error }) => interpolated(byUnit.get(unit) ?? [], error)
-}
-
-async function kept(
-  candidates: readonly Candidate[],
-  measure: Measure,
-  subject: Subject,
-  context: StageContext,
-): Promise<readonly (readonly Point[])[]> {
   const { calibration } = requiredData(context)
-  const key = hashOf([
-    sha256(serializeModel(subject.original)),
-    ...[calibration.fingerprint, subject.samples, measure, subject.key, context.seed],
-    candidates.map(({ unit, choices }) => [unit.name, choices.length]),
-  ])
-  const path = join(context.shared, `factorize-${key}.json`)
-  if (existsSync(path)) {
-    const found = parsed(readFileSync(path, 'utf8'))
-    if (found?.length === candidates.length) return found
-  }
-  const curves = await measureAll(candidates, measure, subject, context)
-  makeFolder(context.shared)
-  writeAtomically(path, JSON.stringify(curves))
-  return curves
-}
-
-/** The points of a file, or undefined where it is damaged: then they are measured again. */
-function parsed(text: string): readonly (readonly Point[])[] | undefined {
-  try {
-    const value: unknown = JSON.parse(text)
-    const isPoint = (point: unknown) =>
-      Array.isArray(point) && point.length === 2 && point.every(Number.isFinite)
-    const isSound =
-      Array.isArray(value) && value.every((curve) => Array.isArray(curve) && curve.every(isPoint))
-    return isSound ? (value as Point[][]) : undefined
-  } catch {
-    return undefined
-  }
-}
-
-async function measureAll(
-  candidates: readonly Candidate[],
-  measure: Measure,
-  { original, prepared, samples }: Subject,
-  context: StageContext,
-): Promise<readonly (readonly Point[])[]> {
-  const { calibration } = requiredData(context)
-  const { task, threads, provider, signal } = context
+  const { original, samples } = subject
+  const remember = openMeasurements<readonly Point[]>(
+    'factorize',
+    [
+      sha256(serializeModel(original)),
+      ...[calibration.fingerprint, samples, measure, subject.key, context.seed],
+    ],
+    context.shared,
+    (points) => Array.isArray(points) && points.every(isPoint),
+  )
   const count = Math.min(samples, calibration.size)
   const whole = Math.max(calibration.group, count - (count % calibration.group))
-  const data = subset(
+  const looked = subset(
     calibration,
     Uint32Array.from({ length: whole }, (_, index) => index),
   )
-  const answersOf = async (model: Model): Promise<Predictions> =>
-    task.normaliser(model.graph)(
-      await predict(model, data, {
-        threads,
-        provider,
-        signal,
-        outputs: task.outputs,
-        where: 'model',
-      }),
-    )
-  const before = await answersOf(original)
-  const curves: Point[][] = []
-  for (const [index, { unit, choices }] of candidates.entries()) {
-    throwIfAborted(signal)
-    const curve: Point[] = []
-    const wanted = tried.map((share) => within(choices, measure, share * unit[measure]))
-    for (const choice of new Set(wanted)) {
-      if (!choice) continue
-      const model = withOne(prepared, original, unit, choice)
-      const after = await answersOf(model)
-      const { klDivergence } = task.retain(before, after, data)
-      const found = klDivergence ?? relativeDistance(before, after)
-      curve.push([choice.error, Number.isFinite(found) ? Math.max(0, found) : Number.MAX_VALUE])
-    }
-    curves.push(curve)
+  const answers = (model: Model) =>
+    answersOf(model, looked, context, { outputs: context.task.outputs, where: 'model' })
+  let before: Promise<Predictions> | undefined
+  const costs = new Map<Unit, (error: number) => number>()
+  for (const [index, candidate] of candidates.entries()) {
+    throwIfAborted(context.signal)
+    const { unit, choices } = candidate
+    const points = await remember([unit.name, choices.length], async () => {
+      before ??= answers(original)
+      return pointsOf(candidate, measure, subject, async (model) =>
+        harmBetween(await before!, await answers(model), looked, context),
+      )
+    })
+    costs.set(unit, risingCost(points))
     context.progress({ done: (0.8 * (index + 1)) / candidates.length })
   }
-  return curves
+  return (unit, { error }) => costs.get(unit)?.(error) ?? 0
+}
+
+const isPoint = (point: unknown): boolean =>
+  Array.isArray(point) && point.length === 2 && point.every(Number.isFinite)
+
+/** What the outputs suffer when one layer alone is factorised, at its three sizes. */
+async function pointsOf(
+  { unit, choices }: Candidate,
+  measure: Measure,
+  { original, prepared }: Subject,
+  harmOf: (model: Model) => Promise<number>,
+): Promise<Point[]> {
+  const points: Point[] = []
+  const wanted = tried.map((share) => within(choices, measure, share * unit[measure]))
+  for (const choice of new Set(wanted))
+    if (choice) points.push([choice.error, await harmOf(withOne(prepared, original, unit, choice))])
+  return points
+}
+
+function harmBetween(
+  before: Predictions,
+  after: Predictions,
+  data: Dataset,
+  { task }: StageContext,
+): number {
+  const found = task.retain(before, after, data).klDivergence ?? relativeDistance(before, after)
+  return Number.isFinite(found) ? Math.max(0, found) : Number.MAX_VALUE
 }
 
 /** The model with one layer factorised. */
@@ -153,18 +130,4 @@ function relativeDistance(before: Predictions, after: Predictions): number {
     }
   }
   return energy === 0 ? distance : distance / energy
-}
-
-/** The harm at an error: linear between the measured points and zero, and on beyond the last of them. */
-function interpolated(points: readonly Point[], error: number): number {
-  let [from, low]: Point = [0, 0]
-  let slope = 0
-  for (const [to, measured] of points.toSorted(([one], [other]) => one - other)) {
-    // A larger error does not do less harm, whatever few samples say.
-    const high = Math.max(low, measured)
-    if (to > from) slope = (high - low) / (to - from)
-    if (error <= to) return low + slope * (error - from)
-    ;[from, low] = [to, high]
-  }
-  return low + slope * (error - from)
 }

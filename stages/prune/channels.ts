@@ -10,6 +10,7 @@ import { describeUnfollowed, unfollowedLayers } from '../../channels/unfollowed.
 import type { Model, Node } from '../../onnx/graph.ts'
 import { layerName } from '../../onnx/layers.ts'
 import { keptChannels } from '../kept-channels.ts'
+import { sharesLeft } from '../shares.ts'
 import type { StageContext } from '../stage.ts'
 import { settleCriterion } from './criteria.ts'
 import { likedRound } from './liked-round.ts'
@@ -118,16 +119,12 @@ const largestBelow = (channels: number): number =>
 function summaryOf({ model, groups }: ChannelSubject, counts: Counts, units: string): string {
   const total = groups.reduce((sum, group) => sum + group.channels, 0)
   const none = new Map<Group, number>()
-  const [macs, before] = [macsAfter(model, counts), macsAfter(model, none)]
-  const parameters = parametersAfter(model, counts) / parametersAfter(model, none)
-  const left = [
-    ...(macs !== undefined && before ? [`${percent(macs / before)} of MACs`] : []),
-    `${percent(parameters)} of parameters`,
-  ]
-  return `cut ${sumOf(counts)} of ${total} ${units}, ${left.join(' and ')} left`
+  const costs = (gone: Counts) => ({
+    macs: macsAfter(model, gone),
+    parameters: parametersAfter(model, gone),
+  })
+  return `cut ${sumOf(counts)} of ${total} ${units}, ${sharesLeft(costs(counts), costs(none))}`
 }
-
-const percent = (share: number): string => `${(100 * share).toFixed(1)} %`
 
 /** The groups that can be cut and that the options want cut. */
 function chosen(model: Model, options: PruneOptions): Group[] {

@@ -15,6 +15,7 @@ import { feederFor } from '../../runtime/feed.ts'
 import { type ProviderName, providers } from '../../runtime/providers.ts'
 import { inferShapes } from '../../runtime/shapes.ts'
 import { inputsOf } from '../feeding.ts'
+import { percent } from '../shares.ts'
 import type { StageContext } from '../stage.ts'
 import type { LatencyGoal } from './amount.ts'
 import { anyFeeds } from './neighbourhood.ts'
@@ -159,8 +160,6 @@ const keyOf = (counts: Counts): string =>
     .join()
 
 const nameOf = ({ provider, batch }: LatencyGoal): string => `${provider} at batch ${batch}`
-
-const percent = (share: number): string => `${(100 * share).toFixed(1)} %`
 
 /** Widths that are measured of each group at most. */
 const mostWidths = 8

@@ -4,10 +4,10 @@ import { UserError } from '../../base/errors.ts'
 import { select } from '../../base/selectors.ts'
 import { prepareChannels, restoreInterface } from '../../channels/prepare.ts'
 import { cloneModel } from '../../onnx/clone.ts'
-import { countMacs, countParameters } from '../../onnx/cost.ts'
 import type { Model } from '../../onnx/graph.ts'
 import { layerName } from '../../onnx/layers.ts'
 import { feedingOf } from '../feeding.ts'
+import { costsOf, sharesLeft } from '../shares.ts'
 import type { StageContext } from '../stage.ts'
 import { settleCriterion } from './criteria.ts'
 import type { PruneOptions } from './options.ts'
@@ -51,10 +51,7 @@ export async function pruneLayers(
   const goal = goalOf(prepared, original ?? prepared, units, options, before?.progress ?? 1)
   const gone = leastThat(order, (some) => goal.holds(some), goal.unreachable)
   const smaller = withoutUnits(prepared, gone)
-  const left = [
-    ...share('MACs', countMacs(smaller), countMacs(prepared)),
-    ...share('parameters', parametersOf(smaller), parametersOf(prepared)),
-  ]
+  const left = sharesLeft(costsOf(smaller), costsOf(prepared))
   restoreInterface(smaller, model)
   for (const unit of gone)
     context.log(
@@ -62,7 +59,7 @@ export async function pruneLayers(
     )
   return {
     model: smaller,
-    summary: `cut ${gone.length} of ${units.length} ${kindOf(options, prepared)}, ${left.join(' and ')} left`,
+    summary: `cut ${gone.length} of ${units.length} ${kindOf(options, prepared)}, ${left}`,
   }
 }
 
@@ -72,11 +69,6 @@ const dimsOf = ({ graph }: Model, { data, task }: StageContext): Record<string, 
 })
 
 const precise = (score: number): string => score.toPrecision(3)
-
-const share = (name: string, now: number | undefined, before: number | undefined): string[] =>
-  now !== undefined && before ? [`${((100 * now) / before).toFixed(1)} % of ${name}`] : []
-
-const parametersOf = (model: Model): number => countParameters(model).parameters
 
 const plurals = { branch: 'residual branches', block: 'blocks' } as const
 
@@ -137,7 +129,7 @@ function goalOf(
       unreachable: () => new UserError('internal: a share of the layers'),
     }
   }
-  const count = (model: Model) => (key === 'macs' ? countMacs(model) : parametersOf(model))
+  const count = (model: Model) => costsOf(model)[key]
   const before = count(original)
   if (!before)
     throw new UserError(

@@ -2,8 +2,9 @@
 // over what its window of the input holds. Statistics of x and y are all that least squares need.
 import type { Attributes, Builder } from '../../onnx/build.ts'
 import { constantOf, type Graph, type Node, type Value } from '../../onnx/graph.ts'
-import { layerName, layersOf } from '../../onnx/layers.ts'
-import { type Tensor, tensorOf } from '../../onnx/tensor.ts'
+import { type Layer, layersOf } from '../../onnx/layers.ts'
+import { tensorOf } from '../../onnx/tensor.ts'
+import { matricesOf } from './structures/matrix.ts'
 
 /** How the elements of a weight form matrices: one for each group of a convolution, `[rows, columns]`. */
 export interface MatrixForm {
@@ -36,63 +37,67 @@ export interface MatrixLayer {
 
 /** The layers of a graph that are matrices of float32, each node once. */
 export const matrixLayersOf = (graph: Graph): MatrixLayer[] =>
-  layersOf(graph).flatMap(({ node, input, weight }) => {
+  layersOf(graph).flatMap((layer) => {
+    const { name, node, weight } = layer
     const tensor = constantOf(weight)
     if (node.domain !== '' || tensor?.dtype !== 'float32') return []
-    const found = kinds[node.opType]?.(node, input, tensor)
-    return found ? [{ name: layerName(node), node, weight, ...found }] : []
+    const kind = kinds[node.opType]
+    if (!kind) return []
+    const form = formOf(layer, tensor.dims)
+    const found = kind(layer, form, tensor.dims)
+    return found ? [{ name, node, weight, form, ...found }] : []
   })
 
-type Kind = (
-  node: Node,
-  input: number,
-  weight: Tensor,
-) => Omit<MatrixLayer, 'name' | 'node' | 'weight'> | undefined
-
-/** W `[M, C / group, …kernel]`. */
-const convolution: Kind = (node, _, { dims }) => {
-  const [made = 0, taken = 0, ...kernel] = dims
-  const groups = node.number('group', 1)
-  const window = kernel.reduce((product, size) => product * size, 1)
-  const [rows, columns] = [made / groups, taken * window]
+/** The matrices of a weight with the window of a convolution among the inputs. */
+function formOf(layer: Layer, dims: readonly number[]): MatrixForm {
+  const { count, rows, columns, kernel, steps } = matricesOf(layer, dims)
   return {
-    form: { groups, rows, columns, strides: { group: rows * columns, row: columns, column: 1 } },
-    axes: { in: 1, out: 0 },
-    data: 0,
-    bias: vectorAt(node, 2, made),
-    features: (g, x) => inRows(g, unfold(g, x, node, taken * groups, kernel), groups, columns),
-    results: (g, y, count) => inRows(g, y, groups, count),
+    ...{ groups: count, rows, columns: columns * kernel },
+    strides: {
+      group: steps.matrix,
+      row: steps.row,
+      column: kernel > 1 ? steps.position : steps.column,
+    },
   }
 }
 
+type Kind = (
+  layer: Layer,
+  form: MatrixForm,
+  dims: readonly number[],
+) => Omit<MatrixLayer, 'name' | 'node' | 'weight' | 'form'> | undefined
+
+/** W `[M, C / group, …kernel]`. */
+const convolution: Kind = ({ node }, { groups, rows, columns }, [, taken = 0, ...kernel]) => ({
+  axes: { in: 1, out: 0 },
+  data: 0,
+  bias: vectorAt(node, 2, groups * rows),
+  features: (g, x) => inRows(g, unfold(g, x, node, taken * groups, kernel), groups, columns),
+  results: (g, y, count) => inRows(g, y, groups, count),
+})
+
 /** B `[K, N]`, or `[N, K]` where it is transposed. Scaled products are left alone. */
-const gemm: Kind = (node, input, { dims }) => {
+const gemm: Kind = ({ node, input }, { rows, columns }) => {
   if (input !== 1 || node.number('alpha', 1) !== 1 || node.number('beta', 1) !== 1) return undefined
-  const transposed = node.number('transB', 0) !== 0
-  const [columns = 0, rows = 0] = transposed ? dims.toReversed() : dims
-  const addend = node.inputs[2]
   const bias = vectorAt(node, 2, rows)
-  if (addend && bias === undefined) return undefined
+  if (node.inputs[2] && bias === undefined) return undefined
   return {
-    ...plain(rows, columns, transposed ? { row: columns, column: 1 } : { row: 1, column: rows }),
-    axes: transposed ? { in: 1, out: 0 } : { in: 0, out: 1 },
+    axes: node.number('transB', 0) !== 0 ? { in: 1, out: 0 } : { in: 0, out: 1 },
     data: 0,
     bias,
     features: (g, x) =>
       g.Reshape(node.number('transA', 0) ? g.Transpose(x, { perm: [1, 0] }) : x, [1, -1, columns]),
+    results: (g, y, count) => g.Reshape(y, [1, -1, count]),
   }
 }
 
 /** Either side `[K, N]` or `[M, K]`; batches of matrices are left alone. */
-const matMul: Kind = (_, input, { dims }) => {
-  if (dims.length !== 2) return undefined
-  const [first = 0, second = 0] = dims
-  const [rows, columns] = input === 1 ? [second, first] : [first, second]
+const matMul: Kind = ({ input }, { columns }, { length }) => {
+  if (length !== 2) return undefined
   // A matrix on the left side works along the columns of what flows.
   const upright = (g: Builder, value: Value) =>
     input === 1 ? value : g.Einsum(value, { equation: '...kn->...nk' })
   return {
-    ...plain(rows, columns, input === 1 ? { row: 1, column: rows } : { row: columns, column: 1 }),
     axes: input === 1 ? { in: 0, out: 1 } : { in: 1, out: 0 },
     data: 1 - input,
     bias: undefined,
@@ -102,11 +107,6 @@ const matMul: Kind = (_, input, { dims }) => {
 }
 
 const kinds: Readonly<Record<string, Kind>> = { Conv: convolution, Gemm: gemm, MatMul: matMul }
-
-const plain = (rows: number, columns: number, strides: { row: number; column: number }) => ({
-  form: { groups: 1, rows, columns, strides: { group: 0, ...strides } },
-  results: (g: Builder, y: Value, count: number) => g.Reshape(y, [1, -1, count]),
-})
 
 /** The place of a constant vector among the inputs, where it is one. */
 function vectorAt(node: Node, input: number, length: number): number | undefined {

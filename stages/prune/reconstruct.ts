@@ -5,6 +5,7 @@ import type { Cuts } from '../../channels/cut.ts'
 import { constantOf, type Model, type Value } from '../../onnx/graph.ts'
 import { sideBySide } from '../../onnx/passes/merge.ts'
 import { elements, tensorOf } from '../../onnx/tensor.ts'
+import { percent } from '../shares.ts'
 import type { StageContext } from '../stage.ts'
 import { samplesOf, sumsOver } from '../sums.ts'
 import { type MatrixLayer, matrixLayersOf, offsetOf } from './matrix-layers.ts'
@@ -95,12 +96,12 @@ async function reconstruct(
     const done = fitLayer(first!.layer, measured, first!.task.mask)
     const { name } = first!.layer
     found.push({ name, ...done })
-    context.log(`${name}: error of its outputs ${percent(done.before)} → ${percent(done.after)}`)
+    context.log(
+      `${name}: error of its outputs ${percent(done.before, 2)} → ${percent(done.after, 2)}`,
+    )
   }
   return found
 }
-
-const percent = (share: number): string => `${(100 * share).toFixed(2)} %`
 
 /** Statistics of two parts of the samples: one to fit to, one to see how well that holds. */
 interface Measured {

@@ -1,17 +1,15 @@
 // Sensitivity: what it costs, without any training, when one layer alone loses a share of what it has. Every
 // measurement is kept by the content that it depends on, so that none is ever made twice.
-import { existsSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { UserError } from '../../base/errors.ts'
-import { makeFolder, writeAtomically } from '../../base/files.ts'
-import { hashOf, sha256 } from '../../base/hash.ts'
+import { sha256 } from '../../base/hash.ts'
 import { evenlySpread } from '../../benchmarks/sampling.ts'
 import type { Dataset } from '../../data/dataset.ts'
 import { subset } from '../../data/subset.ts'
 import type { Model } from '../../onnx/graph.ts'
 import { serializeModel } from '../../onnx/save.ts'
-import { predict } from '../../runtime/predict.ts'
-import type { Predictions } from '../../tasks/task.ts'
+import { answersOf } from '../answers.ts'
+import { openMeasurements } from '../measurements.ts'
+import { type MeasuredCost, risingCost } from '../rising.ts'
 import type { StageContext } from '../stage.ts'
 import { requiredData } from '../training.ts'
 
@@ -74,15 +72,18 @@ export async function measureSensitivity(
   shares: readonly number[],
   context: StageContext,
 ): Promise<Sensitivity> {
-  const { task, log, progress, threads, provider, signal } = context
+  const { task, log, progress, provider, shared } = context
+  const { outputs } = task
   const { samples, split } = samplesFor(context)
-  const answersOf = async (one: Model): Promise<Predictions> => {
-    const { outputs } = task
-    const answers = await predict(one, samples, { threads, provider, signal, outputs })
-    return task.normaliser(one.graph)(answers)
+  const about = {
+    model: sha256(serializeModel(model)),
+    samples: samples.fingerprint,
+    size: samples.size,
+    task: task.summary,
+    provider,
   }
-  const store = openStore(model, samples, context)
-  const own = await answersOf(model)
+  const remember = openMeasurements<Measured>('sensitivity', about, shared)
+  const own = await answersOf(model, samples, context, { outputs })
   const { accuracy } = task.evaluate(own, samples, own)
   const rows: SensitivityRow[] = []
   const wanted = [...shares].sort((a, b) => a - b)
@@ -93,15 +94,13 @@ export async function measureSensitivity(
       progress({ done: done++ / (subjects.length * wanted.length) })
       const gone = subject.countOf(share)
       if (gone === 0 || points.some((point) => point.gone === gone)) continue
-      const found = await store.remember(
-        [subject.name, gone, subject.contentOf(gone)],
-        async () => {
-          measured++
-          const answers = await answersOf(await subject.cut(gone))
-          const { value: score } = task.evaluate(answers, samples, own).accuracy
-          return { score, divergence: task.retain(own, answers, samples).klDivergence }
-        },
-      )
+      const content = [subject.name, gone, subject.contentOf(gone)]
+      const found = await remember(content, async () => {
+        measured++
+        const answers = await answersOf(await subject.cut(gone), samples, context, { outputs })
+        const { value: score } = task.evaluate(answers, samples, own).accuracy
+        return { score, divergence: task.retain(own, answers, samples).klDivergence }
+      })
       points.push({ share: gone / subject.size, gone, ...found })
     }
     rows.push({ name: subject.name, size: subject.size, points })
@@ -123,63 +122,21 @@ function samplesFor(context: StageContext): { samples: Dataset; split: Sensitivi
   return { samples, split }
 }
 
-/** Measurements of one model on some samples, in a file that is named by the hash of both. */
-function openStore(model: Model, samples: Dataset, { shared, provider, task }: StageContext) {
-  const key = hashOf({
-    model: sha256(serializeModel(model)),
-    samples: samples.fingerprint,
-    size: samples.size,
-    task: task.summary,
-    provider,
-  })
-  const file = join(shared, `sensitivity-${key}.json`)
-  const known = readKnown(file)
-  return {
-    async remember(content: unknown, measure: () => Promise<Measured>): Promise<Measured> {
-      const name = hashOf(content)
-      const found = known[name]
-      if (found) return found
-      const made = await measure()
-      known[name] = made
-      makeFolder(shared)
-      writeAtomically(file, JSON.stringify(known))
-      return made
-    },
-  }
-}
-
-function readKnown(file: string): Record<string, Measured> {
-  if (!existsSync(file)) return {}
-  try {
-    // Written by this file; its name is the hash of what it is about.
-    return JSON.parse(readFileSync(file, 'utf8')) as Record<string, Measured>
-  } catch {
-    return {} // damaged: measured again
-  }
-}
-
 /**
  * What it costs that so much of a layer goes, read off its measurements: the divergence from the unpruned model, or
  * what the main figure lost where there is none; between shares a straight line, and never less than for smaller ones.
  */
 export function costOf({ score, rows }: Sensitivity): (name: string, share: number) => number {
-  const curves = new Map(
+  const costs = new Map(
     rows.map(({ name, points }) => {
-      let highest = 0
-      const curve = points.map((point) => {
-        highest = Math.max(highest, point.divergence ?? Math.max(0, score - point.score))
-        return { share: point.share, cost: highest }
-      })
-      return [name, [{ share: 0, cost: 0 }, ...curve]] as const
+      const measured = points.map(
+        (point): MeasuredCost => [
+          point.share,
+          point.divergence ?? Math.max(0, score - point.score),
+        ],
+      )
+      return [name, measured.length > 0 ? risingCost(measured) : undefined] as const
     }),
   )
-  return (name, share) => {
-    const curve = curves.get(name)
-    if (!curve || curve.length === 1) return share
-    const above = curve.findIndex((point) => point.share >= share)
-    // Beyond what was measured, the last slope goes on.
-    const at = above < 0 ? curve.length - 1 : Math.max(1, above)
-    const [from, to] = [curve[at - 1]!, curve[at]!]
-    return from.cost + ((to.cost - from.cost) * (share - from.share)) / (to.share - from.share)
-  }
+  return (name, share) => costs.get(name)?.(share) ?? share
 }

@@ -1,9 +1,5 @@
 // How long the layers around each group of channels take at each width, measured once for each provider, batch size,
 // machine and structure, and kept beside what other stages share.
-import { existsSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { makeFolder, writeAtomically } from '../../base/files.ts'
-import { hashOf } from '../../base/hash.ts'
 import { describeHost } from '../../benchmarks/host.ts'
 import type { Rounds } from '../../benchmarks/latency.ts'
 import { type Contender, race, raceRatio, undisturbed } from '../../benchmarks/race.ts'
@@ -15,6 +11,7 @@ import type { Group } from '../../channels/groups.ts'
 import { cloneModel } from '../../onnx/clone.ts'
 import type { Model, Value } from '../../onnx/graph.ts'
 import type { ProviderName } from '../../runtime/providers.ts'
+import { openKept } from '../measurements.ts'
 import type { StageContext } from '../stage.ts'
 import { anyFeeds, extract, nodesAround, structureKey } from './neighbourhood.ts'
 
@@ -76,13 +73,9 @@ export async function timetable(
   const { onnxruntime, cpu, flags } = await describeHost()
   const machine = [process.platform, process.arch, cpu, ...flags]
   const whole = structureKey(unpruned.model)
-  const key = hashOf({ provider, batch, threads, onnxruntime, machine, whole })
-  const file = join(shared, `latency-${key}.json`)
-  const known = read(file)
-  const write = () => {
-    makeFolder(shared)
-    writeAtomically(file, JSON.stringify(known))
-  }
+  const about = { provider, batch, threads, onnxruntime, machine, whole }
+  const empty: Known = { saved: {}, ratios: {} }
+  const { content: known, write } = openKept('latency', about, shared, empty)
   const options = { provider, threads, seed, signal }
   const keys = new Map<Group, string>()
   let timed = 0
@@ -144,16 +137,6 @@ export async function timetable(
       write()
       return ratio
     },
-  }
-}
-
-function read(file: string): Known {
-  if (!existsSync(file)) return { saved: {}, ratios: {} }
-  try {
-    // Written by this file; its name is the hash of what it is about.
-    return JSON.parse(readFileSync(file, 'utf8')) as Known
-  } catch {
-    return { saved: {}, ratios: {} } // damaged: measured again
   }
 }
 

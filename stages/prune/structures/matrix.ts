@@ -86,10 +86,13 @@ const forms: Readonly<Record<string, Form>> = {
 }
 
 /** The matrices of a layer's weight, which is a constant of two axes or more. */
-export function matricesOf(layer: Layer): Matrices {
+export function matricesOf(
+  layer: Layer,
+  dims: readonly number[] = layer.weight.tensor?.dims ?? [],
+): Matrices {
   const form = forms[layer.opType]
   if (!form) throw new Error(`internal: no matrices of ${layer.opType} '${layer.name}' are known`)
-  return form(layer, layer.weight.tensor?.dims ?? [])
+  return form(layer, dims)
 }
 
 /** True where the weights of an operator are known as matrices. */
