@@ -47,26 +47,37 @@ export const architectures = {
   'two-tower': twoTower,
 }
 
+/** What every architecture has besides its own options. */
+const common = {
+  seed: z
+    .int()
+    .min(0)
+    .optional()
+    .describe(
+      "Draws the initial weights, the recipe's unless told: teachers of an ensemble differ by it.",
+    ),
+}
+
 /** Schema of an architecture with its own options. */
 export const architectureOptions = z.discriminatedUnion('architecture', [
-  mlp.options,
-  lenet300100.options,
-  lenet.options,
-  lenet5.options,
-  resnet.options,
-  wideResnet.options,
-  vgg.options,
-  mobilenet.options,
-  mobilenetV1.options,
-  mobilenetV2.options,
-  mobilenetV3Small.options,
-  dsCnn.options,
-  conv1d.options,
-  bilstmTagger.options,
-  bert.options,
-  vit.options,
-  autoencoder.options,
-  twoTower.options,
+  mlp.options.extend(common),
+  lenet300100.options.extend(common),
+  lenet.options.extend(common),
+  lenet5.options.extend(common),
+  resnet.options.extend(common),
+  wideResnet.options.extend(common),
+  vgg.options.extend(common),
+  mobilenet.options.extend(common),
+  mobilenetV1.options.extend(common),
+  mobilenetV2.options.extend(common),
+  mobilenetV3Small.options.extend(common),
+  dsCnn.options.extend(common),
+  conv1d.options.extend(common),
+  bilstmTagger.options.extend(common),
+  bert.options.extend(common),
+  vit.options.extend(common),
+  autoencoder.options.extend(common),
+  twoTower.options.extend(common),
 ])
 
 /** An architecture with its options, resolved. */
@@ -78,7 +89,7 @@ export type ArchitectureInput = z.input<typeof architectureOptions>
  * Builds an untrained model: the inputs of the shape with a batch `N` in front, and one float32 output, which is
  * `logits` `[N, outputs]` (`[N, positions, outputs]` of a tagger) unless the architecture says otherwise.
  *
- * The same options, shape and seed give the same weights. Inputs that the architecture cannot take are a
+ * The same options, shape and seed give the same weights; a seed among the options comes first. Inputs that the architecture cannot take are a
  * {@link UserError}.
  */
 export function buildArchitecture(
@@ -88,7 +99,7 @@ export function buildArchitecture(
   const whole = architectureOptions.parse(options)
   const architecture: Architecture = architectures[whole.architecture]
   checkShape(`architecture '${whole.architecture}'`, architecture, shape)
-  return architecture.build(whole, shape, random(seed, 'weights', whole.architecture))
+  return architecture.build(whole, shape, random(whole.seed ?? seed, 'weights', whole.architecture))
 }
 
 function checkShape(where: string, { intake, tags }: Architecture, shape: ModelShape): void {

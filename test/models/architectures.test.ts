@@ -63,6 +63,8 @@ describe.each(examples)('%s', (_, options, shape, output = [shape.outputs]) => {
     const hash = (seed: number) => sha256(serializeModel(build(seed)))
     expect(hash(1)).toBe(hash(1))
     expect(hash(1)).not.toBe(hash(2))
+    const seeded = buildArchitecture({ ...options, seed: 1 }, { ...shape, seed: 2 })
+    expect(sha256(serializeModel(seeded))).toBe(hash(1))
   })
 
   it('is saved and loaded unchanged', () => {
