@@ -19,7 +19,7 @@ const latency = z
         latencyShare
           .optional()
           .describe(
-            `channels: share of the unpruned model's measured time on ${name} that remains; one for each batch size, or one for all.`,
+            `channels, layers: share of the unpruned model's measured time on ${name} that remains; one for each batch size, or one for all.`,
           ),
       ]),
     ) as Record<ProviderName, z.ZodOptional<typeof latencyShare>>),
@@ -56,12 +56,18 @@ export type TargetKey = (typeof targetKeys)[number]
 
 const target = z
   .strictObject({
-    macs: share.optional().describe('channels: share of the multiply-accumulates that remains.'),
-    parameters: share.optional().describe('channels: share of the parameters that remains.'),
+    macs: share
+      .optional()
+      .describe('channels, layers: share of the multiply-accumulates that remains.'),
+    parameters: share
+      .optional()
+      .describe('channels, layers: share of the parameters that remains.'),
     bytes: share.optional().describe("channels: share of the file's size that remains."),
     latency: latency
       .optional()
-      .describe("channels: share of the unpruned model's measured time that remains, by provider."),
+      .describe(
+        "channels, layers: share of the unpruned model's measured time that remains, by provider.",
+      ),
     sparsity: share
       .optional()
       .describe('Share of the channels, or of the weights, that is removed.'),

@@ -54,6 +54,15 @@ export async function reachLatency(
   wanted: readonly LatencyGoal[],
   context: StageContext,
 ): Promise<Map<Group, number>> {
+  await requireProviders(wanted)
+  const { groups, limitOf, lost } = subject
+  const choices = new Map(groups.map((group) => [group, measuredCounts(group, limitOf(group))]))
+  const meters: Meter[] = []
+  for (const goal of wanted) meters.push(await meterFor(subject, goal, choices, context))
+  return await search({ choices, lost, goals: [] }, meters, context)
+}
+
+async function requireProviders(wanted: readonly LatencyGoal[]): Promise<void> {
   for (const { provider } of wanted) {
     const found = await providers[provider].available()
     if (!found.available)
@@ -61,11 +70,43 @@ export async function reachLatency(
         `target.latency.${provider}: the provider is not available: ${found.reason}`,
       )
   }
-  const { groups, limitOf, lost } = subject
-  const choices = new Map(groups.map((group) => [group, measuredCounts(group, limitOf(group))]))
-  const meters: Meter[] = []
-  for (const goal of wanted) meters.push(await meterFor(subject, goal, choices, context))
-  return await search({ choices, lost, goals: [] }, meters, context)
+}
+
+/**
+ * Opens the measurement of smaller versions of a model: what share of the original's time one takes, goal by goal.
+ *
+ * They are given with the interface of the model; each is measured once. A provider that is not here is a
+ * {@link UserError}.
+ */
+export async function openShares(
+  subject: Pick<LatencySubject, 'model' | 'given' | 'original'>,
+  goals: readonly LatencyGoal[],
+  context: StageContext,
+): Promise<(smaller: Model) => Promise<number[]>> {
+  await requireProviders(goals)
+  const where = ({ provider }: LatencyGoal) => `target.latency.${provider}`
+  const times: Timetable[] = []
+  for (const goal of goals) times.push(await openTimes(subject, goal, where(goal), context))
+  const said = new Set<string>()
+  return async (smaller) => {
+    throwIfAborted(context.signal)
+    const shares: number[] = []
+    for (const [at, goal] of goals.entries()) {
+      const contender = await shaped(smaller, goal.batch, where(goal), context)
+      shares.push((await times[at]!.ratio(contender)).value)
+    }
+    const line = describeShares(goals, shares)
+    if (!said.has(line)) context.log(line)
+    said.add(line)
+    return shares
+  }
+}
+
+/** What was measured, and whether it is as wanted. */
+function describeShares(goals: readonly LatencyGoal[], shares: readonly number[]): string {
+  const found = goals.map((goal, at) => `${percent(shares[at]!)} of the time on ${nameOf(goal)}`)
+  const isEnough = goals.every(({ share }, at) => shares[at]! <= share)
+  return `measured: ${found.join(', ')}${isEnough ? '' : ', not yet enough'}`
 }
 
 /** One goal, what is predicted for it, and how it is measured. */
@@ -105,12 +146,7 @@ async function search(
     measured.set(key, ratios)
     // How much of what is wanted the worst of them takes.
     const worst = Math.max(...meters.map(({ share }, at) => ratios[at]! / share))
-    if (isNew) {
-      const found = meters.map(
-        (meter, at) => `${percent(ratios[at]!)} of the time on ${nameOf(meter)}`,
-      )
-      log(`measured: ${found.join(', ')}${worst <= 1 ? '' : ', not yet enough'}`)
-    }
+    if (isNew) log(describeShares(meters, ratios))
     if (worst <= 1) {
       best = counts
       reached = Math.max(reached, aim)

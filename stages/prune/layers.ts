@@ -9,7 +9,9 @@ import { layerName } from '../../onnx/layers.ts'
 import { feedingOf } from '../feeding.ts'
 import { costsOf, sharesLeft } from '../shares.ts'
 import type { StageContext } from '../stage.ts'
+import { latencyGoals } from './amount.ts'
 import { settleCriterion } from './criteria.ts'
+import { openShares } from './latency.ts'
 import type { PruneOptions } from './options.ts'
 import type { Before, Pruned } from './pruned.ts'
 import { findUnits, type Unit, unitNames, withoutUnits } from './units.ts'
@@ -25,7 +27,10 @@ export const layersShape = {
 } as const
 
 /** What can be a target. */
-export const layerTargets = ['macs', 'parameters', 'sparsity'] as const
+export const layerTargets = ['macs', 'parameters', 'latency', 'sparsity'] as const
+
+/** Those that need no measurement. */
+const countedTargets = layerTargets.filter((target) => target !== 'latency')
 
 /** Gives a copy of the model without the units that matter least, as many as the target needs gone. */
 export async function pruneLayers(
@@ -48,8 +53,17 @@ export async function pruneLayers(
     (a, b) => scores.get(a)! - scores.get(b)! || places.get(b)! - places.get(a)!,
   )
   const original = before && (await prepare(before.original))
-  const goal = goalOf(prepared, original ?? prepared, units, options, before?.progress ?? 1)
-  const gone = leastThat(order, (some) => goal.holds(some), goal.unreachable)
+  const progress = before?.progress ?? 1
+  const goal =
+    options.target.latency === undefined
+      ? goalOf(prepared, original ?? prepared, units, options, progress)
+      : await latencyGoal(
+          { prepared, given: model, original: before?.original ?? model },
+          options.target.latency,
+          progress,
+          context,
+        )
+  const gone = await leastThat(order, goal)
   const smaller = withoutUnits(prepared, gone)
   const left = sharesLeft(costsOf(smaller), costsOf(prepared))
   restoreInterface(smaller, model)
@@ -102,9 +116,9 @@ function chosen(prepared: Model, { unit, layers, exclude }: PruneOptions): Unit[
 
 /** When enough is gone. */
 interface Goal {
-  holds(gone: readonly Unit[]): boolean
+  holds(gone: readonly Unit[]): boolean | Promise<boolean>
   /** What to say where even all units are not enough. */
-  unreachable(gone: readonly Unit[]): UserError
+  unreachable(gone: readonly Unit[]): UserError | Promise<UserError>
 }
 
 /** What the target asks for; after a step of several, that part of it. */
@@ -116,7 +130,7 @@ function goalOf(
   progress: number,
 ): Goal {
   const { target } = options
-  const key = layerTargets.find((one) => target[one] !== undefined)
+  const key = countedTargets.find((one) => target[one] !== undefined)
   if (!key) throw new Error('internal: pruning layers without a target')
   const wanted = target[key]!
   if (key === 'sparsity') {
@@ -146,25 +160,57 @@ function goalOf(
   }
 }
 
+/** A goal of measured time: shares of what the original takes; after a step of several, that part of it. */
+async function latencyGoal(
+  { prepared, given, original }: Record<'prepared' | 'given' | 'original', Model>,
+  wanted: NonNullable<PruneOptions['target']['latency']>,
+  progress: number,
+  context: StageContext,
+): Promise<Goal> {
+  const goals = latencyGoals(wanted).map((goal) => ({
+    ...goal,
+    share: 1 - (1 - goal.share) * progress,
+  }))
+  const measure = await openShares({ model: prepared, given, original }, goals, context)
+  const sharesWithout = (gone: readonly Unit[]) => {
+    const smaller = withoutUnits(prepared, gone)
+    restoreInterface(smaller, given)
+    return measure(smaller)
+  }
+  return {
+    async holds(gone) {
+      const shares = await sharesWithout(gone)
+      return goals.every(({ share }, at) => shares[at]! <= share)
+    },
+    async unreachable(gone) {
+      const shares = await sharesWithout(gone)
+      const at = goals.findIndex(({ share }, index) => shares[index]! > share)
+      const { provider, batch, share } = goals[at]!
+      return new UserError(
+        `target.latency.${provider}: cannot be reached: ${Number(share.toFixed(4))} at batch ${batch} — ${shares[at]!.toFixed(3)} was measured without all ${gone.length} of these layers; choose more layers, or prune channels as well`,
+      )
+    },
+  }
+}
+
 /**
  * The first units of an order that are enough, without those that need not have gone: what went last overshoots.
  */
-function leastThat(
+async function leastThat(
   order: readonly Unit[],
-  holds: (gone: readonly Unit[]) => boolean,
-  unreachable: (gone: readonly Unit[]) => UserError,
-): Unit[] {
+  { holds, unreachable }: Goal,
+): Promise<readonly Unit[]> {
+  if (!(await holds(order))) throw await unreachable(order)
   let [low, high] = [0, order.length]
-  if (!holds(order)) throw unreachable(order)
   while (low < high) {
     const middle = (low + high) >> 1
-    if (holds(order.slice(0, middle))) high = middle
+    if (await holds(order.slice(0, middle))) high = middle
     else low = middle + 1
   }
   let gone = order.slice(0, low)
   for (const unit of gone.toReversed()) {
     const fewer = gone.filter((one) => one !== unit)
-    if (holds(fewer)) gone = fewer
+    if (await holds(fewer)) gone = fewer
   }
   return gone
 }

@@ -51,6 +51,33 @@ describe('a target of measured latency', () => {
     expect(messages.some((line) => line.startsWith('timed '))).toBe(false)
   }, 600_000)
 
+  it('is met by leaving out as few residual branches as needed', async () => {
+    const deep = buildArchitecture(
+      { architecture: 'resnet', depth: 20, width: 16 },
+      { ...oneInput(shape, classes), seed: 1 },
+    )
+    const { context, messages } = contextOf(deep)
+    const how = { structure: 'layers', criterion: 'l1' }
+    const target = { latency: { cpu: [0.75, 0.8], batch: [1, 2] } }
+    const { model } = await pruned(deep, { ...how, target }, context)
+    const gone = messages.filter((line) => line.includes(': gone'))
+    expect(gone.length).toBeGreaterThan(0)
+    expect(gone.length).toBeLessThan(7)
+    expect(model.graph.nodes.length).toBeLessThan(deep.graph.nodes.length)
+    const enough = messages.filter((line) => /^measured: .* 2$/.test(line))
+    expect(enough.length).toBeGreaterThan(0)
+    for (const line of enough) {
+      const [one, two] = [...line.matchAll(/([\d.]+) % of the time/g)].map(([, share]) =>
+        Number(share),
+      )
+      expect(one).toBeLessThanOrEqual(75)
+      expect(two).toBeLessThanOrEqual(80)
+    }
+    await expect(
+      pruned(deep, { ...how, target: { latency: { cpu: 0.001 } } }, context),
+    ).rejects.toThrow(/^target\.latency\.cpu: cannot be reached: 0\.001 at batch 1 — 0\.\d+ was/)
+  }, 600_000)
+
   it('says what can be reached at most', async () => {
     const small = buildArchitecture(
       { architecture: 'resnet', depth: 8, width: 8 },
