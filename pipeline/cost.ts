@@ -69,7 +69,13 @@ export interface Estimate {
   readonly measured: boolean
 }
 
-/** Estimates the time of a step's work; the steps of that stage in the cache say how fast this machine is. */
+/** How many earlier steps an estimate rests on at most. */
+const witnesses = 5
+
+/**
+ * Estimates the time of a step's work; the steps of that stage in the cache say how fast this machine is, of which those
+ * count whose work was most like it: small models and small data are slower for their size.
+ */
 export function estimate(
   stage: string,
   work: number,
@@ -78,6 +84,8 @@ export function estimate(
 ): Estimate {
   const speeds = finished
     .filter((entry) => entry.stage === stage && entry.work > 0 && entry.seconds >= tellingSeconds)
+    .sort((a, b) => unlikeness(a.work, work) - unlikeness(b.work, work))
+    .slice(0, witnesses)
     .map((entry) => entry.work / entry.seconds)
     .sort((a, b) => a - b)
   const measured = speeds[Math.floor(speeds.length / 2)]
@@ -87,3 +95,6 @@ export function estimate(
     measured: measured !== undefined || work === 0,
   }
 }
+
+/** How far two amounts of work are apart, as the factor between them. */
+const unlikeness = (one: number, other: number): number => Math.abs(Math.log(one / other))

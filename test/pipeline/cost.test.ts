@@ -33,6 +33,13 @@ it('estimates from what the same stage took here before', () => {
   expect(seconds).toBeCloseTo(3000 / 300, -1)
 })
 
+it('rests on the steps whose work was most like it', () => {
+  const small = Array.from({ length: 9 }, () => entry('train', 1000, 10))
+  const large = Array.from({ length: 5 }, () => entry('train', 1e6, 100))
+  expect(estimate('train', 2e6, 2, [...small, ...large]).seconds).toBeCloseTo(200, -1)
+  expect(estimate('train', 500, 2, [...small, ...large]).seconds).toBeCloseTo(5, -1)
+})
+
 it('says when an estimate is an assumption', () => {
   const { seconds, measured } = estimate('train', 10 * assumedThroughput, 2, [])
   expect(measured).toBe(false)
