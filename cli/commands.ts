@@ -48,7 +48,7 @@ export const commands: readonly Command[] = [
   stage('distill', 'Train a small student to answer as the teacher does'),
   stage('prune', 'Cut the least important channels, or zero the least important weights'),
   stage('factorize', 'Replace layers by chains of smaller ones of lower rank'),
-  stage('quantize', 'Store weights and activations in 8 bits or float16'),
+  stage('quantize', 'Store weights and activations in fewer bits'),
   stage('optimize', 'Simplify the graph without changing its outputs'),
   stage('export', 'Set the opset and the metadata of the file'),
   {
@@ -58,7 +58,7 @@ export const commands: readonly Command[] = [
   },
   {
     usage: 'sensitivity <model>',
-    summary: 'Show what a model loses where it is pruned',
+    summary: 'Show what a model loses where it is pruned or quantized',
     load: () => import('./sensitivity.ts'),
   },
   {

@@ -1,12 +1,14 @@
 // `condense doctor`: what this machine can do, and why not.
 import type { Argv } from 'yargs'
+import { messageOf } from '../base/errors.ts'
 import { describeHost } from '../benchmarks/host.ts'
 import { formatBytes } from '../benchmarks/report/format.ts'
 import { downloads } from '../data/downloads.ts'
 import { findSource, type SourceName, sources } from '../data/sources.ts'
 import { defaultCacheFolder, listEntries } from '../pipeline/cache.ts'
 import { packageVersion } from '../pipeline/version.ts'
-import { providerNamed, providerNames } from '../runtime/providers.ts'
+import { type ProviderName, providerNamed, providerNames } from '../runtime/providers.ts'
+import { dotProductsIn, machineAdvice, providerRules, rulesOf } from '../stages/quantize/machine.ts'
 import type { Arguments } from './commands.ts'
 import { exitCodes } from './exit.ts'
 import { table } from './table.ts'
@@ -15,12 +17,17 @@ import { table } from './table.ts'
 export const build = (yargs: Argv): Argv =>
   yargs.option('json', { type: 'boolean', default: false, describe: 'As JSON' })
 
-/** Prints versions, providers, data sets and the cache. */
+/** Prints versions, providers, what they do with integers, data sets and the cache. */
 export async function execute(args: Arguments): Promise<number> {
+  const host = await describeHost()
+  const providers = await providerFacts()
   const facts = {
     version: packageVersion(),
-    host: await describeHost(),
-    providers: await providerFacts(),
+    host,
+    dotProducts: dotProductsIn(host.flags),
+    providers,
+    integers: await integerFacts(providers),
+    rules: providerRules,
     data: await dataFacts(),
     cache: cacheFacts(),
   }
@@ -31,13 +38,22 @@ export async function execute(args: Arguments): Promise<number> {
 type Facts = {
   readonly version: string
   readonly host: Awaited<ReturnType<typeof describeHost>>
-  readonly providers: readonly { readonly name: string; readonly found: string }[]
+  readonly providers: readonly {
+    readonly name: ProviderName
+    readonly found: string
+    readonly available: boolean
+  }[]
+  /** Instructions that add products of 8 bits up in 32. */
+  readonly dotProducts: readonly string[]
+  /** How the weights of quantized files are stored for each provider that is here, and why. */
+  readonly integers: readonly { readonly name: string; readonly found: string }[]
+  readonly rules: typeof providerRules
   readonly data: readonly { readonly name: string; readonly found: string }[]
   readonly cache: { readonly folder: string; readonly entries: number; readonly sizeBytes: number }
 }
 
 const providerFacts = async (): Promise<Facts['providers']> => {
-  const facts: { name: string; found: string }[] = []
+  const facts: Facts['providers'][number][] = []
   for (const name of providerNames) {
     const availability = await providerNamed(name).available()
     const found = !availability.available
@@ -45,6 +61,21 @@ const providerFacts = async (): Promise<Facts['providers']> => {
       : availability.software
         ? 'yes, on a GPU that the CPU imitates'
         : 'yes'
+    facts.push({ name, found, available: availability.available })
+  }
+  return facts
+}
+
+async function integerFacts(providers: Facts['providers']): Promise<Facts['integers']> {
+  const facts: { name: string; found: string }[] = []
+  for (const { name } of providers.filter(({ available }) => available)) {
+    let found: string
+    try {
+      const { dtype, weightBits, reason } = await machineAdvice(name)
+      found = `${dtype} weights of ${weightBits} bits: ${reason}`
+    } catch (thrown) {
+      found = messageOf(thrown)
+    }
     facts.push({ name, found })
   }
   return facts
@@ -67,12 +98,21 @@ function cacheFacts(): Facts['cache'] {
   return { folder, entries: entries.length, sizeBytes }
 }
 
-function text({ version, host, providers, data, cache }: Facts): string {
+function text(facts: Facts): string {
+  const { version, host, dotProducts, providers, integers, data, cache } = facts
   const versions = `${version}, Node ${host.node}, ONNX Runtime ${host.onnxruntime}`
   const rows = [
     ['machine', `${host.cpu}, ${host.cores} cores, ${formatBytes(host.memoryBytes)}`],
     ['instructions', host.flags.join(' ') || 'unknown'],
+    ['8-bit products', dotProducts.join(', ') || 'no instruction for them is known'],
     ...providers.map(({ name, found }) => [`provider ${name}`, found]),
+    ...integers.flatMap(({ name, found }) => [
+      [`integers ${name}`, found],
+      ...rulesOf(name as ProviderName).map(({ concerns, choice, reason }) => [
+        '',
+        `${concerns}: ${choice}, because ${reason}`,
+      ]),
+    ]),
     ...data.map(({ name, found }) => [`data ${name}`, found]),
     [
       'cache',

@@ -1,24 +1,62 @@
-// Tensors with many zeros, stored as their other elements and where those are: constants that a few standard operators
-// turn into the dense tensor when a runtime opens the file and folds constants. In memory they are dense.
+// Tensors that take fewer bytes in a file than their elements do: those with many zeros, stored as the other elements and
+// where they are (Han et al. 2016: relative indices), and those of few different numbers, stored as codes into a table of
+// them, be it one for all, one a channel, or one for all and a factor a channel. A few standard operators turn such
+// constants into the dense tensor when a runtime opens the file and folds constants. In memory tensors are dense.
 // (ONNX's own sparse initializers spend 64 bits on an index: with 32-bit elements they only get smaller than dense
 // ones below a third of elements, and the layouts here stay below them.)
-import { type Attributes, attributeOf, build, type Operand } from './build.ts'
+import { attributeOf, build, type Operand } from './build.ts'
 import { Graph, type Model, Node, opsetOf, Value } from './graph.ts'
 import { invalid, quote } from './invalid.ts'
-import { byteLengthOf, dataTypes, numbers, sizeOf, Tensor, tensorOf } from './tensor.ts'
+import {
+  type ChannelScales,
+  channelAxes,
+  channelCoded,
+  channelTensor,
+  levelsOf,
+  readChannels,
+  readScales,
+  scaledTensor,
+  sizesIn,
+  writeChannels,
+} from './packed-channels.ts'
+import {
+  picked,
+  readValues,
+  type StoredValues,
+  storedValues,
+  valueBytes,
+  valueCost,
+  valuesOf,
+  type Write,
+  writeNumbers,
+  writeValues,
+} from './packed-values.ts'
+import { castOf, holds, makerOf } from './patterns.ts'
+import {
+  byteLengthOf,
+  type DataType,
+  dataTypes,
+  numbers,
+  sizeOf,
+  Tensor,
+  tensorOf,
+} from './tensor.ts'
 import type { TensorExtra } from './tensor-proto.ts'
 
 /** What is stored of a tensor. */
 export interface Packed {
-  readonly layout: LayoutName
-  /** uint8: where the values belong. */
-  readonly index: Tensor
-  /** `[count]`, of the tensor's own type. */
-  readonly values: Tensor
+  /** How it is known where the values belong; `whole`: there is one for every element. */
+  readonly layout: LayoutName | 'whole' | 'channels'
+  readonly dtype: DataType
+  /** uint8; undefined where no layout needs it. */
+  readonly index?: Tensor
+  /** `[count]`; with the layout `channels` codes, channel after channel, into a table for each. */
+  readonly values: StoredValues
+  /** The axis of those channels. */
+  readonly axis?: number
+  /** What the channels of the tensor that is stored so are multiplied with. */
+  readonly scales?: ChannelScales
 }
-
-/** Appends an operation and gives its output. */
-type Write = (opType: string, inputs: readonly Operand[], attributes?: Attributes) => Value
 
 /** A way to say where elements are. Offsets are of the flat tensor of `size` elements, and rise. */
 interface Layout {
@@ -34,7 +72,13 @@ interface Layout {
   /** The offsets that an index stands for; undefined where it does not fit a number of them, or the size. */
   readonly decode: (index: Tensor, count: number, size: number) => Uint32Array | undefined
   /** Writes the operators that make the flat tensor. */
-  readonly write: (write: Write, index: Tensor, values: Tensor, size: number) => Value
+  readonly write: (
+    write: Write,
+    index: Tensor,
+    values: Operand,
+    size: number,
+    dtype: DataType,
+  ) => Value
   /** The index and the values of a flat tensor that such operators make. */
   readonly read: (flat: Value, size: number) => readonly [Value, Value] | undefined
 }
@@ -76,8 +120,8 @@ const gaps: Layout = {
     }
     return offsets
   },
-  write(write, index, values, size) {
-    const zero = new Tensor(values.dtype, [1], new Uint8Array(byteLengthOf(values.dtype, [1])))
+  write(write, index, values, size, dtype) {
+    const zero = new Tensor(dtype, [1], new Uint8Array(byteLengthOf(dtype, [1])))
     const zeros = write('ConstantOfShape', [[size]], { value: zero })
     const offsets = write('CumSum', [write('Cast', [index], { to: int32Code }), firstAxis])
     return write('ScatterElements', [zeros, offsets, values], { axis: 0 })
@@ -90,7 +134,7 @@ const gaps: Layout = {
     if (!zeros || !holds(zeros.input(0), [size])) return
     if (fill?.type === 'tensor' && fill.value.bytes.some((byte) => byte !== 0)) return
     const steps = sumOf(scatter.input(1))
-    const index = steps && castOf(steps)
+    const index = steps && castOf(steps, 'int32')
     return index && [index, scatter.input(2)]
   },
 }
@@ -131,7 +175,7 @@ const bitmap: Layout = {
     const bits = product?.input(1)
     if (!product || !bits || sumOf(product.input(0), 2) !== bits) return
     const reshape = makerOf(bits, 'Reshape', 2)
-    const ones = reshape && holds(reshape.input(1), [-1]) && castOf(reshape.input(0))
+    const ones = reshape && holds(reshape.input(1), [-1]) && castOf(reshape.input(0), 'int32')
     const rest = ones ? makerOf(ones, 'Mod') : undefined
     if (rest?.number('fmod', 0) !== 0 || !holds(rest.input(1), [2])) return
     const shift = makerOf(rest.input(0), 'BitShift')
@@ -178,8 +222,11 @@ export function packedOf(tensor: Tensor): Packed | undefined {
 /** The bytes that a tensor takes in a file, without names and nodes. */
 export function storedBytes(tensor: Tensor): number {
   const packed = packedOf(tensor)
-  return packed ? packed.index.byteLength + packed.values.byteLength : tensor.byteLength
+  return packed ? packedBytes(packed) : tensor.byteLength
 }
+
+const packedBytes = ({ index, values, scales }: Packed): number =>
+  (index?.byteLength ?? 0) + valueBytes(values) + (scales?.values.byteLength ?? 0)
 
 /**
  * Chooses for every initializer how it will be stored: in the layout with the fewest bytes, dense where that is not
@@ -212,32 +259,65 @@ export function unpackZeros({ graph }: Model): void {
 }
 
 function packTensor(tensor: Tensor): Tensor | undefined {
-  const { dtype, dims, size } = tensor
-  const width = dataTypes[dtype].bits / 8
-  if (tensor.strings || !packable.has(dtype) || size * width < smallest) return undefined
-  const offsets = offsetsOf(tensor.bytes, width)
-  // Nothing to win, and the layouts take time.
-  if (offsets.length > 0.98 * size) return undefined
-  const candidates = layoutNames.map((layout): Packed => {
-    const { before, encode } = layouts[layout]
-    const { index, stored } = encode(offsets, size)
-    const values = new Uint8Array((before + stored.length) * width)
-    for (const [place, offset] of stored.entries())
-      values.set(
-        tensor.bytes.subarray(offset * width, (offset + 1) * width),
-        (before + place) * width,
-      )
-    return { layout, index, values: new Tensor(dtype, [values.length / width], values) }
-  })
-  const bytes = ({ layout, index, values }: Packed) =>
-    index.byteLength + values.byteLength + layouts[layout].overhead
-  const packed = candidates.reduce((best, other) => (bytes(other) < bytes(best) ? other : best))
-  if (bytes(packed) >= tensor.byteLength) return undefined
+  const { dtype, dims, size, byteLength } = tensor
+  if (tensor.strings || !packable.has(dtype) || byteLength < smallest) return undefined
+  const candidates = [...elementwise(tensor), ...channelwise(tensor)]
+  const [first] = candidates
+  if (!first || size === 0) return undefined
+  const packed = candidates.reduce((best, other) => (costOf(other) < costOf(best) ? other : best))
+  if (costOf(packed) >= byteLength) return undefined
   return denseOf(packed, dims)
 }
 
+/** What a packed tensor takes in the file, about, in bytes. */
+function costOf({ layout, dtype, index, values, scales }: Packed): number {
+  const overhead =
+    layout === 'gaps' || layout === 'bitmap' ? layouts[layout].overhead : wholeOverhead
+  const scaling = scales ? scales.values.byteLength + scaleOverhead : 0
+  return overhead + scaling + (index?.byteLength ?? 0) + valueCost(values, dtype)
+}
+
+/** What a Reshape of all values, and a product with scales, take in the file, about, in bytes. */
+const [wholeOverhead, scaleOverhead] = [90, 70]
+
+/** The ways to store a tensor whose channels have nothing of their own. */
+function elementwise(tensor: Tensor): Packed[] {
+  const { dtype, size } = tensor
+  const values = storedValues(new Tensor(dtype, [size], tensor.bytes))
+  const isPlain = !('codes' in values) && values.dtype === dtype
+  const whole: Packed[] = isPlain ? [] : [{ layout: 'whole', dtype, values }]
+  const offsets = offsetsOf(tensor.bytes, dataTypes[dtype].bits / 8)
+  // Nothing to win, and the layouts take time.
+  if (offsets.length > 0.98 * size) return whole
+  const holey = layoutNames.map((layout): Packed => {
+    const { before, encode } = layouts[layout]
+    const { index, stored } = encode(offsets, size)
+    const { bytes } = picked(tensor, stored)
+    const all = new Uint8Array(byteLengthOf(dtype, [before]) + bytes.length)
+    all.set(bytes, all.length - bytes.length)
+    const own = new Tensor(dtype, [before + stored.length], all)
+    return { layout, dtype, index, values: storedValues(own) }
+  })
+  return [...whole, ...holey]
+}
+
+/** The ways to store a tensor whose channels have tables or scales. */
+function channelwise(tensor: Tensor): Packed[] {
+  const { dtype, dims } = tensor
+  return channelAxes(dims).flatMap((axis): Packed[] => {
+    const values = channelCoded(tensor, axis)
+    if (!values) return []
+    const found = levelsOf(tensor, axis)
+    const scaled = found ? elementwise(found.levels) : []
+    return [
+      { layout: 'channels', dtype, values, axis },
+      ...scaled.map((packed) => ({ ...packed, scales: found!.scales })),
+    ]
+  })
+}
+
 /** Below these bytes nothing can be won. */
-const smallest = 1024
+const smallest = 512
 
 /** Types whose elements are whole bytes and that the operators of all layouts take. */
 const packable: ReadonlySet<string> = new Set([
@@ -259,24 +339,40 @@ function offsetsOf(bytes: Uint8Array, width: number): Uint32Array {
   return offsets
 }
 
-/** The tensor that is stored so; undefined where index and values do not fit each other and the shape. */
+/** The tensor that is stored so; undefined where what is stored does not fit each other and the shape. */
 function denseOf(packed: Packed, dims: readonly number[]): Tensor | undefined {
-  const { index, values } = packed
-  const { before, decode } = layouts[packed.layout]
-  const width = dataTypes[values.dtype].bits / 8
-  const offsets = () => decode(index, values.size - before, sizeOf(dims))
-  if (index.dtype !== 'uint8' || !packable.has(values.dtype) || !offsets()) return undefined
-  if (values.bytes.subarray(0, before * width).some((byte) => byte !== 0)) return undefined
-  const extra: TensorExtra = { form: 'packed', packed }
-  const content = () => {
-    const dense = new Uint8Array(byteLengthOf(values.dtype, dims))
-    for (const [place, offset] of offsets()!.entries()) {
-      const start = (before + place) * width
-      dense.set(values.bytes.subarray(start, start + width), offset * width)
-    }
-    return dense
+  const { dtype } = packed
+  const make = () => {
+    const { scales } = packed
+    const tensor = unscaled(packed, dims)
+    return tensor && scales ? scaledTensor(tensor, scales) : tensor
   }
-  return new Tensor(values.dtype, dims, content, { extra })
+  if (!packable.has(dtype) || !make()) return undefined
+  const extra: TensorExtra = { form: 'packed', packed }
+  return new Tensor(dtype, dims, () => make()!.bytes, { extra })
+}
+
+/** The tensor before it is multiplied with scales. */
+function unscaled(packed: Packed, dims: readonly number[]): Tensor | undefined {
+  const { layout, dtype, index, values: stored, axis = 0 } = packed
+  if (layout === 'channels')
+    return 'codes' in stored ? channelTensor(stored, dims, axis, dtype) : undefined
+  const values = valuesOf(stored, dtype)
+  if (!values) return undefined
+  if (layout === 'whole')
+    return values.size === sizeOf(dims) ? new Tensor(dtype, dims, values.bytes) : undefined
+  const { before, decode } = layouts[layout]
+  const width = dataTypes[dtype].bits / 8
+  const offsets =
+    index?.dtype === 'uint8' ? decode(index, values.size - before, sizeOf(dims)) : undefined
+  if (!offsets || values.bytes.subarray(0, before * width).some((byte) => byte !== 0))
+    return undefined
+  const dense = new Uint8Array(byteLengthOf(dtype, dims))
+  for (const [place, offset] of offsets.entries()) {
+    const start = (before + place) * width
+    dense.set(values.bytes.subarray(start, start + width), offset * width)
+  }
+  return new Tensor(dtype, dims, dense)
 }
 
 /**
@@ -288,12 +384,11 @@ export function unpacking(graph: Graph): Graph | undefined {
   if (found.length === 0) return undefined
   const nodes = new Graph('unpacking')
   for (const name of graph.names) nodes.reserveName(name)
-  const { constant } = build(nodes)
+  const constant = sharedConstants(nodes)
   for (const { name, tensor } of found) {
-    const { layout, index, values } = packedOf(tensor!)!
     const write: Write = (opType, inputs, attributes = {}) => {
-      const made = inputs.map((input) => input !== undefined && constant(input, `${name}/constant`))
-      const output = new Value(nodes.uniqueName(`${name}/${opType}`))
+      const made = inputs.map((input) => input !== undefined && constant(input, `${name}/`))
+      const output = new Value(nodes.uniqueName(`${name}/`))
       const entries = Object.entries(attributes)
       nodes.add(
         new Node(
@@ -305,10 +400,43 @@ export function unpacking(graph: Graph): Graph | undefined {
       )
       return output
     }
-    const flat = layouts[layout].write(write, index, values, tensor!.size)
-    write('Reshape', [flat, [...tensor!.dims]]).name = name
+    writePacked(write, packedOf(tensor!)!, tensor!.dims).name = name
   }
   return nodes
+}
+
+/** Makes constants of operands; small ones that are equal are one, for tensors of a layout have many in common. */
+function sharedConstants(
+  graph: Graph,
+): (operand: Exclude<Operand, undefined>, name: string) => Value {
+  const { constant } = build(graph)
+  const known = new Map<string, Value>()
+  return (operand, name) => {
+    if (!(operand instanceof Tensor) || operand.byteLength > largestShared)
+      return constant(operand, name)
+    const { dtype, dims, bytes } = operand
+    const key = `${dtype} ${dims.join()} ${bytes.join()}`
+    const value = known.get(key) ?? constant(operand, name)
+    known.set(key, value)
+    return value
+  }
+}
+
+/** The largest constant that is looked for among others, in bytes. */
+const largestShared = 64
+
+function writePacked(write: Write, packed: Packed, dims: readonly number[]): Value {
+  const { layout, dtype, index, values, axis = 0, scales } = packed
+  if (layout === 'channels') {
+    if (!('codes' in values)) throw new Error('internal: channels are stored as codes')
+    return writeChannels(write, values, dims, axis, dtype)
+  }
+  const own = writeValues(write, values, dtype)
+  if (layout !== 'whole' && !index) throw new Error(`internal: ${layout} without an index`)
+  const flat =
+    layout === 'whole' ? own : layouts[layout].write(write, index!, own, sizeOf(dims), dtype)
+  const shaped = write('Reshape', [flat, [...dims]])
+  return scales ? write('Mul', [shaped, writeNumbers(write, scales.values, 'float32')]) : shaped
 }
 
 /**
@@ -320,32 +448,71 @@ export function readPacked(graph: Graph): void {
   const removed = new Set<Node>()
   const tensors = new Map<Value, Tensor>()
   const outputs = new Set(graph.outputs)
-  for (const reshape of graph.nodes) {
-    const made = reshape.outputs[0]
-    if (reshape.opType !== 'Reshape' || !made || outputs.has(made)) continue
-    const [flat, shape] = reshape.inputs
-    const dims = shape?.tensor?.dtype === 'int64' ? numbers(shape.tensor) : []
-    // Foreign Reshapes may have placeholders among their sizes.
-    if (!flat?.producer || dims.length === 0 || dims.some((size) => !(size > 0))) continue
-    const packed = readLayout(flat, sizeOf(dims))
-    if (!packed) continue
+  // From the end: the last node of a tensor knows it all.
+  for (const node of graph.nodes.toReversed()) {
+    const read = node.domain === '' && !removed.has(node) ? roots[node.opType] : undefined
+    const made = node.outputs[0]
+    const found = made && read?.(node)
+    if (!found || [...makersOf(node)].some((maker) => outputs.has(maker.output()))) continue
+    const { packed, dims } = found
     const name = `packed tensor ${quote(made.name)}`
-    if (!(sizeOf(dims) * (dataTypes[packed.values.dtype].bits / 8) <= largestDense))
-      throw invalid(`${name} cannot be made dense: ${packed.values.dtype} [${dims.join(',')}]`)
+    if (!(sizeOf(dims) * (dataTypes[packed.dtype].bits / 8) <= largestDense))
+      throw invalid(`${name} cannot be made dense: ${packed.dtype} [${dims.join(',')}]`)
     const tensor = denseOf(packed, dims)
     if (!tensor) throw invalid(`${name} has an index that does not fit its values`)
     tensors.set(made, tensor)
-    for (const node of makersOf(reshape)) removed.add(node)
+    for (const maker of makersOf(node)) removed.add(maker)
   }
   if (removed.size > 0) replace(graph, removed, tensors)
 }
 
-function readLayout(flat: Value, size: number): Packed | undefined {
+/** A tensor that operators make. */
+interface Found {
+  readonly packed: Packed
+  readonly dims: readonly number[]
+}
+
+/** What makes a tensor, by the operator of the last node. */
+const roots: Readonly<Record<string, (node: Node) => Found | undefined>> = {
+  Reshape: (node) => readChannelwise(node) ?? readElementwise(node),
+  Transpose: readChannelwise,
+  Mul(node) {
+    const shaped = node.inputs[0] && makerOf(node.input(0), 'Reshape')
+    const found = shaped && readElementwise(shaped)
+    const scales = found && readScales(node.input(1), found.dims)
+    return scales && hasLevels(found.packed)
+      ? { dims: found.dims, packed: { ...found.packed, scales } }
+      : undefined
+  },
+}
+
+function readChannelwise(node: Node): Found | undefined {
+  const found = node.inputs[0] && readChannels(node.output())
+  if (!found) return undefined
+  const { values, dtype, axis, dims } = found
+  return { packed: { layout: 'channels', values, dtype, axis }, dims }
+}
+
+function readElementwise(node: Node): Found | undefined {
+  const [flat, shape] = node.inputs
+  // Foreign Reshapes may have placeholders among their sizes.
+  const dims = flat?.producer && sizesIn(shape)
+  if (!dims) return undefined
   for (const layout of layoutNames) {
-    const [index, values] = layouts[layout].read(flat, size)?.map(({ tensor }) => tensor) ?? []
-    if (index && values) return { layout, index, values }
+    const [index, from] = layouts[layout].read(flat, sizeOf(dims)) ?? []
+    const read = from && readValues(from)
+    if (index?.tensor && read) return { packed: { layout, index: index.tensor, ...read }, dims }
   }
-  return undefined
+  const read = readValues(flat)
+  return read && { packed: { layout: 'whole', ...read }, dims }
+}
+
+/** Whether only levels are stored: a product of others with a constant is none of ours. */
+function hasLevels({ values, dtype }: Packed): boolean {
+  const stored = 'codes' in values ? values.table : values
+  return dtype === 'float32' && stored.dtype === 'float32' && sizeOf(stored.dims) <= 3
+    ? numbers(stored).every((level) => Math.abs(level) <= 1 && Number.isInteger(level))
+    : false
 }
 
 /** Puts constants in the place of the nodes that made them, and forgets what only those used. */
@@ -359,7 +526,7 @@ function replace(graph: Graph, removed: Set<Node>, tensors: ReadonlyMap<Value, T
       graph.initializers.delete(value)
       graph.freeName(value.name)
     }
-  for (const [value, tensor] of tensors) {
+  for (const [value, tensor] of [...tensors].toReversed()) {
     value.tensor = tensor
     value.type = { dtype: tensor.dtype, shape: tensor.dims }
     graph.initializers.add(value)
@@ -373,13 +540,6 @@ function* makersOf(node: Node): Generator<Node> {
   for (const input of node.inputs) if (input?.producer) yield* makersOf(input.producer)
 }
 
-/** The node of a standard operator that makes a value, if nothing but so many nodes of the layout uses it. */
-function makerOf(value: Value, opType: string, users = 1): Node | undefined {
-  const { producer } = value
-  const fits = producer?.opType === opType && producer.domain === '' && value.users.size === users
-  return fits ? producer : undefined
-}
-
 /** What a running sum along the first axis sums up. */
 function sumOf(value: Value, users = 1): Value | undefined {
   const sum = makerOf(value, 'CumSum')
@@ -387,19 +547,4 @@ function sumOf(value: Value, users = 1): Value | undefined {
   if (!sum || !plain || !holds(sum.input(1), [0])) return undefined
   const summed = sum.input(0)
   return summed.users.size === users ? summed : undefined
-}
-
-/** What is cast to int32. */
-function castOf(value: Value): Value | undefined {
-  const cast = makerOf(value, 'Cast')
-  return cast?.number('to') === int32Code ? cast.input(0) : undefined
-}
-
-/** Whether a constant has just these elements. */
-function holds({ tensor }: Value, expected: readonly number[]): boolean {
-  if (!tensor || (tensor.dtype !== 'int64' && tensor.dtype !== 'uint8')) return false
-  const content = numbers(tensor)
-  return (
-    content.length === expected.length && content.every((item, index) => item === expected[index])
-  )
 }

@@ -1,5 +1,7 @@
 // The cache key of a step: a hash of everything that its result depends on.
-import { hashOf } from '../base/hash.ts'
+import { extname } from 'node:path'
+import { explainFileError } from '../base/files.ts'
+import { hashOf, sha256OfFile } from '../base/hash.ts'
 import type { OpenData } from '../data/open.ts'
 import type { ProviderName } from '../runtime/providers.ts'
 import { type StageName, stages } from '../stages/index.ts'
@@ -27,6 +29,8 @@ export interface World {
   readonly seed: number
   readonly task: TaskName
   readonly data: OpenData | undefined
+  /** Where results are going to run besides the provider that makes them; none unless told. */
+  readonly providers?: readonly ProviderName[] | undefined
   readonly cacheFolder: string
   readonly signal: AbortSignal | undefined
   readonly listen: Listener
@@ -58,11 +62,12 @@ export async function keyOf(
   { options }: Task,
   input: Stored,
   teacher: Stored,
-  { environment, seed, task, data }: World,
+  { environment, seed, task, data, providers }: World,
   variants: ReadonlyMap<string, Stored> = new Map(),
 ): Promise<string> {
   // Training curves, summaries, advice and taps are for people; no stage reads them.
   const { epochs: _, summary: __, advice: ___, taps: ____, ...facts } = input.facts
+  const stage: Stage = stages[options.stage]
   const others = variantsOf(options).map((id) => [id, variants.get(id)?.hash])
   const parts = dataUseOf(options) === 'never' ? undefined : data?.splits
   return hashOf({
@@ -80,6 +85,7 @@ export async function keyOf(
     seed,
     task,
     environment,
+    ...(stage.checksProviders && providers && { providers }),
   })
 }
 
@@ -91,6 +97,18 @@ async function withFileHashes(options: Task['options']): Promise<unknown> {
     return path
   })
   const hashes = new Map<string, string>()
-  for (const path of paths) hashes.set(path, await hashOfModelFile(path))
+  for (const path of paths) hashes.set(path, await hashOfNamedFile(path))
   return mapPaths(options, (path) => hashes.get(path) ?? path)
+}
+
+/** Files that are no models: what was measured or recorded. */
+const endingsOfData: ReadonlySet<string> = new Set(['.json', '.safetensors', '.npz'])
+
+async function hashOfNamedFile(path: string): Promise<string> {
+  if (!endingsOfData.has(extname(path).toLowerCase())) return hashOfModelFile(path)
+  try {
+    return await sha256OfFile(path)
+  } catch (thrown) {
+    throw explainFileError(path, thrown)
+  }
 }

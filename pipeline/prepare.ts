@@ -120,6 +120,7 @@ export async function prepare(
       environment: await environmentOf(local.provider, threads),
       seed: local.seed,
       task,
+      providers: local.benchmark.providers,
       data,
       cacheFolder,
       signal,

@@ -87,6 +87,7 @@ async function work(
     seed: world.seed,
     threads: environment.threads,
     provider: environment.provider,
+    ...(world.providers && { providers: world.providers }),
     folder,
     shared: sharedFolder(cacheFolder),
     signal,

@@ -3,7 +3,7 @@
 import { newModel } from '../onnx/build.ts'
 import { type Graph, type Model, Node, opsetOf, Value } from '../onnx/graph.ts'
 import { becomeConstant, becomeConstants } from '../onnx/passes/become-constants.ts'
-import { byteLengthOf, type Tensor, tensorOf } from '../onnx/tensor.ts'
+import { byteLengthOf, type DataType, type Tensor, tensorOf } from '../onnx/tensor.ts'
 import { withSession } from './session.ts'
 
 /** Operators that are not folded: random ones, and those that keep weights quantized in the file. */
@@ -16,6 +16,21 @@ const left: ReadonlySet<string> = new Set([
   'RandomUniform',
   'RandomUniformLike',
 ])
+
+/** Types in which weights are stored in fewer bits, with a Cast behind that the runtime folds when it opens the file. */
+const storageTypes: ReadonlySet<DataType> = new Set<DataType>([
+  'float16',
+  'bfloat16',
+  'float8e4m3fn',
+  'float8e4m3fnuz',
+  'float8e5m2',
+  'float8e5m2fnuz',
+])
+
+const isStorage = ({ opType, inputs }: Node): boolean => {
+  const dtype = opType === 'Cast' ? inputs[0]?.tensor?.dtype : undefined
+  return dtype !== undefined && storageTypes.has(dtype)
+}
 
 /** A result larger than this is not stored, in bytes. */
 const largestResult = 64 * 2 ** 20
@@ -84,6 +99,7 @@ function constantNodes(graph: Graph, test: (node: Node) => boolean): Node[] {
     const folds =
       node.domain === '' &&
       !left.has(node.opType) &&
+      !isStorage(node) &&
       node.subgraphs.length === 0 &&
       node.inputs.every((input) => constant.has(input)) &&
       !node.outputs.some((output) => output && graph.outputs.includes(output)) &&

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { UserError } from '../base/errors.ts'
 import type { Model } from '../onnx/graph.ts'
+import type { Quantizers } from '../train/fake-quantize.ts'
 import type { LossOptions } from '../train/losses.ts'
 import type { Masking } from '../train/masking.ts'
 import type { Artifact, StageContext } from './stage.ts'
@@ -49,6 +50,8 @@ export interface Recovery {
   readonly masks?: ReadonlyMap<string, Float32Array> | undefined
   /** Who changes the masks while the model learns. */
   readonly masking?: Masking | undefined
+  /** What the fake quantizations in the artifact ask for. */
+  readonly quantizers?: Quantizers | undefined
   /** Tells this training from others of the same stage. */
   readonly part?: string
 }
@@ -58,7 +61,7 @@ export async function recover(
   artifact: Artifact,
   options: RecoverOptions,
   context: StageContext,
-  { unpruned, masks, masking, part }: Recovery,
+  { unpruned, masks, masking, quantizers, part }: Recovery,
 ): Promise<Artifact> {
   const { teacher, answers, score } = options
   const { model, facts } = await trainModel(
@@ -71,7 +74,7 @@ export async function recover(
           ? { name: 'unpruned model', model: unpruned, weight: 1 }
           : { name: 'teacher', model: context.teacher, weight: 1 },
       ],
-      ...{ answers, score, masks, masking },
+      ...{ answers, score, masks, masking, quantizers },
       ...(part !== undefined && { part }),
     },
     context,

@@ -63,6 +63,8 @@ export interface StageContext {
   readonly threads: number
   /** Where training and teacher inference run. */
   readonly provider: ProviderName
+  /** Where the result is going to run: what a recipe's benchmark measures; `provider` alone unless told. */
+  readonly providers?: readonly ProviderName[]
   /** A folder of its own for checkpoints and the teacher's outputs; kept until the stage is finished. */
   readonly folder: string
   /** A folder that all stages share, for files named by the hash of what they were made from. */
@@ -88,6 +90,8 @@ export interface Stage<Options extends z.ZodObject = z.ZodObject> {
   variants?(options: z.output<Options>): readonly string[]
   /** Refuses data that the stage cannot work with, before anything runs; absent where any will do. */
   check?(options: z.output<Options>, data: Splits): void
+  /** True where the stage checks its result on every provider where it is going to run. */
+  readonly checksProviders?: true
   /** Relative cost for the plan: passes over the training data, forward and backward counting 3. */
   passes(options: z.output<Options>): number
   run(input: Artifact, options: z.output<Options>, context: StageContext): Promise<Artifact>

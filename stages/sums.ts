@@ -1,5 +1,5 @@
-// Sums over samples of what a model computes from each batch of them: statistics whose size does not depend on how many
-// samples there are.
+// Sums (and maxima) over samples of what a model computes from each batch of them: statistics whose size does not depend on
+// how many samples there are.
 import { throwIfAborted, UserError } from '../base/errors.ts'
 import { firstSamples, type Samples } from '../base/samples.ts'
 import { type Builder, build } from '../onnx/build.ts'
@@ -37,11 +37,28 @@ export const samplesOf = ({ samples, context }: Summed): Samples =>
  * Every sample counts once, except that a model of a fixed batch leaves out those that do not fill one. Samples that do
  * not fit the model are a {@link UserError}.
  */
-export async function sumsOver(
+export const sumsOver = (
   model: Model,
   write: (g: Builder, named: Named) => readonly Value[],
   summed: Summed,
   where = 'model',
+): Promise<Float64Array[]> => foldedOver(model, write, summed, where, (sum, value) => sum + value)
+
+/** The same with the largest of the values in the place of their sum. */
+export const largestOver = (
+  model: Model,
+  write: (g: Builder, named: Named) => readonly Value[],
+  summed: Summed,
+  where = 'model',
+): Promise<Float64Array[]> => foldedOver(model, write, summed, where, Math.max)
+
+/** Runs a model over samples and puts what is written together, batch by batch. */
+async function foldedOver(
+  model: Model,
+  write: (g: Builder, named: Named) => readonly Value[],
+  summed: Summed,
+  where: string,
+  together: (found: number, value: number) => number,
 ): Promise<Float64Array[]> {
   const { context } = summed
   const samples = samplesOf(summed)
@@ -68,9 +85,10 @@ export async function sumsOver(
       for await (const results of runSteps(session, own, names))
         for (const [index, name] of names.entries()) {
           const values = elements(results[name]!, 'float32')
-          const sum = sums[index] ?? new Float64Array(values.length)
-          sums[index] = sum
-          for (let at = 0; at < values.length; at++) sum[at]! += values[at]!
+          const found = sums[index]
+          if (found)
+            for (let at = 0; at < values.length; at++) found[at] = together(found[at]!, values[at]!)
+          else sums[index] = Float64Array.from(values)
         }
     }
     return sums

@@ -12,6 +12,7 @@ import type { Model } from '../onnx/graph.ts'
 import { sizeOf } from '../onnx/tensor.ts'
 import { bindInputs } from '../runtime/bind.ts'
 import type { Predictions, Task } from '../tasks/task.ts'
+import type { Quantizers } from '../train/fake-quantize.ts'
 import { train } from '../train/loop.ts'
 import type { Focus } from '../train/loss-context.ts'
 import {
@@ -67,6 +68,8 @@ export interface Lesson {
   readonly masks?: ReadonlyMap<string, Float32Array> | undefined
   /** Who changes these masks while the model learns; it is told of the model in its own form. */
   readonly masking?: Masking | undefined
+  /** What the fake quantizations in the model ask for; it must take whole samples. */
+  readonly quantizers?: Quantizers | undefined
   /** Tells this training from others of the same stage. */
   readonly part?: string
 }
@@ -114,7 +117,15 @@ export async function trainModel(
   const data = lesson.data ?? requiredData(context)
   const { seed, folder, task } = context
   const { augment } = options
-  const { losses: asked, peers = [], answers = 'float16', focus, unlabelled, masks } = lesson
+  const {
+    losses: asked,
+    peers = [],
+    answers = 'float16',
+    focus,
+    unlabelled,
+    masks,
+    quantizers,
+  } = lesson
   checkLosses(asked)
   const size = batchSize(options.batch, data.train)
   makeFolder(folder)
@@ -174,6 +185,7 @@ export async function trainModel(
       unlabelled,
       masks,
       masking,
+      quantizers,
       groups,
       samples: data.train.size,
       taught: teaching?.taught,

@@ -13,6 +13,8 @@ import { largest } from '../tasks/predictions.ts'
 export interface Comparison {
   /** Cosine similarity of the output where it is lowest, -1..1. */
   readonly cosine: number
+  /** The same of each output by its name; there only where there are several. */
+  readonly outputs?: Readonly<Record<string, number>>
   /** Share of samples with the same largest output, 0..1; there only for classifiers that were run on data. */
   readonly agreement?: number
   /** How many samples were compared. */
@@ -67,13 +69,18 @@ export async function compareModels(
         count += rows
       }
       if (count === 0) return undefined
-      const cosine = Math.min(1, ...[...sums.values()].map(cosineOf))
+      const outputs = Object.fromEntries([...sums].map(([name, sum]) => [name, cosineOf(sum)]))
+      const cosine = Math.min(1, ...Object.values(outputs))
       const { dtype, shape } = first.outputs[0] ?? {}
       const classifies = dtype === 'float32' && shape?.length === 2 && shape[1] !== 1
       const agreement = samples && classifies ? same / count : undefined
       refuseNoise('agreement with the input model', agreement, where)
       refuseNoise('cosine similarity to the outputs of the input model', cosine, where)
-      return { cosine, samples: count, ...(agreement !== undefined && { agreement }) }
+      return {
+        ...{ cosine, samples: count },
+        ...(sums.size > 1 && { outputs }),
+        ...(agreement !== undefined && { agreement }),
+      }
     }),
   )
 }
@@ -91,9 +98,10 @@ async function runIfPossible(session: Session, feeds: Feeds): Promise<Feeds | un
 /** What a comparison says, for people. */
 export function describeComparison(comparison: Comparison | undefined): string {
   if (!comparison) return 'not compared: the model refuses random inputs'
-  const { agreement, cosine, samples } = comparison
-  const measure =
-    agreement === undefined ? `cosine ${cosine.toFixed(4)}` : `agreement ${agreement.toFixed(3)}`
+  const { agreement, cosine, samples, outputs = {} } = comparison
+  const each = Object.entries(outputs).map(([name, value]) => `${name} ${value.toFixed(4)}`)
+  const cosines = `cosine ${cosine.toFixed(4)}${each.length > 0 ? ` (${each.join(', ')})` : ''}`
+  const measure = agreement === undefined ? cosines : `agreement ${agreement.toFixed(3)}`
   return `${measure} with its input on ${samples} sample${samples === 1 ? '' : 's'}`
 }
 
@@ -179,6 +187,66 @@ async function* randomRuns(first: Session, second: Session, seed: number): Async
     const count = Object.values(feeds)[0]?.dims[0] ?? 1
     yield { expected, found: await second.run(feeds), count }
   }
+}
+
+/** What a model was fed with at a run, its state included, and what it made of it. */
+export interface RecordedRun {
+  readonly feeds: Feeds
+  readonly results: Feeds
+}
+
+/** How much is run: samples in all, samples a run, and runs, of which samples that are fed in steps take several. */
+export interface RecordOptions {
+  readonly samples: number
+  readonly batch: number
+  readonly runs: number
+  readonly seed: number
+  readonly where: string
+}
+
+/**
+ * Runs a model on the first samples, or once on random numbers, and keeps what went in and came out, so that others can
+ * be given exactly the same; nothing where it refuses random numbers.
+ */
+export async function recordRuns(
+  session: Session,
+  samples: Samples | undefined,
+  { samples: most, batch, runs: mostRuns, seed, where }: RecordOptions,
+): Promise<readonly RecordedRun[]> {
+  const runs: RecordedRun[] = []
+  if (!samples) {
+    for (const feeds of randomFeeds(session, seed)) {
+      const results = await runIfPossible(session, feeds)
+      if (results) runs.push({ feeds, results })
+    }
+    return runs
+  }
+  let fed: Feeds = {}
+  const watched: Session = {
+    ...session,
+    run(feeds, fetches) {
+      // The memory of the samples is used again for the next ones.
+      fed = Object.fromEntries(
+        Object.entries(feeds).map(([name, { dtype, dims, bytes }]) => [
+          name,
+          new Tensor(dtype, dims, Uint8Array.from(bytes)),
+        ]),
+      )
+      return session.run(fed, fetches)
+    },
+  }
+  const names = session.outputs.map(({ name }) => name)
+  const feeder = feederFor(session, samples, { batch, where })
+  const size = Math.min(most, samples.size)
+  for (let start = 0; start < size && runs.length < mostRuns; start += feeder.batch) {
+    const count = Math.min(feeder.batch, samples.size - start)
+    feeder.load(Array.from({ length: count }, (_, row) => start + row))
+    for await (const results of runSteps(watched, feeder, names)) {
+      runs.push({ feeds: fed, results })
+      if (runs.length === mostRuns) break
+    }
+  }
+  return runs
 }
 
 /** What both models made of the same samples. */

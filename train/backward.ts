@@ -6,7 +6,7 @@ import { type Graph, type Node, operatorOf, type Value } from '../onnx/graph.ts'
 import { gradients, passive } from './gradients.ts'
 import type { Lowering } from './lowerings/lowering.ts'
 import { refused } from './refused.ts'
-import { fill, type Rule, shapeOf, sumTo } from './rule.ts'
+import { fill, type Rule, shapeOf, sumTo, unary } from './rule.ts'
 
 /** How a graph is differentiated. */
 export interface BackwardOptions {
@@ -14,7 +14,11 @@ export interface BackwardOptions {
   readonly where?: string | undefined
   /** Values through which no gradient passes. */
   readonly detached?: ReadonlySet<Value> | undefined
+  /** Outputs whose gradient goes to the first input of their operator as it is. */
+  readonly straight?: ReadonlySet<Value> | undefined
 }
+
+const none: ReadonlySet<Value> = new Set()
 
 /**
  * Appends the nodes that compute the gradient of a scalar by each wanted value, and gives the gradients.
@@ -28,10 +32,10 @@ export function backward(
   scalar: Value,
   wanted: ReadonlySet<Value>,
   lowering: Lowering,
-  { where = 'model', detached }: BackwardOptions = {},
+  { where = 'model', detached, straight = none }: BackwardOptions = {},
 ): Map<Value, Value> {
-  const path = nodesBetween(g.graph, wanted, scalar, detached)
-  for (const node of path) ruleOf(node, where)
+  const path = nodesBetween(g.graph, wanted, scalar, { detached, straight })
+  for (const node of path) ruleOf(node, where, straight)
 
   const arrived = new Map<Value, Value>([[scalar, g.constant(1)]])
   const arrive = (value: Value, gradient: Value) => {
@@ -44,7 +48,7 @@ export function backward(
   for (const node of path.reverse()) {
     const dys = node.outputs.map((output) => output && arrived.get(output))
     if (!dys.some((dy) => dy !== undefined)) continue
-    const rule = ruleOf(node, where)
+    const rule = ruleOf(node, where, straight)
     const y = node.output()
     const dy = dys[0] ?? fill(g, 0, shapeOf(y))
     const context = { g, node, inputs: node.inputs, x: node.input(0), y, dy, dys, lowering }
@@ -68,9 +72,9 @@ export function reachedFrom(
   graph: Graph,
   scalar: Value,
   values: ReadonlySet<Value>,
-  detached?: ReadonlySet<Value>,
+  ways: Pick<BackwardOptions, 'detached' | 'straight'> = {},
 ): ReadonlySet<Value> {
-  const path = nodesBetween(graph, values, scalar, detached)
+  const path = nodesBetween(graph, values, scalar, ways)
   const read = new Set(path.flatMap((node) => node.inputs))
   return new Set([...values].filter((value) => read.has(value)))
 }
@@ -91,12 +95,13 @@ function nodesBetween(
   graph: Graph,
   sources: ReadonlySet<Value>,
   scalar: Value,
-  detached: ReadonlySet<Value> = new Set(),
+  { detached = none, straight = none }: Pick<BackwardOptions, 'detached' | 'straight'>,
 ): Node[] {
   const reached = new Set<Value | undefined>(sources)
   const downstream = graph.nodes.filter((node) => {
     const carriers = node.inputs.filter((input) => reached.has(input))
-    if (operatorOf(node) in passive || carriers.length === 0) return false
+    if (carriers.length === 0) return false
+    if (operatorOf(node) in passive && !isStraight(node, straight)) return false
     // Behind a quantization the integers that are moved carry the gradient of its levels.
     const levels = carriers.some((input) => !isFloat(input))
     const carried = node.outputs.filter(
@@ -125,7 +130,14 @@ const carries = (node: Node, output: Value | undefined): boolean =>
 const isFloat = (value: Value | undefined): boolean =>
   value !== undefined && (value.type === undefined || floats.has(value.type.dtype))
 
-function ruleOf(node: Node, where: string): Rule {
+const isStraight = (node: Node, straight: ReadonlySet<Value>): boolean =>
+  straight.size > 0 && node.outputs.some((output) => output && straight.has(output))
+
+/** The gradient goes to the first input. */
+const passing = unary(({ dy }) => dy)
+
+function ruleOf(node: Node, where: string, straight: ReadonlySet<Value>): Rule {
+  if (isStraight(node, straight)) return passing
   const name = operatorOf(node)
   const rule = gradients[name]
   if (rule) return rule

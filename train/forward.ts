@@ -6,6 +6,7 @@ import { type Graph, type Model, operatorOf, type Value } from '../onnx/graph.ts
 import type { DataType } from '../onnx/tensor.ts'
 import { inferShapes } from '../runtime/shapes.ts'
 import { backward, endsOf, reachedFrom } from './backward.ts'
+import type { QuantizerParameter, Quantizers } from './fake-quantize.ts'
 import { passive } from './gradients.ts'
 import { type Draw, type LossFacts, lossContext, type Memory } from './loss-context.ts'
 import type { LossOptions } from './losses.ts'
@@ -81,7 +82,23 @@ export interface Forward extends Prepared {
   readonly memories: readonly Memory[]
   /** Values through which no gradient passes. */
   readonly detached: ReadonlySet<Value>
+  /** Outputs whose gradient goes to the first input of their operator as it is. */
+  readonly straight: ReadonlySet<Value>
+  /** Those of the weights that belong to fake quantizations. */
+  readonly parameters: ReadonlyMap<Value, QuantizerParameter>
+  /** The ranges that follow the batches. */
+  readonly followed: readonly Followed[]
   readonly feeds: Feeds
+}
+
+/** A range that an observer keeps, as it is before a batch and in it. */
+export interface Followed {
+  /** The initializer `[2]`. */
+  readonly range: Value
+  /** `[2]`: minimum and maximum. */
+  readonly batch: Value
+  /** What is kept of the range, 0..1. */
+  readonly momentum: Value | number
 }
 
 /**
@@ -93,10 +110,14 @@ export async function forwardPass(model: Model, options: ForwardOptions): Promis
   const { losses, freeze, penalties = [], groups = [], where = 'model' } = options
   const prepared = await prepare(model, { ...options, taps: studentTaps(losses) })
   const { graph, outputs, inputs, layers, taps } = prepared
-  const candidates = trainableWeights(prepared, freeze)
+  const { quantizers } = options
+  const candidates = trainableWeights(prepared, freeze, quantizers)
   const frozen = new Set(select(layers, freeze, 'freeze').map(({ node }) => node))
   const statistics = options.batchStatistics ? trainBatchNormalization(graph, frozen) : []
   const g = build(graph)
+  const named = valuesByName(graph, quantizers)
+  const stopped = named(quantizers?.detached ?? [])
+  const straight = new Set(named(quantizers?.straight ?? []))
   const labelled = comparesWith(losses, 'labels')
   const settle = async (value: Value) => {
     graph.outputs.push(value)
@@ -105,8 +126,9 @@ export async function forwardPass(model: Model, options: ForwardOptions): Promis
   }
   const gradient = async (scalar: Value, by: Value) => {
     await settle(scalar)
-    const { detached } = compared.parts()
-    const found = backward(g, scalar, new Set([by]), standard, { where, detached }).get(by)
+    const detached = new Set([...compared.parts().detached, ...stopped])
+    const ways = { where, detached, straight }
+    const found = backward(g, scalar, new Set([by]), standard, ways).get(by)
     if (!found)
       throw new UserError(
         `${where}: no gradient reaches '${by.name}', by which a loss takes one — leave that loss out`,
@@ -126,16 +148,29 @@ export async function forwardPass(model: Model, options: ForwardOptions): Promis
     .slice(written.terms.length)
     .reduce((sum, term) => g.Add(sum, term), written.loss)
   await settle(loss)
-  const { inputs: fed, parameters, memories, detached } = compared.parts()
+  const followed = (quantizers?.observers ?? []).map((observer): Followed => {
+    const [value, range] = named([observer.value, observer.range]) as [Value, Value]
+    const ends = [g.ReduceMin(value, { keepdims: 0 }), g.ReduceMax(value, { keepdims: 0 })]
+    const batch = g.Concat(...ends.map((end) => g.Reshape(end, [1])), { axis: 0 })
+    return { range, batch, momentum: number(quantizers!.momentum) }
+  })
+  const { inputs: fed, parameters, memories, detached: own } = compared.parts()
+  const detached = new Set([...own, ...stopped])
   const learning = [...candidates, ...parameters]
-  const reached = reachedFrom(graph, loss, new Set(learning), detached)
+  const reached = reachedFrom(graph, loss, new Set(learning), { detached, straight })
   const weights = learning.filter((value) => reached.has(value))
   if (!candidates.some((value) => reached.has(value)))
     throw nothingToTrain(graph, candidates, where)
   const { targets, values, indices, teacher, numbers, draws } = fed
   return {
     ...prepared,
-    ...{ g, loss, terms, weights, statistics, memories, detached },
+    ...{ g, loss, terms, weights, statistics, memories, detached, straight, followed },
+    parameters: new Map(
+      weights.flatMap((value) => {
+        const parameter = quantizers?.parameters.get(value.name)
+        return parameter ? [[value, parameter] as const] : []
+      }),
+    ),
     further: furtherNormalizations(graph, statistics),
     feeds: {
       inputs: inputs.map(feedOf),
@@ -153,6 +188,24 @@ export async function forwardPass(model: Model, options: ForwardOptions): Promis
       numbers: numbers.map(({ input, number }) => ({ ...feedOf(input), number })),
     },
   }
+}
+
+/** Finds values of a graph that quantizers speak of. */
+function valuesByName(
+  graph: Graph,
+  quantizers: Quantizers | undefined,
+): (names: readonly string[]) => Value[] {
+  if (!quantizers) return () => []
+  const made = graph.nodes.flatMap(({ outputs }) => outputs.filter((value) => value !== undefined))
+  const values = new Map(
+    [...graph.inputs, ...graph.initializers, ...made].map((value) => [value.name, value]),
+  )
+  return (names) =>
+    names.map((name) => {
+      const value = values.get(name)
+      if (!value) throw new Error(`internal: no value '${name}' to quantize`)
+      return value
+    })
 }
 
 function nothingToTrain(graph: Graph, candidates: readonly Value[], where: string): UserError {

@@ -5,6 +5,7 @@ import { type Checkpoint, loadCheckpoint, saveCheckpoint } from './checkpoint.ts
 import type { EngineOptions } from './engines/engine.ts'
 import { engines } from './engines/index.ts'
 import { estimateStatistics } from './estimate-statistics.ts'
+import type { Quantizers } from './fake-quantize.ts'
 import type { Slot } from './flat.ts'
 import { type FreelyNamed, freelyNamed } from './free-names.ts'
 import { auxiliary } from './loss-context.ts'
@@ -82,6 +83,7 @@ function definitionOf({ model, renamed }: FreelyNamed, settings: TrainSettings):
     forward: {
       ...{ batch, sample, dims, constants, where, losses, freeze, penalties, groups },
       ...{ classes, targetWidth, group, classWeights, taught, focus, unlabelled, samples, seed },
+      quantizers: settings.quantizers && renamedQuantizers(settings.quantizers, renamed),
       batchStatistics: options.batchNormalization !== 'freeze',
       dropout: true,
     },
@@ -96,6 +98,22 @@ function definitionOf({ model, renamed }: FreelyNamed, settings: TrainSettings):
     },
   }
 }
+
+/** Quantizers by the names that the training graph has for their values. */
+const renamedQuantizers = (
+  { straight, detached, parameters, fixed, observers, momentum }: Quantizers,
+  renamed: (name: string) => string,
+): Quantizers => ({
+  straight: straight.map(renamed),
+  detached: detached.map(renamed),
+  parameters: new Map([...parameters].map(([name, parameter]) => [renamed(name), parameter])),
+  fixed: fixed.map(renamed),
+  observers: observers.map(({ value, range }) => ({
+    value: renamed(value),
+    range: renamed(range),
+  })),
+  momentum,
+})
 
 const mapKeys = <Item>(
   items: Readonly<Record<string, Item>>,

@@ -13,6 +13,7 @@ import type { Tensor } from '../onnx/tensor.ts'
 import { foldConstants } from '../runtime/fold.ts'
 import { fixDims, inferShapes } from '../runtime/shapes.ts'
 import { decompose } from './decompose.ts'
+import type { Quantizers } from './fake-quantize.ts'
 
 /** A copy of a model in which rules may be applied, with its inputs and outputs. */
 export interface Prepared {
@@ -49,6 +50,8 @@ export interface PrepareOptions {
   readonly constants?: Readonly<Record<string, Tensor>> | undefined
   /** Names of values inside the model that are to be looked at. */
   readonly taps?: readonly string[] | undefined
+  /** What the fake quantizations of the model ask for. */
+  readonly quantizers?: Quantizers | undefined
   readonly where?: string | undefined
 }
 
@@ -59,7 +62,15 @@ export interface PrepareOptions {
  */
 export async function prepare(
   model: Model,
-  { batch, sample = [], dims = {}, constants = {}, taps = [], where = 'model' }: PrepareOptions,
+  {
+    batch,
+    sample = [],
+    dims = {},
+    constants = {},
+    taps = [],
+    quantizers,
+    where = 'model',
+  }: PrepareOptions,
 ): Promise<Prepared> {
   const copy = cloneModel(model)
   // What is tapped stays what it is, as outputs do.
@@ -75,7 +86,7 @@ export async function prepare(
   const folded = new Set<Value>()
   const fold = async () => {
     const before = new Set(graph.initializers)
-    const changed = await foldConstants(copy, where, foldable(graph, folded))
+    const changed = await foldConstants(copy, where, foldable(graph, folded, quantizers))
     for (const value of graph.initializers) if (!before.has(value)) folded.add(value)
     return changed
   }
@@ -117,9 +128,15 @@ export async function prepare(
  * A weight stays the initializer that it is, however the model transposes, repeats or scales it, and gets the gradient
  * of all its uses; what is made from shapes for this batch must not be taken for one.
  */
-function foldable(graph: Graph, folded: ReadonlySet<Value>): (node: Node) => boolean {
+function foldable(
+  graph: Graph,
+  folded: ReadonlySet<Value>,
+  quantizers: Quantizers | undefined,
+): (node: Node) => boolean {
   const isWeight = (value: Value | undefined) =>
-    value?.tensor?.dtype === 'float32' && value.tensor.size > 1 && !folded.has(value)
+    value?.tensor?.dtype === 'float32' &&
+    (value.tensor.size > 1 || quantizers?.parameters.has(value.name)) &&
+    !folded.has(value)
   const makers = graph.nodes.flatMap(({ opType, inputs }) =>
     (settings[opType] ?? []).flatMap((index) => inputs[index]?.producer ?? []),
   )
@@ -184,7 +201,12 @@ function freeDims(graph: Graph, sample: readonly number[]): Record<string, numbe
 export function trainableWeights(
   { graph, constants, layers }: Pick<Prepared, 'graph' | 'constants' | 'layers'>,
   freeze: readonly string[],
+  quantizers?: Quantizers,
 ): Value[] {
+  const stays = new Set([
+    ...(quantizers?.fixed ?? []),
+    ...(quantizers?.observers.map(({ range }) => range) ?? []),
+  ])
   const frozen = new Set(select(layers, freeze, 'freeze'))
   const fixed = new Set<Value | undefined>()
   for (const layer of layers) {
@@ -196,7 +218,10 @@ export function trainableWeights(
       value.tensor?.dtype === 'float32' &&
       value.users.size > 0 &&
       !fixed.has(value) &&
-      (value.tensor.size > 1 || layers.some((layer) => weightInput(layer, value))),
+      !stays.has(value.name) &&
+      (value.tensor.size > 1 ||
+        quantizers?.parameters.has(value.name) ||
+        layers.some((layer) => weightInput(layer, value))),
   )
   return lastFirst(graph, trainable)
 }

@@ -2,6 +2,7 @@
 import type { Model } from '../onnx/graph.ts'
 import type { Tensor } from '../onnx/tensor.ts'
 import type { ProviderName } from '../runtime/providers.ts'
+import type { Quantizers } from './fake-quantize.ts'
 import type { Focus, Taught } from './loss-context.ts'
 import type { LossOptions } from './losses.ts'
 import type { Masking } from './masking.ts'
@@ -89,6 +90,8 @@ export interface TrainSettings {
   readonly masks?: ReadonlyMap<string, Float32Array> | undefined
   /** Who changes these masks while the training goes on. */
   readonly masking?: Masking | undefined
+  /** What the fake quantizations in the model ask for. */
+  readonly quantizers?: Quantizers | undefined
   readonly seed: number
   readonly threads: number
   readonly provider: ProviderName

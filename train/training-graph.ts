@@ -67,14 +67,15 @@ export async function wholeGraph(
   const written = writeOutNormalizations(pass)
   const weights = vectorOf(pass.weights)
   const flat = inputOf(g, 'weights', weights)
-  const statistics = vectorOf(runningOf(written))
-  const parts = { flat, gradient: pack(g, gradients), batch: packStatistics(g, written) }
+  const statistics = vectorOf(runningOf(pass, written))
+  const batch = packStatistics(pass, g, written)
+  const parts = { flat, gradient: pack(g, gradients), batch }
   const vectors = {
     ...writeTail(g, pass, { ...parts, weights, statistics, written }, update, tail),
     ...writeMemories(pass),
   }
   lowerConvolutions(pass, lowering)
-  finish(pass, flat)
+  finish(pass, flat, statistics)
   lowering.finish?.(graph)
   declareDomains(pass.model)
   const inPlace = safeInPlace(graph, Object.keys(vectors))
@@ -100,11 +101,11 @@ export async function splitGraph(
   const { g, feeds } = pass
   const written = writeOutNormalizations(pass)
   const weights = vectorOf(pass.weights)
-  const statistics = vectorOf(runningOf(written))
-  const batch = packStatistics(g, written)
+  const statistics = vectorOf(runningOf(pass, written))
+  const batch = packStatistics(pass, g, written)
   if (batch) g.output('batch_statistics', batch)
   forgetMemories(pass)
-  finish(pass, inputOf(g, 'weights', weights))
+  finish(pass, inputOf(g, 'weights', weights), undefined)
   const made = newModel('tail')
   const input = (name: string, vector: FlatVector) => inputOf(made.g, name, vector)
   const parts = {
@@ -162,25 +163,52 @@ function writeTail(
   update: UpdateOptions,
   tail: Tail,
 ): Record<string, Float32Array> {
-  if (batch) writeStatistics(g, written, statistics, batch)
+  if (batch) writeStatistics(g, pass, written, statistics, batch)
   const kept = batch ? { statistics: statistics.initial } : {}
   if (tail === 'accumulate') {
     g.output('accumulated_next', g.Add(inputOf(g, 'accumulated', weights), gradient))
     return { accumulated: new Float32Array(weights.initial.length), ...kept }
   }
-  const factors = rateFactors(pass.layers, pass.weights, weights.slots, update.rates)
+  const factors = withParameterRates(
+    rateFactors(pass.layers, pass.weights, weights.slots, update.rates),
+    pass,
+    weights,
+    update,
+  )
   writeUpdate(g, flat, gradient, weights.slots, factors, update)
   return { weights: weights.initial, ...updateState(update, weights.initial), ...kept }
 }
 
 /** Writes the gradients of the loss by all weights behind a forward pass; zeros where there is none. */
 export function differentiate(
-  { g, loss, weights, detached }: Forward,
+  { g, loss, weights, detached, straight, parameters }: Forward,
   lowering: Lowering,
   where?: string,
 ): Value[] {
-  const found = backward(g, loss, new Set(weights), lowering, { where, detached })
-  return weights.map((weight) => found.get(weight) ?? fill(g, 0, shapeOf(weight)))
+  const found = backward(g, loss, new Set(weights), lowering, { where, detached, straight })
+  return weights.map((weight) => {
+    const gradient = found.get(weight) ?? fill(g, 0, shapeOf(weight))
+    const { gradientScale = 1, decay = 0 } = parameters.get(weight) ?? {}
+    const scaled = gradientScale === 1 ? gradient : g.Mul(gradient, gradientScale)
+    return decay === 0 ? scaled : g.Add(scaled, g.Mul(weight, 2 * decay))
+  })
+}
+
+/** Lets updates that have a size of their own be small for quantization parameters that are small. */
+function withParameterRates(
+  factors: Float32Array | undefined,
+  { parameters, weights }: Forward,
+  { slots, initial }: FlatVector,
+  { optimizer }: UpdateOptions,
+): Float32Array | undefined {
+  if (parameters.size === 0 || optimizer.name === 'sgd') return factors
+  const own = factors ?? new Float32Array(initial.length).fill(1)
+  for (const [index, { offset, size }] of slots.entries()) {
+    const parameter = parameters.get(weights[index]!)
+    if (!parameter) continue
+    for (let at = offset; at < offset + size; at++) own[at]! *= parameter.size
+  }
+  return own
 }
 
 /** Replaces the training form of all normalizations; gives the statistics of the first pass, which are kept. */
@@ -210,8 +238,17 @@ function forgetMemories({ graph, memories }: Forward): void {
 }
 
 /** What all graphs with a forward pass end with: weights from the flat vector, the loss, no needless nodes. */
-function finish({ g, graph, loss, terms, weights }: Forward, flat: Value): void {
+function finish(
+  { g, graph, loss, terms, weights, followed }: Forward,
+  flat: Value,
+  statistics: FlatVector | undefined,
+): void {
   const front = build(graph, graph.nodes[0])
+  // Ranges that follow the batches are read where they are kept.
+  const kept = graph.inputs.find(({ name }) => name === 'statistics')
+  if (kept && statistics)
+    for (const [index, slot] of statistics.slots.slice(-followed.length || Infinity).entries())
+      replaceInitializer(graph, followed[index]!.range, unpack(front, kept, slot))
   for (const [index, slot] of layOut(weights).slots.entries())
     replaceInitializer(graph, weights[index]!, unpack(front, flat, slot))
   g.output('loss', loss)
@@ -222,10 +259,14 @@ function finish({ g, graph, loss, terms, weights }: Forward, flat: Value): void 
 }
 
 /** Rewrites the forward convolutions whose weights change from step to step, where the lowering knows better. */
-function lowerConvolutions({ graph, weights }: Forward, lowering: Lowering): void {
+function lowerConvolutions({ graph, weights, straight }: Forward, lowering: Lowering): void {
   const trained = new Set<Value | undefined>(weights)
   for (const node of graph.nodes) {
-    if (node.domain !== '' || node.opType !== 'Conv' || !trained.has(node.inputs[1])) continue
+    if (node.domain !== '' || node.opType !== 'Conv') continue
+    const weight = node.inputs[1]
+    // Weights that go through a fake quantization change with them.
+    const changes = [weight, weight?.producer?.inputs[0]].some((each) => each && straight.has(each))
+    if (!trained.has(weight) && !changes) continue
     const g = build(graph, node)
     const convolution = convolutionOf(node)
     const plain = lowering.convolution(g, convolution)
@@ -252,21 +293,32 @@ const vectorOf = (values: readonly Value[]): FlatVector => ({
   initial: flatten(values),
 })
 
-const runningOf = (statistics: readonly Statistics[]): Value[] =>
-  statistics.flatMap((entry) => [entry.runningMean, entry.runningVariance])
+/** What follows the batches: statistics of normalizations, then ranges of observers. */
+const runningOf = ({ followed }: Forward, statistics: readonly Statistics[]): Value[] => [
+  ...statistics.flatMap((entry) => [entry.runningMean, entry.runningVariance]),
+  ...followed.map(({ range }) => range),
+]
 
 /** The statistics of a batch as one flat vector; undefined where there are none. */
-const packStatistics = (g: Builder, statistics: readonly Statistics[]): Value | undefined => {
-  const values = statistics.flatMap((entry) => [entry.batchMean, entry.batchVariance])
+const packStatistics = (
+  { followed }: Forward,
+  g: Builder,
+  statistics: readonly Statistics[],
+): Value | undefined => {
+  const values = [
+    ...statistics.flatMap((entry) => [entry.batchMean, entry.batchVariance]),
+    ...followed.map(({ batch }) => batch),
+  ]
   return values.length === 0 ? undefined : pack(g, values)
 }
 
 const inputOf = (g: Builder, name: string, { initial }: FlatVector): Value =>
   g.input(name, { dtype: 'float32', shape: [initial.length] })
 
-/** running ← momentum · running + (1 - momentum) · batch, for all BatchNormalization nodes at once. */
+/** running ← momentum · running + (1 - momentum) · batch, for all that follows the batches at once. */
 function writeStatistics(
   g: Builder,
+  { followed }: Forward,
   statistics: readonly Statistics[],
   { slots, initial }: FlatVector,
   batch: Value,
@@ -274,8 +326,16 @@ function writeStatistics(
   const shape = [initial.length]
   const flat = g.input('statistics', { dtype: 'float32', shape })
   const kept = new Float32Array(initial.length)
-  for (const [index, { offset, size }] of slots.entries())
-    kept.fill(statistics[index >> 1]!.momentum, offset, offset + size)
-  const keep = g.constant(tensorOf('float32', shape, kept), 'kept')
+  for (const [index, { momentum }] of statistics.entries())
+    for (const { offset, size } of slots.slice(2 * index, 2 * index + 2))
+      kept.fill(momentum, offset, offset + size)
+  const [{ momentum } = { momentum: 0 }] = followed
+  const ranges = new Float32Array(initial.length)
+  for (const { offset, size } of slots.slice(2 * statistics.length))
+    ranges.fill(1, offset, offset + size)
+  const own = g.constant(tensorOf('float32', shape, kept), 'kept')
+  const keep = followed.length
+    ? g.Add(own, g.Mul(g.constant(tensorOf('float32', shape, ranges), 'ranges'), momentum))
+    : own
   g.output('statistics_next', g.Add(g.Mul(flat, keep), g.Mul(batch, g.Sub(1, keep))))
 }

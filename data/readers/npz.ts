@@ -28,10 +28,11 @@ export const npz = defineReader({
     'NumPy arrays in a zip: NAME.npz with x_train, y_train, x_test …, or train.npz, test.npz',
   options: z.strictObject({}),
   open: async (place, _options, { log }) =>
-    tableOfArrays(await arraySets(place, '.npz', arraysOf), log),
+    tableOfArrays(await arraySets(place, '.npz', npzArrays), log),
 })
 
-async function arraysOf(path: string): Promise<StoredArray[]> {
+/** The arrays of an npz file, by their own names; what is wrong with the file is a `UserError`. */
+export async function npzArrays(path: string): Promise<StoredArray[]> {
   const size = await fileSizeBytes(path)
   const zip = await openZip(path)
   try {

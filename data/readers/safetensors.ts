@@ -41,10 +41,11 @@ export const safetensors = defineReader({
   summary: 'Tensors in NAME.safetensors with x_train, y_train, x_test …, or train.safetensors …',
   options: z.strictObject({}),
   open: async (place, _options, { log }) =>
-    tableOfArrays(await arraySets(place, '.safetensors', arraysOf), log),
+    tableOfArrays(await arraySets(place, '.safetensors', safetensorsArrays), log),
 })
 
-async function arraysOf(path: string): Promise<StoredArray[]> {
+/** The tensors of a safetensors file, by their own names; what is wrong with the file is a `UserError`. */
+export async function safetensorsArrays(path: string): Promise<StoredArray[]> {
   const { header, dataStart } = await readHeader(path)
   const dataBytes = (await fileSizeBytes(path)) - dataStart
   const arrays: StoredArray[] = []

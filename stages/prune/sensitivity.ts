@@ -112,7 +112,14 @@ export async function measureSensitivity(
   return { metric, score: value, samples: samples.size, split, rows }
 }
 
-function samplesFor(context: StageContext): { samples: Dataset; split: Sensitivity['split'] } {
+/**
+ * The samples on which what a stage does to a model is measured before it is done: at most 512 for validation, or for
+ * calibration where there are none. That there are none at all is a {@link UserError}.
+ */
+export function samplesFor(context: StageContext): {
+  samples: Dataset
+  split: Sensitivity['split']
+} {
   const { validation, calibration } = requiredData(context)
   const split = validation.size > 0 ? 'validation' : 'calibration'
   const all = validation.size > 0 ? validation : calibration

@@ -179,7 +179,7 @@ const rowOf = ({ columns, rows, inputs, cross, energies }: Normal, row: number):
  *
  * What a change δ of the weights costs is Σⱼ (Σᵢ≤ⱼ Lⱼᵢ δᵢ)²: each term can be made zero by the last of its changes.
  */
-function sweepFactor(moments: Float64Array, columns: number, ridge: number): Float64Array {
+export function sweepFactor(moments: Float64Array, columns: number, ridge: number): Float64Array {
   let trace = 0
   for (let at = 0; at < columns; at++) trace += moments[at * columns + at]!
   const damping = ridge * (trace > 0 ? trace / columns : 1)

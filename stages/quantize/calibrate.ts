@@ -2,7 +2,7 @@
 // only extremes are needed, they are reduced inside the graph, so that next to nothing leaves it.
 import { UserError } from '../../base/errors.ts'
 import type { Samples } from '../../base/samples.ts'
-import { build } from '../../onnx/build.ts'
+import { type Builder, build } from '../../onnx/build.ts'
 import { cloneModel } from '../../onnx/clone.ts'
 import type { Model, Value } from '../../onnx/graph.ts'
 import { removeDeadNodes } from '../../onnx/passes/dead-nodes.ts'
@@ -27,6 +27,8 @@ export interface CalibrationOptions extends CalibratorOptions {
   readonly check: () => void
   /** Told the share of the samples that are done, 0..1. */
   readonly progress: (done: number) => void
+  /** Makes ready some samples that are about to be read, where they have to be fetched; those before are done with. */
+  readonly fetch?: (first: number, count: number) => Promise<void>
 }
 
 /** Samples a run: many where only extremes come back, few where all activations do. */
@@ -65,16 +67,23 @@ export async function measureRanges(
       await new Promise(setImmediate)
       // A batch that the last samples do not fill takes some of those before once more: ranges do not mind.
       const first = Math.min(start, samples.size - batch)
+      await options.fetch?.(first, batch)
       feeder.load(Array.from({ length: batch }, (_, row) => first + row))
       for await (const results of runSteps(session, feeder, names))
         for (const [index, own] of outputs.entries())
-          for (const name of own)
-            states[index] = calibrator.observe(states[index], elements(results[name]!, 'float32'))
+          states[index] = calibrator.observe(
+            states[index],
+            joined(own.map((name) => elements(results[name]!, 'float32'))),
+          )
       options.progress(Math.min(1, (start + batch) / samples.size))
     }
   })
   return new Map(values.map((value, index) => [value, calibrator.range(states[index], options)]))
 }
+
+/** What came of one value: all of it, or its least and its greatest element. */
+const joined = (parts: readonly Float32Array[]): Float32Array =>
+  parts.length === 1 ? parts[0]! : Float32Array.from(parts.flatMap((part) => [...part]))
 
 /** The outputs that are carried from one chunk of the samples to the next. */
 const carriedBy = ({ inputs = {} }: Samples): ReadonlySet<string> =>
@@ -101,16 +110,19 @@ function probeModel(
   const outputs = values.map(({ name }) => {
     const value = named.get(name)
     if (!value) throw new Error(`internal: no value '${name}'`)
-    const wanted = extremes
-      ? ['ReduceMin', 'ReduceMax'].flatMap((opType) =>
-          g.node(opType, [value], { attributes: { keepdims: 0 } }),
-        )
-      : [g.Identity(value)]
+    const wanted = extremes ? extremesOf(g, value) : [g.Identity(value)]
     graph.outputs.push(...wanted)
     return wanted.map((output) => output.name)
   })
   removeDeadNodes(graph)
   return { probe, outputs }
+}
+
+/** The least and the greatest element; both NaN where any is not finite, which ReduceMin and ReduceMax pass over. */
+function extremesOf(g: Builder, value: Value): Value[] {
+  const whole = { keepdims: 0 }
+  const doubt = g.ReduceSum(g.Mul(value, 0), whole)
+  return [g.ReduceMin(value, whole), g.ReduceMax(value, whole)].map((end) => g.Add(end, doubt))
 }
 
 /** Throws a {@link UserError} for the first range that is not finite. */

@@ -1,157 +1,249 @@
 // Quantization: fewer bits a number, and a check that the result still does what its input did.
 import { join } from 'node:path'
-import { throwIfAborted, UserError } from '../../base/errors.ts'
-import { largestFloat16 } from '../../base/float16.ts'
-import { firstSamples, type Samples } from '../../base/samples.ts'
-import { describeHost } from '../../benchmarks/host.ts'
-import type { Model, Node, Value, ValueType } from '../../onnx/graph.ts'
-import { inferTypes } from '../../runtime/shapes.ts'
-import { simplify } from '../optimize.ts'
+import { UserError } from '../../base/errors.ts'
+import { cloneModel } from '../../onnx/clone.ts'
+import type { Model } from '../../onnx/graph.ts'
 import { defineStage, type StageContext } from '../stage.ts'
 import { compareModels, describeComparison } from '../verify.ts'
-import type { Range } from './arithmetic.ts'
-import { measureRanges, requireFinite } from './calibrate.ts'
+import { limits, type Range } from './arithmetic.ts'
+import { type AwareResult, trainAware } from './aware/train.ts'
+import { calibrate } from './calibration.ts'
 import type { WeightOptions } from './constants.ts'
 import { quantizeDynamically } from './dynamic.ts'
-import { convertToFloat16 } from './float16.ts'
+import { quantizeEmbeddings } from './embeddings.ts'
+import { withInterfaceOf } from './float-interface.ts'
+import { halfSchemes } from './half.ts'
 import { countKernels, type Kernels } from './kernels.ts'
+import { machineAdvice } from './machine.ts'
+import { mixerFor } from './mixed.ts'
+import { quantizationRuleOf } from './operators.ts'
 import { type QuantizeOptions, quantizeOptions } from './options.ts'
 import { place } from './placement.ts'
 import { compact, copyForQuantization, type Prepared, prepareForIntegers } from './prepare.ts'
-import { quantizeGraph, valuesToMeasure } from './static.ts'
+import { checkProviders } from './providers-agree.ts'
+import { writeIntegerOperators } from './qoperator.ts'
+import { quantizeRecurrent } from './recurrent.ts'
+import { repairAfter, repairBefore, repairFirst, repairsIntegers } from './repair/repairs.ts'
+import { measureQuantization, type QuantizationSensitivity } from './sensitivity.ts'
+import { quantizeGraph, type StaticOptions, valuesToMeasure } from './static.ts'
+import { type Chooser, namesIn, valuesToTry } from './trials.ts'
+import { weightsNeedData, weightsSchemes } from './weights/schemes.ts'
 
 /** What error messages call the model. */
 const where = 'model'
 
-/** Stores a model in 8 bits or in float16. */
+/** Stores a model in fewer bits. */
 export const quantize = defineStage({
-  summary: 'Store weights and activations in 8 bits or float16',
+  summary: 'Store weights and activations in fewer bits',
   options: quantizeOptions,
+  checksProviders: true,
   // The other schemes check their result on it, and float16 looks for values that it cannot hold.
-  dataUse: ({ scheme }) => (scheme === 'static' ? 'always' : 'where given'),
+  dataUse: (options) =>
+    (options.scheme === 'static' && (options.calibration?.from === 'data' || options.aware)) ||
+    weightsNeedData(options)
+      ? 'always'
+      : 'where given',
   // Calibration runs forward over a part of the training data.
-  passes: ({ scheme }) => (scheme === 'static' ? 0.05 : 0),
+  passes: ({ scheme, aware }) => (scheme === 'static' ? 0.05 + (aware ? 3 * aware.epochs : 0) : 0),
   async run(input, options, context) {
-    const prepared = copyForQuantization(input.model, options.exclude)
-    const done = await schemes[options.scheme](prepared, options, context)
+    const prepared = copyForQuantization(input.model, options.exclude, options.quantized)
+    const { losses } = input.facts
+    if (prepared.quantized && options.quantized === 'keep')
+      return {
+        model: input.model,
+        facts: { ...(losses && { losses }), summary: 'kept: it is quantized already' },
+      }
+    const mixer = options.mixed && mixerFor(input.model, options.mixed, context, where)
+    const done = await apply(prepared, options, context, mixer?.choose)
     const { model } = prepared
+    const names = namesIn(model)
     compact(model)
     const { threads, seed, data } = context
     const settings = { threads, seed, where }
-    const comparison = await compareModels(input.model, model, data?.calibration, settings)
+    const comparable = withInterfaceOf(input.model, model)
+    const comparison = await compareModels(input.model, comparable, data?.calibration, settings)
+    const said = await done(model)
+    const { summary, ...rest } = typeof said === 'string' ? { summary: said } : said
+    const checked = await checkProviders(
+      { float: input.model, quantized: model, comparable, names },
+      options.providers ?? context.providers ?? [context.provider],
+      data?.calibration,
+      context,
+      where,
+    )
+    const parts = [summary, ...(mixer ? [mixer.summary()] : []), describeComparison(comparison)]
     context.progress({ done: 1 })
-    const { losses } = input.facts
     return {
       model,
       facts: {
         ...(losses && { losses }),
-        summary: [await done(model), describeComparison(comparison)].join('; '),
+        ...rest,
+        summary: [...parts, ...checked].join('; '),
       },
     }
   },
 })
 
-/** Rewrites the prepared model in place; gives what says, of the finished model, what was done. */
+/**
+ * Measures what quantization costs a model layer by layer: each quantized alone, and all but it.
+ *
+ * The options are those of the stage; a model that cannot be quantized with them is a {@link UserError}.
+ */
+export async function analyseQuantization(
+  model: Model,
+  options: QuantizeOptions,
+  context: StageContext,
+): Promise<QuantizationSensitivity> {
+  let found: QuantizationSensitivity | undefined
+  const prepared = copyForQuantization(model, options.exclude)
+  await apply(prepared, options, context, async (ready, rewrite) => {
+    found = await measureQuantization(model, ready, rewrite, context, where)
+    return ready.excluded
+  })
+  if (!found) throw new Error('internal: nothing was measured')
+  return found
+}
+
+/** Applies a scheme to the prepared model; `choose` decides, on trials, which nodes stay float. */
+async function apply(
+  prepared: Prepared,
+  options: QuantizeOptions,
+  context: StageContext,
+  choose: Chooser | undefined,
+): ReturnType<Scheme> {
+  const scheme = schemes[options.scheme]
+  // Static quantization asks by itself, when the ranges are known, so that they are measured once.
+  if (!choose || options.scheme === 'static')
+    return await scheme(prepared, options, context, choose)
+  const quiet: StageContext = { ...context, log: () => undefined, progress: () => undefined }
+  const excluded = await choose(prepared, (copy) => scheme(copy, options, quiet))
+  return await scheme({ ...prepared, excluded }, options, context)
+}
+
+/**
+ * Rewrites the prepared model in place; gives what says, of the finished model, what was done. A scheme that takes
+ * `choose` asks it what stays float.
+ */
 type Scheme = (
   prepared: Prepared,
   options: QuantizeOptions,
   context: StageContext,
-) => Promise<(model: Model) => string | Promise<string>>
+  choose?: Chooser,
+) => Promise<(model: Model) => Said | Promise<Said>>
+
+/** What was done, in one line; and what the user should know of it. */
+type Said = string | { readonly summary: string; readonly advice?: readonly string[] }
 
 const schemes: Readonly<Record<QuantizeOptions['scheme'], Scheme>> = {
-  async static(prepared, options, context) {
+  async static(prepared, options, context, choose) {
     const { model, excluded } = prepared
-    await prepareForIntegers(prepared, where)
-    const placement = place(model.graph, excluded)
+    const storage = await storageOf(options, context)
+    const { weightBits, perChannel } = storage
+    const stored = { ...options, weightBits, perChannel }
+    const repaired = [...(await repairFirst(prepared, stored, context))]
+    const statistics = await prepareForIntegers(prepared, where)
+    repaired.push(...(await repairBefore(prepared, stored, context)))
+    const placement = place(model.graph, excluded, { symmetric: storage.symmetricActivations })
     if (placement.nodes.size === 0) throw nothingToQuantize(noLayers)
-    const { method, samples: count, share } = { ...defaultCalibration, ...options.calibration }
-    const samples = calibrationSamples(context, count)
-    const ranges = await measureRanges(model, valuesToMeasure(placement), samples, {
-      ...calibrationIn(context),
-      method,
-      share: share ?? defaultCalibration.share,
-    })
-    requireFinite(ranges, where)
-    quantizeGraph(model.graph, placement, (value) => rangeIn(ranges, value), {
-      activations: options.activations ?? 'uint8',
-      ...(await weightOptions(options, context)),
-    })
+    const values = choose ? valuesToTry(placement) : valuesToMeasure(placement)
+    const [lowest, highest] = limits[storage.activations]
+    const { ranges, summary, advice } = await calibrate(
+      { model, values, statistics, where },
+      options.calibration,
+      { levels: highest - lowest + 1, symmetric: storage.symmetricActivations },
+      context,
+    )
+    const named = new Map([...ranges].map(([{ name }, range]) => [name, range]))
+    const rewrite = (
+      { model: each, excluded: float }: Prepared,
+      learned?: AwareResult['learned'],
+    ): void => {
+      const { symmetricActivations: symmetric } = storage
+      const placed = place(each.graph, float, { symmetric })
+      const stored = { ...storage, learned }
+      quantizeGraph(each, placed, ({ name }) => rangeIn(named, name), stored)
+    }
+    const finish = (each: Prepared): string => {
+      if (options.format === 'qoperator') writeIntegerOperators(each.model)
+      return storeEmbeddings(each, options)
+    }
+    const left = choose
+      ? await choose(prepared, (each) => {
+          rewrite(each)
+          finish(each)
+        })
+      : excluded
+    const chosen: Prepared = { ...prepared, excluded: left }
+    const float = repairsIntegers(options) ? cloneModel(model) : undefined
+    const aware =
+      options.aware &&
+      (await trainAware(
+        model,
+        place(model.graph, left, { symmetric: storage.symmetricActivations }),
+        ({ name }) => rangeIn(named, name),
+        {
+          ...storage,
+          weightBits: options.aware.weightBits ?? weightBits,
+          activationBits:
+            options.aware.activationBits ?? (storage.activations.endsWith('16') ? 16 : 8),
+        },
+        options.aware,
+        context,
+        where,
+      ))
+    rewrite(chosen, aware?.learned)
+    if (float) repaired.push(...(await repairAfter(float, model, stored, context)))
+    const tables = finish(chosen)
     return async (quantized) => {
-      const kernels = await countKernels(quantized, join(context.folder, 'optimized.onnx'))
-      return `static, ${method} over ${samples.size} samples: ${describeKernels(kernels)}`
+      const kernels = await kernelsIn(quantized, storage, context)
+      return {
+        ...aware?.facts,
+        summary: `static, ${[summary, ...repaired].join(', ')}: ${kernels}${tables}${aware ? `; aware of it: ${aware.facts.summary}` : ''}`,
+        ...(advice.length > 0 && { advice }),
+      }
     }
   },
 
   async dynamic(prepared, options, context) {
     const { excluded } = prepared
+    const weights = await weightOptions(options, context)
+    const stored = { ...options, ...weights }
+    const repaired = [...(await repairFirst(prepared, stored, context))]
     await prepareForIntegers(prepared, where)
+    repaired.push(...(await repairBefore(prepared, stored, context)))
     const { graph } = prepared.model
-    const layers = quantizeDynamically(graph, excluded, await weightOptions(options, context))
-    if (layers === 0) throw nothingToQuantize(noLayers)
-    return () => `dynamic: ${layers} layers in 8 bits`
+    const layers =
+      quantizeDynamically(graph, excluded, weights) +
+      quantizeRecurrent(prepared.model, excluded, weights)
+    const tables = storeEmbeddings(prepared, options)
+    if (layers === 0 && !tables) throw nothingToQuantize(noLayers)
+    return () => `dynamic: ${[`${layers} layers in 8 bits`, ...repaired].join(', ')}${tables}`
   },
 
-  async float16({ model, excluded }, _options, context) {
-    // A BatchNormalization that is folded cannot have a variance beyond float16.
-    await simplify(model, where)
-    const types = await inferTypes(model, { where })
-    const beyond = await nodesBeyondFloat16(model, types, context)
-    if (beyond.size > 0)
-      context.log(
-        `${beyond.size} nodes stay float32, because values beyond float16's ±65504 go through them`,
-      )
-    const kept = new Set([...excluded, ...beyond])
-    const { half, single, clamped } = convertToFloat16(model.graph, types, kept)
-    if (half === 0) throw nothingToQuantize('no node with float32 inputs or outputs can be float16')
-    for (const [name, count] of clamped)
-      context.log(`'${name}' has ${count} numbers beyond float16's ±65504, which were clamped`)
-    return () => `float16: ${half} of ${half + single} operators`
-  },
+  ...halfSchemes,
+  ...weightsSchemes,
 }
 
-/** Samples on which activations are compared with what float16 can hold. */
-const rangeSamples = 64
-
-/** The nodes that make or read values which float16 cannot hold; without data none is known. */
-async function nodesBeyondFloat16(
-  model: Model,
-  types: ReadonlyMap<Value, ValueType>,
-  context: StageContext,
-): Promise<ReadonlySet<Node>> {
-  if (!context.data) return new Set()
-  const values = model.graph.nodes.flatMap((node) =>
-    node.outputs.filter((output) => output && types.get(output)?.dtype === 'float32'),
-  ) as Value[]
-  const ranges = await measureRanges(model, values, calibrationSamples(context, rangeSamples), {
-    ...calibrationIn(context),
-    method: 'minmax',
-    share: 1,
-  })
-  const nodes = new Set<Node>()
-  for (const [value, { min, max }] of ranges) {
-    // Written so that NaN, too, counts as beyond.
-    if (min >= -largestFloat16 && max <= largestFloat16) continue
-    for (const node of [value.producer, ...value.users]) if (node) nodes.add(node)
+/** How static quantization stores numbers. */
+async function storageOf(options: QuantizeOptions, context: StageContext): Promise<StaticOptions> {
+  const { activations = 'uint8', weights = 'int8', symmetric = 'weights' } = options
+  return {
+    ...(await weightOptions(options, context)),
+    activations,
+    symmetricActivations: symmetric === 'activations' || symmetric === 'both',
+    weights,
+    symmetricWeights: symmetric === 'weights' || symmetric === 'both',
   }
-  return nodes
 }
 
-const calibrationIn = (context: StageContext) => ({
-  where,
-  threads: context.threads,
-  check: () => throwIfAborted(context.signal),
-  progress: (done: number) => context.progress({ done: 0.9 * done }),
-})
-
-const defaultCalibration = { method: 'minmax', samples: 512, share: 0.99999 } as const
-
-function calibrationSamples({ data }: StageContext, count: number): Samples {
-  if (!data || data.calibration.size === 0)
-    throw new UserError(
-      "scheme: 'static' needs calibration data: there is none — name the data, or use scheme 'dynamic'",
-    )
-  // Every prefix of the calibration split holds the classes in their proportions.
-  return firstSamples(data.calibration, count)
+/** Stores embeddings where that is wanted; what to say of it. */
+function storeEmbeddings(
+  { model, excluded }: Prepared,
+  { embeddings = true }: QuantizeOptions,
+): string {
+  const count = embeddings ? quantizeEmbeddings(model.graph, excluded) : 0
+  if (count === 0) return ''
+  return `, ${count} embedding${count === 1 ? '' : 's'} in 8 bits`
 }
 
 /** Sums of two 8-bit products overflow 16 bits on x86 processors before VNNI; 7-bit weights cannot reach that far. */
@@ -160,27 +252,34 @@ async function weightOptions(
   context: StageContext,
 ): Promise<WeightOptions> {
   if (weightBits !== undefined) return { weightBits, perChannel }
-  const { flags } = await describeHost()
-  const overflows = flags.includes('avx2') && !flags.some((flag) => dotProducts.has(flag))
-  if (overflows)
-    context.log(
-      'weights have 7 bits, because this processor has no VNNI; weightBits: 8 overrides it',
-    )
-  return { weightBits: overflows ? 7 : 8, perChannel }
+  const advice = await machineAdvice(context.provider)
+  if (advice.weightBits === 7)
+    context.log(`weights have 7 bits: ${advice.reason}; weightBits: 8 overrides it`)
+  return { weightBits: advice.weightBits, perChannel }
 }
-
-/** Instruction sets of x86 that multiply 8 bits into 32, as Linux spells them. */
-const dotProducts: ReadonlySet<string> = new Set(['avx512_vnni', 'avx_vnni', 'amx_int8'])
 
 const noLayers = 'no Conv, Gemm or MatMul with constant float32 weights is left'
 
 const nothingToQuantize = (reason: string) =>
   new UserError(`${where}: there is nothing to quantize: ${reason} — check the model and 'exclude'`)
 
-function rangeIn(ranges: ReadonlyMap<Value, Range>, value: Value): Range {
-  const range = ranges.get(value)
-  if (!range) throw new Error(`internal: the range of '${value.name}' was not measured`)
+function rangeIn(ranges: ReadonlyMap<string, Range>, name: string): Range {
+  const range = ranges.get(name)
+  if (!range) throw new Error(`internal: the range of '${name}' was not measured`)
   return range
+}
+
+/** Which operators run on integers; for 16 bits there is no integer kernel that ONNX Runtime's providers here have. */
+async function kernelsIn(
+  model: Model,
+  { activations }: StaticOptions,
+  { folder }: StageContext,
+): Promise<string> {
+  if (limits[activations][1] <= limits.uint8[1])
+    return describeKernels(await countKernels(model, join(folder, 'optimized.onnx')))
+  const layers = model.graph.nodes.filter((node) => quantizationRuleOf(node)?.kind === 'layer')
+  const stored = layers.filter((node) => node.input(1).producer?.opType === 'DequantizeLinear')
+  return `${stored.length} layers with weights in 8 bits and activations in ${activations}, computed in float`
 }
 
 function describeKernels({ integer, float }: Kernels): string {

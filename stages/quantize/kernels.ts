@@ -23,7 +23,14 @@ const conversions: ReadonlySet<string> = new Set([
 ])
 
 /** Operators that compute nothing. */
-const free: ReadonlySet<string> = new Set(['Constant', 'Identity', 'Reorder', 'Transpose', 'Shape'])
+const free: ReadonlySet<string> = new Set([
+  'Constant',
+  'Identity',
+  'ReorderInput',
+  'ReorderOutput',
+  'Shape',
+  'Transpose',
+])
 
 /** How the nodes of a session are distributed. */
 export interface Kernels {

@@ -92,8 +92,10 @@ const quantizationRules: Readonly<Record<string, QuantizationRule>> = {
   DepthToSpace: passing,
   Expand: passing,
   Gather: passing,
+  GatherElements: passing,
   Slice: passing,
   Split: passing,
+  Tile: passing,
   MaxPool: { ...passing, supports: (node: Node) => node.outputs[1] === undefined },
   Resize: {
     kind: 'passing',

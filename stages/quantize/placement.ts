@@ -17,8 +17,16 @@ export interface Placement {
   readonly rangeOf: ReadonlyMap<Value, Value>
 }
 
-/** Decides what is quantized; nodes in `excluded` compute in float. */
-export function place(graph: Graph, excluded: ReadonlySet<Node>): Placement {
+/**
+ * Decides what is quantized; nodes in `excluded` compute in float.
+ *
+ * With `symmetric` activations, what is cut off on one side of zero only is not cut off by a quantization.
+ */
+export function place(
+  graph: Graph,
+  excluded: ReadonlySet<Node>,
+  { symmetric = false }: { readonly symmetric?: boolean } = {},
+): Placement {
   const nodes = graph.nodes
   const rules = new Map(nodes.map((node) => [node, excluded.has(node) ? undefined : ruleFor(node)]))
   const { wanted, useful } = lookAhead(nodes, rules)
@@ -42,7 +50,8 @@ export function place(graph: Graph, excluded: ReadonlySet<Node>): Placement {
       const maker = clipped.producer
       const bounds = rule.bounds(node)
       // Zero is in every quantized range, so it has to be inside the bounds.
-      const covers = bounds && bounds.min <= 0 && bounds.max >= 0
+      const covers =
+        bounds && bounds.min <= 0 && bounds.max >= 0 && (!symmetric || bounds.min === -bounds.max)
       const alone = clipped.users.size === 1 && !graph.outputs.includes(clipped)
       if (maker && rules.get(maker)?.kind !== 'passing' && alone && covers) {
         merged.set(node, maker)

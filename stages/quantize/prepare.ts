@@ -10,65 +10,111 @@ import { upgradeOpset } from '../../onnx/passes/upgrade.ts'
 import { inferTypes } from '../../runtime/shapes.ts'
 import { strip } from '../export.ts'
 import { simplify } from '../optimize.ts'
+import { type LayerStatistics, normalizedValues, statisticsOfLayers } from './data-free.ts'
+import { quantizationRuleOf } from './operators.ts'
 import { rewriteForQuantization } from './rewrites.ts'
+import { smallFloatOf } from './small-floats.ts'
 
 /** DequantizeLinear has scales per channel since this opset. */
 const leastOpset = 13
 
-/** Operators that only quantized models have. */
+/** Operators that only quantized models have, besides those whose name begins with QLinear. */
 const quantizedOperators: ReadonlySet<string> = new Set([
   'ConvInteger',
   'DequantizeLinear',
   'DynamicQuantizeLinear',
+  'DynamicQuantizeLSTM',
+  'DynamicQuantizeMatMul',
+  'GatherBlockQuantized',
   'MatMulInteger',
-  'QLinearConv',
-  'QLinearMatMul',
+  'MatMulIntegerToFloat',
+  'MatMulNBits',
+  'QGemm',
   'QuantizeLinear',
 ])
 
+const isQuantized = ({ opType }: Node): boolean =>
+  opType.startsWith('QLinear') || quantizedOperators.has(opType)
+
 /** Refuses a model that is quantized with a {@link UserError}; `verb` is what is to be done to the float model. */
 export function refuseQuantized(graph: Graph, verb: string): void {
-  const found = [...allNodes(graph)].find((node) => quantizedOperators.has(node.opType))
-  if (found)
-    throw new UserError(
-      `model: it is quantized already: it has ${found.opType} '${layerName(found)}' — ${verb} the float model`,
-    )
+  const found = [...allNodes(graph)].find(isQuantized)
+  if (found) throw quantizedAlready(found, `${verb} the float model`)
 }
+
+const quantizedAlready = (node: Node, advice: string): UserError =>
+  new UserError(
+    `model: it is quantized already: it has ${node.opType} '${layerName(node)}' — ${advice}`,
+  )
 
 /** A copy of a model that is the stage's own. */
 export interface Prepared {
   readonly model: Model
-  /** Nodes that the user wants to stay float. */
+  /** Nodes that stay as they are: those that the user excludes, and those that are in integers already. */
   readonly excluded: ReadonlySet<Node>
+  /** Whether some of it was quantized before. */
+  readonly quantized: boolean
 }
 
 /**
  * Copies a model and picks the excluded nodes in the copy.
  *
- * A model that is quantized already, and a selector that matches nothing, are a {@link UserError}.
+ * A model that is quantized already is a {@link UserError} where it is to be refused, as is a selector that matches
+ * nothing.
  */
-export function copyForQuantization(input: Model, exclude: readonly string[]): Prepared {
+export function copyForQuantization(
+  input: Model,
+  exclude: readonly string[],
+  already: 'refuse' | 'keep' | 'extend' = 'refuse',
+): Prepared {
   const model = cloneModel(input)
   const { graph } = model
-  refuseQuantized(graph, 'quantize')
-  const items = [...allNodes(graph)].map((node): Selectable & { node: Node } => ({
+  const nodes = [...allNodes(graph)]
+  const found = nodes.find(isQuantized)
+  if (found && already === 'refuse')
+    throw quantizedAlready(
+      found,
+      "quantize the float model, or set 'quantized' to keep this one or extend it",
+    )
+  const small = smallFloatOf(graph)
+  if (small && already === 'refuse')
+    throw new UserError(
+      `model: it is ${small.dtype} already: '${small.name}' — quantize the float32 model, or set 'quantized' to keep this one or extend it`,
+    )
+  const items = nodes.map((node): Selectable & { node: Node } => ({
     name: layerName(node),
     opType: node.opType,
     node,
   }))
-  return { model, excluded: new Set(select(items, exclude, 'exclude').map(({ node }) => node)) }
+  const chosen = select(items, exclude, 'exclude').map(({ node }) => node)
+  const excluded = new Set([...chosen, ...(found ? nodes.filter(hasItsPlace) : [])])
+  return { model, excluded, quantized: (found ?? small) !== undefined }
 }
 
-/** Folds what is constant and BatchNormalization, and brings layers into the form that integer kernels have. */
+/** Whether a node is quantized, or between integers already; layers with float weights are not. */
+function hasItsPlace(node: Node): boolean {
+  if (isQuantized(node)) return true
+  if (quantizationRuleOf(node)?.kind === 'layer') return false
+  const makers = node.inputs.map((input) => input?.producer)
+  const users = node.outputs.flatMap((output) => [...(output?.users ?? [])])
+  return [...makers, ...users].some((other) => other && isQuantized(other))
+}
+
+/**
+ * Folds what is constant and BatchNormalization, and brings layers into the form that integer kernels have; gives what
+ * the BatchNormalizations said of the values that are still there.
+ */
 export async function prepareForIntegers(
   { model, excluded }: Prepared,
   where: string,
-): Promise<void> {
+): Promise<ReadonlyMap<string, LayerStatistics>> {
   const { graph } = model
+  const normalized = normalizedValues(graph)
   if (opsetOf(model) < leastOpset) upgradeOpset(model, leastOpset, where)
   await simplify(model, where)
   rewriteForQuantization(graph, await inferTypes(model, { where }), excluded)
   removeDeadNodes(graph)
+  return statisticsOfLayers(graph, normalized)
 }
 
 /** Removes what is not needed to run: unused constants, texts, what was known of values before, long names. */

@@ -1,24 +1,36 @@
 // Static quantization: a float graph with known ranges becomes one with QuantizeLinear/DequantizeLinear pairs, 8-bit
 // weights and int32 biases, which ONNX Runtime fuses into integer kernels.
 import { type Attributes, attributeOf } from '../../onnx/build.ts'
-import { constantOf, type Graph, type Node, type Value } from '../../onnx/graph.ts'
-import { elements, tensorOf } from '../../onnx/tensor.ts'
 import {
-  type ActivationType,
+  constantOf,
+  type Graph,
+  type Model,
+  type Node,
+  opsetOf,
+  type Value,
+} from '../../onnx/graph.ts'
+import { elements, numbers, tensorOf } from '../../onnx/tensor.ts'
+import {
+  type IntegerType,
   type Quantization,
   quantizationOf,
   quantizeValues,
   type Range,
 } from './arithmetic.ts'
-import { layerConstants, parametersOf, shareConstants, type WeightOptions } from './constants.ts'
+import { type LayerOptions, layerConstants, parametersOf, shareConstants } from './constants.ts'
+import { keepFloatLayers } from './float-layers.ts'
 import { extend } from './histogram.ts'
 import { quantizationRuleOf } from './operators.ts'
 import { activationsOf, type Placement } from './placement.ts'
 import { orderedWriter } from './writer.ts'
 
+/** The types of activations. */
+export type ActivationType = Extract<IntegerType, 'uint8' | 'int8' | 'uint16' | 'int16'>
+
 /** How numbers are stored. */
-export interface StaticOptions extends WeightOptions {
+export interface StaticOptions extends LayerOptions {
   readonly activations: ActivationType
+  readonly symmetricActivations: boolean
 }
 
 /** The values whose ranges have to be known. */
@@ -30,37 +42,65 @@ export const valuesToMeasure = ({ made, entering, rangeOf }: Placement): readonl
   ),
 ]
 
+/** Since this opset QuantizeLinear has types of 16 bits; before, ONNX Runtime's own domain has it with them. */
+const wideOpset = 21
+
 /** Rewrites the graph in place; `measured` gives the range of every value of `valuesToMeasure`. */
 export function quantizeGraph(
-  graph: Graph,
+  model: Model,
   placement: Placement,
   measured: (value: Value) => Range,
   options: StaticOptions,
 ): void {
+  const { graph } = model
   mergeClippings(graph, placement)
   const add = shareConstants(graph)
   const constantsOf = layerConstants(graph, add, options)
-  const quantizations = quantizationsOf(placement, measured, options.activations)
+  const { learned } = options
+  const quantizations = quantizationsOf(placement, measured, options)
   const writer = orderedWriter(graph)
+  const known = (value: Value) => knownQuantization(value, options.activations)
+  const wide = options.activations.endsWith('16')
+  const domain = wide && opsetOf(model) < wideOpset ? 'com.microsoft' : ''
+  if (domain) model.opsets.set(domain, 1)
 
-  const pair = (value: Value, output: Value, quantization: Quantization): Value => {
+  const pair = (value: Value, output: Value, quantization: Quantization, bounds?: Range): Value => {
     const parameters = parametersOf(add, quantization)
-    const quantized = writer.node('QuantizeLinear', [value, ...parameters], writer.value('q'))
-    return writer.node('DequantizeLinear', [quantized, ...parameters], output)
+    const ends = bounds && [bounds.min, bounds.max].map((end) => add('c', 'float32', [], [end]))
+    const cut = ends ? writer.node('Clip', [value, ...ends], writer.value('c')) : value
+    const quantized = writer.node(
+      'QuantizeLinear',
+      [cut, ...parameters],
+      writer.value('q'),
+      {},
+      domain,
+    )
+    return writer.node('DequantizeLinear', [quantized, ...parameters], output, {}, domain)
   }
+  /** Where the integers of a value that are used end, if not all are. */
+  const boundsOf = (value: Value): Range | undefined =>
+    learned?.bounds.get((placement.rangeOf.get(value) ?? value).name)
   /** What integer kernels read instead of a value that is made in float. */
   const entered = new Map<Value, Value>()
   const enter = (value: Value): void => {
     if (!placement.entering.has(value)) return
     const quantization = quantizations(value)
+    const before = known(value) && value.producer
+    if (before) {
+      // What was integers before, in the type that is wanted, is what kernels read; they want one scale.
+      if (before.input(1).tensor?.size === 1) return
+      const inputs = [before.input(0), ...parametersOf(add, quantization)]
+      entered.set(value, writer.node('DequantizeLinear', inputs, writer.value('d'), {}, domain))
+      return
+    }
     const constant = constantOf(value)
     const output = writer.value('d')
     if (constant) {
       const values = quantizeValues(elements(constant, 'float32'), quantization)
-      const tensor = tensorOf(quantization.dtype, constant.dims, values)
+      const tensor = tensorOf(options.activations, constant.dims, values)
       const inputs = [graph.addInitializer(value.name, tensor), ...parametersOf(add, quantization)]
-      entered.set(value, writer.node('DequantizeLinear', inputs, output))
-    } else entered.set(value, pair(value, output, quantization))
+      entered.set(value, writer.node('DequantizeLinear', inputs, output, {}, domain))
+    } else entered.set(value, pair(value, output, quantization, boundsOf(value)))
   }
   const quantizeLayer = (node: Node): void => {
     const { weights, bias, axis } = constantsOf(node, quantizations(node.input(0)).scale)
@@ -82,14 +122,15 @@ export function quantizeGraph(
     for (const [index, output] of node.outputs.entries()) {
       if (!output) continue
       enter(output)
-      if (!placement.made.has(output)) continue
+      if (!placement.made.has(output) || isQuantizedBehind(output)) continue
       // The name stays with what the users read, for it may be the graph's output.
       const raw = writer.value('r')
       node.setOutput(index, raw)
-      pair(raw, output, quantizations(output))
+      pair(raw, output, quantizations(output), boundsOf(output))
     }
   }
   writer.finish()
+  keepFloatLayers(graph, add)
 }
 
 /** Leaves clipping to the quantization of what was clipped. */
@@ -106,21 +147,38 @@ function mergeClippings(graph: Graph, { merged }: Placement): void {
 function quantizationsOf(
   placement: Placement,
   measured: (value: Value) => Range,
-  dtype: ActivationType,
+  { activations, symmetricActivations, learned }: StaticOptions,
 ): (value: Value) => Quantization {
   const known = new Map<Value, Quantization>()
   return (value) => {
     const source = placement.rangeOf.get(value) ?? value
-    const found = known.get(source)
+    const found = known.get(source) ?? learned?.activations.get(source.name)
     if (found) return found
+    const already = knownQuantization(source, activations)
+    if (already) return already
     const constant = constantOf(source)
     const nothing = { min: Infinity, max: -Infinity }
     const range = constant ? extend(nothing, elements(constant, 'float32')) : measured(source)
-    const quantization = quantizationOf(range, dtype)
+    const quantization = quantizationOf(range, activations, symmetricActivations)
     known.set(source, quantization)
     return quantization
   }
 }
+
+/** How a value was stored that another stage has dequantized from integers of a type. */
+function knownQuantization(value: Value, dtype: ActivationType): Quantization | undefined {
+  const node = value.producer
+  if (node?.opType !== 'DequantizeLinear' || constantOf(node.inputs[0])) return undefined
+  const [scale, zeroPoint] = [constantOf(node.inputs[1]), constantOf(node.inputs[2])]
+  if (scale?.dtype !== 'float32' || zeroPoint?.dtype !== dtype) return undefined
+  const [scales, zeros] = [numbers(scale), numbers(zeroPoint)]
+  const uniform = [scales, zeros].every((all) => all.every((each) => each === all[0]))
+  return uniform ? { dtype, scale: scales[0]!, zeroPoint: zeros[0]! } : undefined
+}
+
+/** Whether all that reads a value quantizes it, because another stage has put that there. */
+const isQuantizedBehind = ({ users }: Value): boolean =>
+  users.size > 0 && [...users].every(({ opType }) => opType === 'QuantizeLinear')
 
 function exchange(node: Node, before: Value, after: Value | undefined): void {
   if (!after) return

@@ -7,7 +7,13 @@ export interface OrderedWriter {
   /** A value with a short name. */
   value(base: string): Value
   /** A new node that makes a value, after all nodes so far. */
-  node(opType: string, inputs: readonly Value[], output: Value, attributes?: Attributes): Value
+  node(
+    opType: string,
+    inputs: readonly Value[],
+    output: Value,
+    attributes?: Attributes,
+    domain?: string,
+  ): Value
   /** A node of the graph, after all nodes so far; each has to be kept once. */
   keep(node: Node): void
   /** Gives the graph the nodes in the order that they came in. */
@@ -20,11 +26,11 @@ export function orderedWriter(graph: Graph): OrderedWriter {
   const added: Node[] = []
   return {
     value: (base) => new Value(graph.uniqueName(base)),
-    node(opType, inputs, output, attributes = {}) {
+    node(opType, inputs, output, attributes = {}, domain = '') {
       const typed = Object.entries(attributes).map(
         ([name, value]) => [name, attributeOf(name, value)] as const,
       )
-      const node = new Node(opType, inputs, [output], { attributes: typed })
+      const node = new Node(opType, inputs, [output], { attributes: typed, domain })
       added.push(node)
       order.push(node)
       return output

@@ -278,8 +278,32 @@ describe('the other commands', () => {
     expect(status).toBe(0)
     expect(stdout).toMatch(/provider cpu +yes/)
     expect(stdout).toMatch(/provider cuda +(yes|no: .+)/)
+    expect(stdout).toMatch(/integers cpu +u?int8 weights of [78] bits: .*self-test/)
+    expect(stdout).toMatch(/activations: uint8, because /)
     expect(stdout).toMatch(/data digits +yes: in .*mnist/)
   }, 30_000)
+
+  it('sensitivity looks at quantization, as a table, JSON and a page', async () => {
+    const command = [
+      'sensitivity',
+      'lenet.onnx',
+      '--data',
+      'digits',
+      '--scheme',
+      'dynamic',
+    ] as const
+    const { status, stdout } = await condense(...command, '-o', 'sensitivity')
+    expect(status).toBe(0)
+    expect(stdout).toMatch(/with everything dynamic \(SQNR [\d.]+ dB\), on \d+ validation samples/)
+    const report = JSON.parse(readFileSync(join(folder, 'sensitivity/sensitivity.json'), 'utf8'))
+    expect(report.rows).toHaveLength(4)
+    expect(existsSync(join(folder, 'sensitivity/sensitivity.html'))).toBe(true)
+    const mixed = await condense(...command, '--structure', 'weights')
+    expect(mixed.status).not.toBe(0)
+    expect(mixed.stderr).toMatch(
+      /--structure: is about pruning, --scheme about quantization — leave/,
+    )
+  }, 60_000)
 
   it('cache lists and clears', async () => {
     expect((await condense('cache', 'ls')).stdout).toMatch(/train +.*\n[\s\S]*finished stages/)

@@ -121,7 +121,7 @@ describe('a tensor with many zeros', () => {
 
   it.each<[string, Model]>([
     ['has few zeros', modelWith(holey('float32', [1000], 0.99))],
-    ['is small', modelWith(holey('float32', [200], 0.1))],
+    ['is small', modelWith(holey('float32', [100], 0.1))],
     ['is in an opset before CumSum', modelWith(holey('float32', [4000], 0.1), 10)],
     [
       'is of elements of half a byte',

@@ -241,7 +241,7 @@ describe('one stage alone', () => {
 
   it.each([
     [
-      { stage: 'quantize', scheme: 'static' },
+      { stage: 'quantize', scheme: 'static', calibration: { from: 'data' } },
       /^quantize: it needs data: none was named — give a data set/,
     ],
     [

@@ -40,10 +40,10 @@ describe('one stage', () => {
     const { cached, summary } = await runStage(request)
     expect(cached).toBe(false)
     expect(summary).toMatch(
-      /^float16: \d of \d operators; agreement 1\.000 with its input on 64 samples$/,
+      /^float16: \d of \d operators; agreement 1\.000 with its input on 64 samples; runs alike on cpu/,
     )
     const logs = events.flatMap((event) => (event.event === 'log' ? [event.message] : []))
-    expect(logs.join()).toMatch(/2 nodes stay float32, because values beyond float16's ±65504/)
+    expect(logs.join()).toMatch(/2 nodes stay float32, because values beyond/)
     expect((await runStage(request)).cached).toBe(true)
     // Without data it is another result, and may be a worse one.
     const blind = await runStage({ ...request, data: undefined }).catch(String)

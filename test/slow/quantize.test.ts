@@ -2,6 +2,7 @@
 import { describe } from '@jest/globals'
 import {
   expectAccurate,
+  expectOperators,
   expectSmaller,
   expectStatic,
   type StaticRow,
@@ -14,6 +15,12 @@ describe('larger real models in 8 bits', () => {
     ['ultraface-rfb-320.onnx', [3, 240, 320], 1, 'cosine', 0.99, 60],
     ['yolox-nano.onnx', [3, 416, 416], 100, 'cosine', 0.8, 340],
   ])('static: %s is close to its input and runs on integers', (...row) => expectStatic(row))
+
+  itWithShared.each([
+    ['conv-tiny-vww96-mobilenet025.onnx', [3, 96, 96], 1],
+    ['ultraface-rfb-320.onnx', [3, 240, 320], 1],
+    ['yolox-nano.onnx', [3, 416, 416], 100],
+  ] as const)('qoperator: %s computes what its pairs compute', (...row) => expectOperators(row))
 
   itWithShared.each(['vittrack.onnx', 'magika-v3_3.onnx', 'byte-sb-bidi-lstm.onnx'])(
     'dynamic and float16: %s opens in WebAssembly too and stays close',

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import { random } from '../../../base/random.ts'
 import { newModel } from '../../../onnx/build.ts'
-import { elements, tensorOf } from '../../../onnx/tensor.ts'
+import { elements, Tensor, tensorOf } from '../../../onnx/tensor.ts'
 import { withSession } from '../../../runtime/session.ts'
 import {
   leastScaleFor,
@@ -10,6 +10,7 @@ import {
   quantizeValues,
   quantizeWeights,
   roundHalfEven,
+  storeWeights,
 } from '../../../stages/quantize/arithmetic.ts'
 
 describe('roundHalfEven', () => {
@@ -52,29 +53,144 @@ describe('quantizationOf', () => {
   })
 })
 
-describe('quantizeValues', () => {
-  it.each(['uint8', 'int8'] as const)('gives what QuantizeLinear gives in %s', async (dtype) => {
-    const { normal } = random(2)
-    const values = Float32Array.from({ length: 4096 }, (_, index) =>
-      // Multiples of half a step, where rounding matters, and others.
-      index % 2 ? (index - 2048) / 128 : 3 * normal(),
+/** The cases of onnxruntime's test_quant_util.py; where nothing is to be covered, our zero stays in the middle. */
+describe('scale and zero point of -1 … 2', () => {
+  it.each([
+    ['int8', true, 2 / 127, 0],
+    ['uint8', true, 4 / 255, 128],
+    ['uint8', false, 3 / 255, 85],
+    ['int8', false, 3 / 255, -43],
+    ['int16', true, 2 / 32767, 0],
+    ['uint16', false, 3 / 65535, 21845],
+    ['int4', true, 2 / 7, 0],
+    ['uint4', false, 3 / 15, 5],
+    ['uint2', false, 1, 1],
+  ] as const)('%s, symmetric %p', (dtype, symmetric, scale, zeroPoint) => {
+    const range = { min: -1, max: 2 }
+    expect(quantizationOf(range, dtype, symmetric)).toEqual({
+      dtype,
+      scale: Math.fround(scale),
+      zeroPoint,
+    })
+  })
+
+  it.each([
+    [0, 0],
+    [-(2 ** -130), 2 ** -130],
+  ])('is 1 and the middle where %p … %p is to be covered', (min, max) => {
+    const range = { min, max }
+    expect(quantizationOf(range, 'int8', true)).toEqual({ dtype: 'int8', scale: 1, zeroPoint: 0 })
+    expect(quantizationOf(range, 'uint8', true)).toMatchObject({ scale: 1, zeroPoint: 128 })
+    expect(quantizationOf(range, 'uint8')).toMatchObject({ scale: 1, zeroPoint: 0 })
+  })
+
+  it('are finite for the largest range', () => {
+    const { scale, zeroPoint } = quantizationOf({ min: -3.4e38, max: 3.4e38 }, 'uint8')
+    expect(scale).toBe(Math.fround(6.8e38 / 255))
+    expect([127, 128]).toContain(zeroPoint)
+  })
+
+  it('equal those of DynamicQuantizeLinear bit for bit', async () => {
+    const { model, g } = newModel('d')
+    const x = g.input('x', { dtype: 'float32', shape: [2] })
+    const [, scale, zero] = g.node('DynamicQuantizeLinear', [x], { outputs: 3 })
+    g.output('scale', scale!)
+    g.output('zero', zero!)
+    const { normal } = random(4)
+    await withSession(model, {}, async (session) => {
+      for (let count = 0; count < 300; count++) {
+        const values = Float32Array.of(normal(), 10 * normal())
+        const found = await session.run({ x: tensorOf('float32', [2], values) })
+        const range = { min: Math.min(...values), max: Math.max(...values) }
+        expect(quantizationOf(range, 'uint8')).toEqual({
+          dtype: 'uint8',
+          scale: elements(found.scale!, 'float32')[0],
+          zeroPoint: elements(found.zero!, 'uint8')[0],
+        })
+      }
+    })
+  })
+})
+
+describe('storeWeights', () => {
+  it.each([
+    [{ dtype: 'uint8', symmetric: true, bits: 8 }, [1, 255]],
+    [{ dtype: 'uint8', symmetric: false, bits: 8 }, [0, 255]],
+    [{ dtype: 'int8', symmetric: false, bits: 8 }, [-128, 127]],
+    [{ dtype: 'int8', symmetric: false, bits: 7 }, [-64, 63]],
+    [{ dtype: 'uint8', symmetric: true, bits: 7 }, [65, 191]],
+  ] as const)('uses all integers of %j in each channel', (form, limits) => {
+    const { normal } = random(6)
+    const weights = Float32Array.from({ length: 400 }, (_, index) => normal() + (index % 4))
+    const { values, scales, zeroPoints } = storeWeights(weights, [100, 4], 1, form)
+    expect([Math.min(...values), Math.max(...values)]).toEqual(
+      form.symmetric ? [expect.any(Number), limits[1]] : limits,
     )
-    for (const range of [
-      { min: -8, max: 7.9375 },
-      { min: 0, max: 1.7 },
-      { min: -3, max: 0.1 },
-    ]) {
-      const quantization = quantizationOf(range, dtype)
-      const { model, g } = newModel('q')
-      const x = g.input('x', { dtype: 'float32', shape: [4096] })
-      const zero = g.constant(tensorOf(dtype, [], [quantization.zeroPoint]))
-      g.output('y', g.QuantizeLinear(x, quantization.scale, zero))
-      const result = await withSession(model, {}, (session) =>
-        session.run({ x: tensorOf('float32', [4096], values) }),
-      )
-      expect(quantizeValues(values, quantization)).toEqual(elements(result.y!, dtype))
+    for (const [index, weight] of weights.entries()) {
+      const channel = index % 4
+      const restored = (values[index]! - zeroPoints[channel]!) * scales[channel]!
+      // Half a step, and another half where zero had to be hit exactly.
+      expect(Math.abs(restored - weight)).toBeLessThanOrEqual(1.001 * scales[channel]!)
     }
   })
+
+  it('keeps zeros zero, and scales as large as told', () => {
+    const form = { dtype: 'uint8', symmetric: false, bits: 8 } as const
+    const stored = storeWeights(Float32Array.of(0, 0, 1, -1), [2, 2], 0, form, () => 0.5)
+    expect([...stored.scales]).toEqual([0.5, 0.5])
+    expect([...stored.values].map((value, i) => value - stored.zeroPoints[i >> 1]!)).toEqual([
+      0, 0, 2, -2,
+    ])
+  })
+})
+
+describe('quantizeValues', () => {
+  it.each(['int4', 'uint4'] as const)('gives what QuantizeLinear gives in %s', async (dtype) => {
+    const { normal } = random(2)
+    const values = Float32Array.from({ length: 512 }, () => 2 * normal())
+    const quantization = quantizationOf({ min: -3, max: 2 }, dtype)
+    const { model, g } = newModel('q')
+    const x = g.input('x', { dtype: 'float32', shape: [512] })
+    // ONNX Runtime gives no 4 bits to JavaScript, so what they mean is compared.
+    const nothing = new Tensor(dtype, [], Uint8Array.of(quantization.zeroPoint & 15))
+    const zero = g.constant(nothing)
+    const integers = g.QuantizeLinear(x, quantization.scale, zero)
+    g.output('y', g.DequantizeLinear(integers, quantization.scale, zero))
+    const result = await withSession(model, { optimization: 'disabled' }, (session) =>
+      session.run({ x: tensorOf('float32', [512], values) }),
+    )
+    const meant = Float32Array.from(
+      quantizeValues(values, quantization),
+      (value) => (value - quantization.zeroPoint) * quantization.scale,
+    )
+    expect(elements(result.y!, 'float32')).toEqual(meant)
+  })
+
+  it.each(['uint8', 'int8', 'uint16', 'int16'] as const)(
+    'gives what QuantizeLinear gives in %s',
+    async (dtype) => {
+      const { normal } = random(2)
+      const values = Float32Array.from({ length: 4096 }, (_, index) =>
+        // Multiples of half a step, where rounding matters, and others.
+        index % 2 ? (index - 2048) / 128 : 3 * normal(),
+      )
+      for (const range of [
+        { min: -8, max: 7.9375 },
+        { min: 0, max: 1.7 },
+        { min: -3, max: 0.1 },
+      ]) {
+        const quantization = quantizationOf(range, dtype)
+        const { model, g } = newModel('q')
+        const x = g.input('x', { dtype: 'float32', shape: [4096] })
+        const zero = g.constant(tensorOf(dtype, [], [quantization.zeroPoint]))
+        g.output('y', g.QuantizeLinear(x, quantization.scale, zero))
+        const result = await withSession(model, {}, (session) =>
+          session.run({ x: tensorOf('float32', [4096], values) }),
+        )
+        expect(quantizeValues(values, quantization)).toEqual(elements(result.y!, dtype))
+      }
+    },
+  )
 })
 
 describe('quantizeWeights', () => {

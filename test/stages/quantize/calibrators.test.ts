@@ -95,3 +95,98 @@ describe('entropy', () => {
     expect(max).toBeGreaterThan(2.5)
   })
 })
+
+describe('moving-average', () => {
+  it('is the mean of the extremes of the first hundred batches, and then forgets', () => {
+    const batches = (count: number, max: number) =>
+      Array.from({ length: count }, () => Float32Array.of(-1, max))
+    const [ones, threes] = [batches(50, 1), batches(50, 3)]
+    expect(rangeOf('moving-average', [...ones, ...threes]).max).toBeCloseTo(2, 10)
+    const later = rangeOf('moving-average', [...ones, ...threes, ...batches(100, 4)]).max
+    expect(later).toBeCloseTo(4 - 2 * 0.99 ** 100, 10)
+  })
+})
+
+/** Mean squared error of storing values within a range in so many steps. */
+function errorOf(values: Float32Array, { min, max }: Range, levels: number): number {
+  const [low, high] = [Math.min(min, 0), Math.max(max, 0)]
+  const step = (high - low) / (levels - 1)
+  const zero = Math.round(-low / step)
+  let sum = 0
+  for (const value of values) {
+    const stored = Math.min(levels - 1, Math.max(0, Math.round(value / step) + zero))
+    sum += (value - (stored - zero) * step) ** 2
+  }
+  return sum / values.length
+}
+
+const shaped: readonly (readonly [string, (value: number, index: number) => number])[] = [
+  ['normal numbers', (value) => value],
+  ['those of a Relu', (value) => Math.max(0, value)],
+  ['those with a long tail', (value) => value ** 3],
+  ['those with outliers', (value, index) => (index % 5_000 === 0 ? 40 : value)],
+  ['those with an offset', (value) => value + 3],
+]
+
+describe('in 8 bits', () => {
+  const levels = 256
+
+  it.each(shaped)('mse has next to the least error on %s', (_name, shape) => {
+    const values = normals(20_000, 'mse').map(shape)
+    const own = errorOf(values, rangeWith('mse', values, { levels }), levels)
+    const whole = rangeOf('minmax', [values])
+    for (let share = 1; share > 0.1; share -= 0.05) {
+      const range = { min: whole.min * share, max: whole.max * share }
+      expect(own).toBeLessThan(1.06 * errorOf(values, range, levels))
+    }
+  })
+})
+
+function rangeWith(
+  name: CalibratorName,
+  values: Float32Array,
+  options: { readonly levels?: number; readonly symmetric?: boolean },
+): Range {
+  const calibrator = calibrators[name] as Calibrator<unknown>
+  return calibrator.range(calibrator.observe(calibrator.start(), values), { share: 1, ...options })
+}
+
+describe('distribution', () => {
+  // Optimal limits of ACIQ (Banner et al. 2019), in standard deviations and in units of b.
+  it.each([
+    [4, 1.71],
+    [8, 2.15],
+    [16, 2.55],
+  ])('finds the published limit for normal numbers in %d levels', (levels, limit) => {
+    const { min, max } = rangeWith('distribution', normals(100_000, 'normal'), { levels })
+    expect(max).toBeCloseTo(limit, 1)
+    expect(min).toBeCloseTo(-limit, 1)
+  })
+
+  it.each([
+    [4, 2.83],
+    [8, 3.89],
+    [16, 5.03],
+  ])('finds the published limit for Laplace numbers in %d levels', (levels, limit) => {
+    const { uniform } = random(5, 'laplace')
+    const values = Float32Array.from({ length: 100_000 }, () => {
+      const size = -Math.log(1 - uniform())
+      return uniform() < 0.5 ? size : -size
+    })
+    const { min, max } = rangeWith('distribution', values, { levels })
+    expect(Math.abs(max - limit)).toBeLessThan(0.1)
+    expect(Math.abs(min + limit)).toBeLessThan(0.1)
+  })
+})
+
+describe('a symmetric range', () => {
+  it.each(['entropy', 'mse', 'distribution'] as const)('is wide enough by %s', (name) => {
+    // With zero in the middle, values of one sign have half of the levels, so that more is cut off.
+    const values = normals(100_000, 'symmetric').map((value) => Math.abs(value) ** 3)
+    const free = rangeWith(name, values, { levels: 16 })
+    const { min, max } = rangeWith(name, values, { levels: 16, symmetric: true })
+    expect(min).toBe(free.min)
+    expect(max).toBeLessThanOrEqual(free.max)
+    expect(max).toBeGreaterThan(0.3 * free.max)
+  })
+})

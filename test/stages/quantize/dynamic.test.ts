@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import { newModel } from '../../../onnx/build.ts'
 import { elements } from '../../../onnx/tensor.ts'
+import { withSession } from '../../../runtime/session.ts'
 import { firstSample, operatorsOf, quantized, runOnce, samplesOf, weights } from './support.ts'
 
 describe('dynamic quantization', () => {
@@ -51,6 +52,30 @@ describe('dynamic quantization', () => {
       expectClose(await runOnce(model, firstSample(data)), await runOnce(float, firstSample(data)))
     },
   )
+
+  it.each([
+    ['forward', true],
+    ['bidirectional', false],
+  ] as const)("turns LSTM, %s, into ONNX Runtime's own", async (direction, perChannel) => {
+    const directions = direction === 'forward' ? 1 : 2
+    const { model: float, g } = newModel('test', 17)
+    const x = g.input('x', { dtype: 'float32', shape: [7, 1, 20] })
+    const inputs = [x, weights([directions, 48, 20], 'w'), weights([directions, 48, 12], 'r')]
+    const [y] = g.node('LSTM', [...inputs, weights([directions, 96], 'b')], {
+      attributes: { hidden_size: 12, direction },
+    })
+    g.output('y', y!, { dtype: 'float32' })
+    const { model, facts } = await quantized(float, { scheme: 'dynamic', perChannel })
+    expect(facts.summary).toMatch(/^dynamic: 1 layers in 8 bits/)
+    expect(operatorsOf(model)).toEqual({ DynamicQuantizeLSTM: 1 })
+    const sample = weights([7, 1, 20], 'x', 1)
+    const [found, expected] = [await runOnce(model, sample), await runOnce(float, sample)]
+    for (const [index, value] of expected.entries())
+      expect(Math.abs(found[index]! - value)).toBeLessThan(0.05)
+    await withSession(model, { provider: 'wasm' }, async (session) => {
+      expect(session.outputs).toHaveLength(1)
+    })
+  })
 
   it('quantizes an activation once for all layers that read it', async () => {
     const { model: float, g } = newModel('test', 17)

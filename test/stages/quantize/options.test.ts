@@ -10,6 +10,7 @@ describe('the options of quantization', () => {
         scheme: 'static',
         calibration: { method: 'minmax', samples: 512 },
         exclude: [],
+        quantized: 'refuse',
       },
     )
   })
@@ -24,9 +25,20 @@ describe('the options of quantization', () => {
     [{ scheme: 'float16', perChannel: true }, 'perChannel', "does not go with scheme 'float16'"],
     [{ scheme: 'float16', weightBits: 8 }, 'weightBits', "does not go with scheme 'float16'"],
     [
+      { scheme: 'static', format: 'qoperator', activations: 'int16' },
+      'activations',
+      "int16 does not go with format 'qoperator', whose operators have 8 bits",
+    ],
+    [{ scheme: 'dynamic', symmetric: 'both' }, 'symmetric', "does not go with scheme 'dynamic'"],
+    [
       { scheme: 'static', calibration: { method: 'entropy', share: 0.9 } },
       'calibration.share',
       "goes with method 'percentile', not with 'entropy'",
+    ],
+    [
+      { scheme: 'static', calibration: { file: 'ranges.json', from: 'noise' } },
+      'calibration.from',
+      "goes without 'file', which has what there is to know",
     ],
   ])('refuse %j', (options, path, message) => {
     const result = quantizeOptions.safeParse({ stage: 'quantize', ...options })

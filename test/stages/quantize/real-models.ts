@@ -10,7 +10,7 @@ import { serializeModel } from '../../../onnx/save.ts'
 import { predict } from '../../../runtime/predict.ts'
 import { withSession } from '../../../runtime/session.ts'
 import { sharedData, sharedModel } from '../../support/shared.ts'
-import { quantized, samplesOf } from './support.ts'
+import { firstSample, quantized, runOnce, samplesOf } from './support.ts'
 
 const number = (summary: string | undefined, name: string): number =>
   Number(new RegExp(`${name} ([\\d.]+)`).exec(summary ?? '')?.[1])
@@ -36,6 +36,24 @@ export async function expectStatic(row: StaticRow): Promise<void> {
   expect(number(facts.summary, measure)).toBeGreaterThanOrEqual(least)
   expect(number(facts.summary, 'samples:')).toBeGreaterThanOrEqual(kernels)
   expect(serializeModel(model).length).toBeGreaterThan(1000)
+}
+
+/** Expects that integer operators give what the pairs around float ones give, to a 255th of the output's extent. */
+export async function expectOperators([file, shape, scale]: readonly [
+  file: string,
+  shape: readonly number[],
+  scale: number,
+]): Promise<void> {
+  const float = await loadModel(sharedModel(file))
+  const data = samplesOf(shape, shape[1]! > 100 ? 1 : 4, scale)
+  const pairs = await quantized(float, { scheme: 'static' }, data)
+  const { model } = await quantized(float, { scheme: 'static', format: 'qoperator' }, data)
+  expect(serializeModel(model).length).toBeLessThan(serializeModel(pairs.model).length)
+  const input = firstSample(data)
+  const [expected, found] = [await runOnce(pairs.model, input), await runOnce(model, input)]
+  const extent = Math.max(...expected) - Math.min(...expected)
+  for (const [index, value] of expected.entries())
+    expect(Math.abs(found[index]! - value)).toBeLessThanOrEqual((1.01 * extent) / 255)
 }
 
 /** Expects that a model with weights in 8 bits, and one of half precision, opens in WebAssembly and is close. */

@@ -133,10 +133,17 @@ function parameter(from: Numbers | undefined, node: Node, dims: readonly number[
   return from.data[Math.floor(index / sizeOf(dims.slice(axis + 1))) % dims[axis]!]!
 }
 
+/** The numbers that QuantizeLinear gives. */
+const integers: Readonly<Record<string, readonly [number, number]>> = {
+  int8: [-128, 127],
+  uint8: [0, 255],
+  int16: [-32768, 32767],
+  uint16: [0, 65535],
+}
+
 const definitions: Readonly<Record<string, (node: Node, inputs: Numbers[]) => Numbers>> = {
   QuantizeLinear(node, [x, scale, zero]) {
-    const signed = node.input(2).tensor?.dtype === 'int8'
-    const [low, high] = signed ? [-128, 127] : [0, 255]
+    const [low, high] = integers[node.input(2).tensor?.dtype ?? 'uint8']!
     const data = x!.data.map((value, index) => {
       const [s, z] = [parameter(scale, node, x!.dims, index), parameter(zero, node, x!.dims, index)]
       return clip(nearest(Math.fround(Math.fround(value) / s)) + z, low!, high!)
@@ -150,6 +157,11 @@ const definitions: Readonly<Record<string, (node: Node, inputs: Numbers[]) => Nu
     )
     return { dims: x!.dims, data }
   },
+  LeakyRelu: (node, [x]) => ({
+    dims: x!.dims,
+    data: x!.data.map((value) => (value < 0 ? value * node.number('alpha', 0.01) : value)),
+  }),
+  Relu: (_node, [x]) => ({ dims: x!.dims, data: x!.data.map((value) => Math.max(0, value)) }),
   Add: (_node, [a, b]) => ({ dims: a!.dims, data: a!.data.map((value, i) => value + b!.data[i]!) }),
   Gemm(node, [a, b, c]) {
     const [rows, inner] = a!.dims as [number, number]

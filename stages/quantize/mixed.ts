@@ -1,0 +1,280 @@
+// Automatic mixed precision: which nodes stay float so that the model is as good as it has to be and costs the least,
+// with quality and cost both measured on models that are made for it.
+import { z } from 'zod'
+import { throwIfAborted, UserError } from '../../base/errors.ts'
+import { race, undisturbed } from '../../benchmarks/race.ts'
+import type { Model, Node } from '../../onnx/graph.ts'
+import { serializeModel } from '../../onnx/save.ts'
+import type { StageContext } from '../stage.ts'
+import type { Prepared } from './prepare.ts'
+import { judgeAlone } from './sensitivity.ts'
+import {
+  type Candidate,
+  type Chooser,
+  type Damage,
+  type Judge,
+  openJudge,
+  openTrials,
+  type Trials,
+} from './trials.ts'
+
+/** Options of the search. */
+export const mixedShape = {
+  mixed: z
+    .strictObject({
+      floor: z
+        .number()
+        .gt(0)
+        .max(1)
+        .default(0.99)
+        .describe('What has to be left: a share of the float accuracy, or a cosine similarity.'),
+      of: z
+        .enum(['cosine', 'accuracy'])
+        .default('cosine')
+        .describe(
+          "What the floor is of: the outputs' likeness to the float model's, the lowest of all; or the task's main figure, which needs data.",
+        ),
+      least: z
+        .enum(['latency', 'bytes'])
+        .default('latency')
+        .describe('What is to be least: the time on the provider, or the size of the file.'),
+    })
+    .optional()
+    .describe(
+      'Lets nodes stay float until the model is as good as wanted at the least cost, measured.',
+    ),
+} as const
+
+/** Resolved options of the search. */
+export type MixedOptions = NonNullable<z.output<(typeof mixedShape)['mixed']>>
+
+/** A chooser, and what is to be said of its choice once it has been asked. */
+export interface Mixer {
+  readonly choose: Chooser
+  summary(): string
+}
+
+/** Candidates that are tried to be quantized after all, once the floor is reached. */
+const mostReturns = 16
+
+/** Models that are raced at once, besides the one that is quantized throughout. */
+const heat = 8
+
+/** How models are raced. */
+const timing = { rounds: 8, roundMs: 4 } as const
+
+/** A choice that reaches the floor. */
+interface Choice {
+  readonly float: readonly Candidate[]
+  readonly model: Model
+  readonly quality: number
+}
+
+/**
+ * Makes what chooses the nodes that stay float.
+ *
+ * Each candidate is judged quantized alone, and float alone. Candidates then stay float in the order of the noise that
+ * they make, and once more in the order of noise by what it costs, until the floor is reached; those that need not are
+ * quantized again. Of what is left the cheapest is taken, measured.
+ *
+ * A floor that is out of reach is a {@link UserError}.
+ */
+export function mixerFor(
+  float: Model,
+  options: MixedOptions,
+  context: StageContext,
+  where: string,
+): Mixer {
+  let said = ''
+  return {
+    async choose(prepared, rewrite) {
+      const trials = openTrials(prepared, rewrite)
+      const wanted = options.of === 'accuracy' ? 'figure' : 'likeness'
+      const judge = await openJudge(float, context, where, wanted)
+      const choice = await search(trials, judge, options, context, where)
+      const { candidates } = trials
+      const what = `${options.of} ${choice.quality.toFixed(4)} with ${choice.float.length} of ${candidates.length} nodes float`
+      const names = choice.float.map(({ name }) => name)
+      if (names.length > 0) context.log(`mixed: float stay ${names.join(', ')}`)
+      said = `mixed: ${what}`
+      return kept(prepared, choice)
+    },
+    summary: () => said,
+  }
+}
+
+const kept = ({ excluded }: Prepared, { float }: Choice): ReadonlySet<Node> =>
+  new Set([...excluded, ...float.map(({ node }) => node)])
+
+async function search(
+  trials: Trials,
+  judge: Judge,
+  options: MixedOptions,
+  context: StageContext,
+  where: string,
+): Promise<Choice> {
+  const { floor } = options
+  const quality = qualityBy(options, judge, where)
+  const attempt = async (float: readonly Candidate[]): Promise<Choice> => {
+    throwIfAborted(context.signal)
+    const model = await trials.without(float)
+    return { float, model, quality: quality(await judge.judge(model)) }
+  }
+  const whole = await attempt([])
+  if (whole.quality >= floor) return whole
+  const { candidates } = trials
+  const noise = await noiseOf(trials, judge, whole.model, context)
+  const costs = await costsOf(trials, judge, whole.model, options, context)
+  const orders = [
+    (candidate: Candidate) => noise.get(candidate)!,
+    (candidate: Candidate) => noise.get(candidate)! / costs.get(candidate)!,
+  ]
+  const choices: Choice[] = []
+  for (const rank of orders) {
+    const order = [...candidates].sort((a, b) => rank(b) - rank(a))
+    const reached = await leastPrefix(order, floor, attempt)
+    if (!reached) continue
+    choices.push(await returnSome(reached, costs, floor, attempt))
+  }
+  if (choices.length === 0) {
+    const all = await attempt(candidates)
+    throw new UserError(
+      `${where}: mixed.floor: cannot be reached: ${floor} — with every layer float the ${options.of} is ${all.quality.toFixed(4)}; lower the floor, or use another scheme`,
+    )
+  }
+  return await cheapest(choices, judge, options, context)
+}
+
+/** How good a model is, by the option `of`. */
+function qualityBy(
+  { of }: MixedOptions,
+  { figure }: Judge,
+  where: string,
+): (damage: Damage) => number {
+  if (of === 'cosine') return ({ cosine }) => cosine
+  if (!figure)
+    throw new UserError(
+      `${where}: mixed.of: 'accuracy' needs data: there is none — name the data, or use cosine`,
+    )
+  if (figure.score <= 0)
+    throw new UserError(
+      `${where}: mixed.of: the float model has no ${figure.metric} to keep: ${figure.score} — use cosine`,
+    )
+  return ({ score }) => (score ?? 0) / figure.score
+}
+
+/** The power of the noise, relative to the signal, that each candidate makes: alone, or as one of all. */
+async function noiseOf(
+  trials: Trials,
+  judge: Judge,
+  whole: Model,
+  { progress }: StageContext,
+): Promise<ReadonlyMap<Candidate, number>> {
+  const power = ({ sqnrDb }: Damage) => 10 ** (-sqnrDb / 10)
+  const all = power(await judge.judge(whole))
+  const noise = new Map<Candidate, number>()
+  const { candidates } = trials
+  for (const [index, candidate] of candidates.entries()) {
+    progress({ done: (0.8 * index) / candidates.length })
+    const alone = power(await judgeAlone(judge, trials, candidate))
+    const off = power(await judge.judge(await trials.without([candidate])))
+    noise.set(candidate, Math.max(alone, all - off))
+  }
+  return noise
+}
+
+/** What it costs, in ms or bytes, that each candidate stays float; at least a little, for it is divided by. */
+async function costsOf(
+  trials: Trials,
+  judge: Judge,
+  whole: Model,
+  options: MixedOptions,
+  context: StageContext,
+): Promise<ReadonlyMap<Candidate, number>> {
+  const { candidates } = trials
+  const costs = new Map<Candidate, number>()
+  for (let start = 0; start < candidates.length; start += heat) {
+    const some = candidates.slice(start, start + heat)
+    const models = [whole]
+    for (const candidate of some) models.push(await trials.without([candidate]))
+    const [base, ...others] = await priceOf(models, judge, options, context)
+    for (const [at, candidate] of some.entries())
+      costs.set(candidate, Math.max(others[at]! - base!, base! / 1e4))
+  }
+  return costs
+}
+
+/** What models cost: ms a run on the provider, raced against each other, or bytes. */
+async function priceOf(
+  models: readonly Model[],
+  { feeds }: Judge,
+  { least }: MixedOptions,
+  { provider, threads, seed, signal }: StageContext,
+): Promise<number[]> {
+  if (least === 'bytes' || !feeds) return models.map((model) => serializeModel(model).length)
+  const contenders = models.map((model) => ({ model, feeds }))
+  const times = await race(contenders, { provider, threads, seed, signal, ...timing })
+  return times.map(undisturbed)
+}
+
+type Attempt = (float: readonly Candidate[]) => Promise<Choice>
+
+/** The shortest beginning of a list that reaches the floor while it stays float; undefined where all of it does not. */
+async function leastPrefix(
+  order: readonly Candidate[],
+  floor: number,
+  attempt: Attempt,
+): Promise<Choice | undefined> {
+  let low = 0
+  let high = 1
+  let found: Choice | undefined
+  // Few layers are to blame as a rule, so the length is doubled first.
+  while (!found) {
+    const count = Math.min(high, order.length)
+    const choice = await attempt(order.slice(0, count))
+    if (choice.quality >= floor) found = choice
+    else if (count === order.length) return undefined
+    else {
+      low = count
+      high = count * 2
+    }
+  }
+  while (found.float.length - low > 1) {
+    const middle = Math.floor((low + found.float.length) / 2)
+    const choice = await attempt(order.slice(0, middle))
+    if (choice.quality >= floor) found = choice
+    else low = middle
+  }
+  return found
+}
+
+/** Quantizes after all what the floor does not need, the most expensive first. */
+async function returnSome(
+  reached: Choice,
+  costs: ReadonlyMap<Candidate, number>,
+  floor: number,
+  attempt: Attempt,
+): Promise<Choice> {
+  let best = reached
+  const order = [...reached.float].sort((a, b) => costs.get(b)! - costs.get(a)!)
+  for (const candidate of order.slice(0, mostReturns)) {
+    const choice = await attempt(best.float.filter((each) => each !== candidate))
+    if (choice.quality >= floor) best = choice
+  }
+  return best
+}
+
+async function cheapest(
+  choices: readonly Choice[],
+  judge: Judge,
+  options: MixedOptions,
+  context: StageContext,
+): Promise<Choice> {
+  const prices = await priceOf(
+    choices.map(({ model }) => model),
+    judge,
+    options,
+    context,
+  )
+  return choices[prices.indexOf(Math.min(...prices))]!
+}

@@ -1,0 +1,93 @@
+// How much of what a model says is noise after it was rewritten: per output, over all runs.
+import { Float16Array } from '@petamoriken/float16'
+import { elements, type Tensor } from '../../onnx/tensor.ts'
+import type { Tensors } from '../../runtime/feed.ts'
+
+/** How alike two series of one output are. */
+export interface Likeness {
+  /** Signal over noise, 10·log10(Σ expected² / Σ (expected - found)²), dB; Infinity where they are equal. */
+  readonly sqnrDb: number
+  /** Cosine similarity, -1..1. */
+  readonly cosine: number
+}
+
+interface Sums {
+  signal: number
+  noise: number
+  product: number
+  found: number
+}
+
+/**
+ * Compares the float outputs of runs of two models, output by output; what was not finite before does not count.
+ *
+ * What is not finite where it was, or has another size, is noise without end: -Infinity dB, cosine 0.
+ */
+export function likenessOf(
+  expected: readonly Tensors[],
+  found: readonly Tensors[],
+): ReadonlyMap<string, Likeness> {
+  const sums = new Map<string, Sums>()
+  for (const [run, outputs] of expected.entries())
+    for (const [name, tensor] of Object.entries(outputs)) {
+      const before = floatsOf(tensor)
+      if (!before) continue
+      const sum = sums.get(name) ?? { signal: 0, noise: 0, product: 0, found: 0 }
+      sums.set(name, sum)
+      add(sum, before, floatsOf(found[run]?.[name]))
+    }
+  return new Map([...sums].map(([name, sum]) => [name, likenessFrom(sum)]))
+}
+
+/** The output that is least like what it was; undefined where there is none in floating point. */
+export function worstOf(
+  likeness: ReadonlyMap<string, Likeness>,
+): (Likeness & { readonly name: string }) | undefined {
+  return [...likeness]
+    .map(([name, each]) => ({ name, ...each }))
+    .reduce<(Likeness & { readonly name: string }) | undefined>(
+      (worst, each) => (worst && worst.sqnrDb <= each.sqnrDb ? worst : each),
+      undefined,
+    )
+}
+
+/** Decibels as people read them. */
+export const decibels = (sqnrDb: number): string =>
+  sqnrDb === Number.POSITIVE_INFINITY
+    ? 'no noise'
+    : Number.isFinite(sqnrDb)
+      ? `${sqnrDb.toFixed(1)} dB`
+      : 'nothing but noise'
+
+function floatsOf(tensor: Tensor | undefined): ArrayLike<number> | undefined {
+  if (tensor?.dtype === 'float32') return elements(tensor, 'float32')
+  if (tensor?.dtype !== 'float16') return undefined
+  const { buffer, byteOffset, length } = elements(tensor, 'float16')
+  return new Float16Array(buffer as ArrayBuffer, byteOffset, length)
+}
+
+function add(sum: Sums, before: ArrayLike<number>, after: ArrayLike<number> | undefined): void {
+  if (after?.length !== before.length) {
+    sum.noise = Number.POSITIVE_INFINITY
+    return
+  }
+  for (let index = 0; index < before.length; index++) {
+    const [a, b] = [before[index]!, after[index]!]
+    if (!Number.isFinite(a)) continue
+    sum.signal += a * a
+    sum.noise += Number.isFinite(b) ? (a - b) ** 2 : Number.POSITIVE_INFINITY
+    if (!Number.isFinite(b)) continue
+    sum.product += a * b
+    sum.found += b * b
+  }
+}
+
+function likenessFrom({ signal, noise, product, found }: Sums): Likeness {
+  if (noise === 0) return { sqnrDb: Number.POSITIVE_INFINITY, cosine: 1 }
+  if (noise === Number.POSITIVE_INFINITY || signal === 0 || found === 0)
+    return { sqnrDb: Number.NEGATIVE_INFINITY, cosine: 0 }
+  return {
+    sqnrDb: 10 * Math.log10(signal / noise),
+    cosine: Math.min(1, product / Math.sqrt(signal * found)),
+  }
+}

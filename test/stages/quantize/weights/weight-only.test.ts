@@ -1,0 +1,304 @@
+import { describe, expect, it } from '@jest/globals'
+import { random } from '../../../../base/random.ts'
+import type { Dataset } from '../../../../data/dataset.ts'
+import { newModel } from '../../../../onnx/build.ts'
+import type { Model } from '../../../../onnx/graph.ts'
+import { loadModel, parseModel } from '../../../../onnx/load.ts'
+import { serializeModel } from '../../../../onnx/save.ts'
+import { elements, type Tensor, tensorOf } from '../../../../onnx/tensor.ts'
+import { withSession } from '../../../../runtime/session.ts'
+import { quantize } from '../../../../stages/quantize/index.ts'
+import { awq } from '../../../../stages/quantize/weights/awq.ts'
+import {
+  type BlockWeights,
+  dequantized,
+  packBits,
+  roundToNearest,
+  type WeightMatrix,
+} from '../../../../stages/quantize/weights/blocks.ts'
+import { outputError } from '../../../../stages/quantize/weights/errors.ts'
+import { gptq } from '../../../../stages/quantize/weights/gptq.ts'
+import { hqq, shrinkingError } from '../../../../stages/quantize/weights/hqq.ts'
+import { datasetOf } from '../../../support/samples.ts'
+import { itWithShared, sharedModel } from '../../../support/shared.ts'
+import { firstSample, operatorsOf, quantized, runOnce, samplesOf, weights } from '../support.ts'
+
+const options = (given: object) =>
+  quantize.options.safeParse({ stage: 'quantize', scheme: 'weight-only', ...given })
+
+/** One layer without a bias: y = x W. */
+function layer(kind: 'MatMul' | 'Gemm' | 'transposed' | 'Conv', weight: Tensor): Model {
+  const { model, g } = newModel('layer', 17)
+  const shape =
+    kind === 'Conv'
+      ? ['N', weight.dims[1]!, 6, 6]
+      : ['N', kind === 'transposed' ? weight.dims[1]! : weight.dims[0]!]
+  const x = g.input('x', { dtype: 'float32', shape })
+  const y =
+    kind === 'Conv'
+      ? g.Conv(x, weight, weights([weight.dims[0]!], 'b'))
+      : kind === 'MatMul'
+        ? g.MatMul(x, weight)
+        : g.Gemm(x, weight, weights([kind === 'Gemm' ? weight.dims[1]! : weight.dims[0]!], 'b'), {
+            transB: kind === 'transposed' ? 1 : 0,
+          })
+  g.output('y', y, { dtype: 'float32' })
+  return model
+}
+
+/** The matrix `[outputs, inputs]` of a weight `[inputs, outputs]`. */
+const upright = ({ dims }: Tensor, values: Float32Array) => {
+  const [inputs, outputs] = dims as [number, number]
+  return Float32Array.from(
+    { length: inputs * outputs },
+    (_, at) => values[(at % inputs) * outputs + Math.floor(at / inputs)]!,
+  )
+}
+
+/** What ONNX Runtime makes of the weights of a model of one matrix: its answer to the identity, without optimizing. */
+async function weightsIn(
+  model: Model,
+  inputs: number,
+  provider: 'cpu' | 'wasm',
+): Promise<Float32Array> {
+  const identity = Float32Array.from({ length: inputs ** 2 }, (_, at) =>
+    at % (inputs + 1) === 0 ? 1 : 0,
+  )
+  return withSession(model, { provider, optimization: 'disabled' }, async (session) => {
+    const { y } = await session.run({ x: tensorOf('float32', [inputs, inputs], identity) })
+    return elements(y!, 'float32')
+  })
+}
+
+/** How like the answers of two models to a sample are. */
+async function cosine(one: Model, other: Model, data: Dataset): Promise<number> {
+  const [a, b] = await Promise.all([one, other].map((model) => runOnce(model, firstSample(data))))
+  const dot = (x: Float32Array, y: Float32Array) =>
+    x.reduce((sum, value, at) => sum + value * y[at]!, 0)
+  return dot(a!, b!) / Math.sqrt(dot(a!, a!) * dot(b!, b!))
+}
+
+describe('weights in blocks', () => {
+  const cases = [8, 4, 2].flatMap((bits) =>
+    (['matmul-nbits', 'qdq'] as const).flatMap((form) =>
+      (bits === 4 ? [20, 70] : [70]).map((inputs) => [bits, form, inputs] as const),
+    ),
+  )
+
+  it.each(cases)(
+    'of %d bits as %s of %d inputs are what they mean, bit for bit',
+    async (bits, form, inputs) => {
+      const weight = weights([inputs, 9], 'w')
+      const float = layer('MatMul', weight)
+      const { model } = await quantized(float, { scheme: 'weight-only', bits, form })
+      expect(operatorsOf(model)).toEqual(
+        form === 'qdq' ? { DequantizeLinear: 1, Transpose: 1, MatMul: 1 } : { MatMulNBits: 1 },
+      )
+      const matrix: WeightMatrix = {
+        rows: 9,
+        columns: inputs,
+        values: upright(weight, elements(weight, 'float32')),
+      }
+      const expected = dequantized(
+        roundToNearest(matrix, { bits: bits as 8 | 4 | 2, block: inputs > 32 ? 32 : inputs }),
+      )
+      for (const provider of ['cpu', 'wasm'] as const) {
+        const found = upright(weight, await weightsIn(model, inputs, provider))
+        expect([...found]).toEqual([...expected].map((value) => value + 0))
+      }
+      // It survives being written and read.
+      const bytes = serializeModel(model)
+      expect(Buffer.compare(serializeModel(parseModel(bytes)), bytes)).toBe(0)
+    },
+  )
+
+  it.each(['MatMul', 'Gemm', 'transposed', 'Conv'] as const)('stay close for %s', async (kind) => {
+    const dims = kind === 'Conv' ? [8, 16, 3, 3] : kind === 'transposed' ? [24, 64] : [64, 24]
+    const float = layer(kind, weights(dims, 'w'))
+    const data = samplesOf(kind === 'Conv' ? [16, 6, 6] : [64])
+    for (const form of ['qdq', 'matmul-nbits'] as const)
+      for (const bits of [8, 4]) {
+        const { model } = await quantized(float, { scheme: 'weight-only', bits, form })
+        expect(await cosine(model, float, data)).toBeGreaterThan(0.98)
+        expect(serializeModel(model).length).toBeLessThan(serializeModel(float).length)
+      }
+  })
+
+  it('take the bytes that they have bits', async () => {
+    const float = layer('MatMul', weights([256, 128], 'w'))
+    const dense = serializeModel(float).length
+    for (const [bits, block, most] of [
+      [8, 32, 0.3],
+      [4, 32, 0.17],
+      [2, 64, 0.09],
+    ] as const) {
+      const { model } = await quantized(float, { scheme: 'weight-only', bits, block })
+      expect(serializeModel(model).length / dense).toBeLessThan(most)
+    }
+  })
+
+  it('are stored once where layers share them, and excluded layers keep theirs', async () => {
+    const { model: float, g } = newModel('shared', 21)
+    const x = g.input('x', { dtype: 'float32', shape: ['N', 64] })
+    const w = g.constant(weights([64, 64], 'w'), 'w')
+    let y = x
+    for (const name of ['a', 'b', 'c']) y = g.node('MatMul', [y, w], { name })[0]!
+    g.output('y', y, { dtype: 'float32' })
+    for (const form of ['qdq', 'matmul-nbits'] as const) {
+      const { model } = await quantized(float, { scheme: 'weight-only', form, exclude: ['c'] })
+      const { MatMulNBits = 0, DequantizeLinear = 0, MatMul = 0 } = operatorsOf(model)
+      expect(MatMulNBits + DequantizeLinear).toBe(2)
+      expect(MatMul).toBe(form === 'qdq' ? 3 : 1)
+      const large = [...model.graph.initializers].filter(({ tensor }) => tensor!.byteLength > 1000)
+      expect(large.map(({ tensor }) => tensor!.byteLength).sort((a, b) => a - b)).toEqual([
+        2048, 16384,
+      ])
+    }
+  })
+
+  it('refuses what does not go together', async () => {
+    expect(options({ bits: 3 }).error?.issues[0]?.message).toMatch(/is 8, 4 or 2/)
+    expect(options({ samples: 4 }).error?.issues[0]?.message).toMatch(/'gptq' and 'awq'/)
+    expect(options({ shared: 'channel' }).error?.issues[0]?.message).toMatch(/does not go with/)
+    const float = layer('MatMul', weights([64, 8], 'w'))
+    await expect(quantized(float, { scheme: 'weight-only', algorithm: 'gptq' })).rejects.toThrow(
+      /^algorithm: 'gptq' needs calibration data: there is none — name the data/,
+    )
+    const { model: empty, g } = newModel('empty', 17)
+    g.output('y', g.Relu(g.input('x', { dtype: 'float32', shape: ['N', 4] })), { dtype: 'float32' })
+    await expect(quantized(empty, { scheme: 'weight-only' })).rejects.toThrow(
+      /there is nothing to quantize/,
+    )
+  })
+
+  it('puts integers into bytes, the first into the lowest bits', () => {
+    expect([...packBits(Uint8Array.of(1, 2, 15), 4)]).toEqual([0x21, 0x0f])
+    expect([...packBits(Uint8Array.of(3, 0, 1, 2, 1), 2)]).toEqual([0b10_01_00_11, 1])
+  })
+
+  it('keeps weights that are all zero', () => {
+    const matrix = { rows: 1, columns: 16, values: new Float32Array(16) }
+    for (const round of [roundToNearest, hqq])
+      expect([...dequantized(round(matrix, { bits: 4, block: 16 }))]).toEqual([...matrix.values])
+  })
+})
+
+/** Correlated inputs, a few of which are large, and weights with outliers. */
+function problem() {
+  const { normal } = random(9, 'problem')
+  const [rows, columns, count] = [24, 96, 400]
+  const values = Float32Array.from(
+    { length: rows * columns },
+    () => normal() * (normal() > 2.5 ? 5 : 1),
+  )
+  const mix = Float64Array.from({ length: columns * 12 }, () => normal())
+  const moments = new Float64Array(columns ** 2)
+  for (let sample = 0; sample < count; sample++) {
+    const hidden = Array.from({ length: 12 }, () => normal())
+    const x = Float64Array.from({ length: columns }, (_, column) => {
+      const shared = hidden.reduce((sum, value, at) => sum + value * mix[column * 12 + at]!, 0)
+      return (shared + 0.3 * normal()) * (column % 16 === 5 ? 8 : 1)
+    })
+    for (let one = 0; one < columns; one++)
+      for (let other = 0; other < columns; other++)
+        moments[one * columns + other]! += x[one]! * x[other]!
+  }
+  return { matrix: { rows, columns, values } satisfies WeightMatrix, moments }
+}
+
+describe('algorithms', () => {
+  const { matrix, moments } = problem()
+  const errorOf = (rounded: Float32Array) =>
+    outputError(matrix, moments, (at) => rounded[at]! - matrix.values[at]!)
+
+  it('know the error of outputs', () => {
+    const small = { rows: 1, columns: 2 }
+    // (1·3 + 2·5)² for x = (3, 5) and δ = (1, 2)
+    const own = Float64Array.of(9, 15, 15, 25)
+    expect(outputError(small, own, (at) => [1, 2][at]!)).toBeCloseTo(169)
+  })
+
+  it.each([8, 4, 2] as const)('of %d bits have smaller errors than rounding to nearest', (bits) => {
+    const format = { bits, block: 32 }
+    const plain = errorOf(dequantized(roundToNearest(matrix, format)))
+    expect(errorOf(dequantized(gptq(matrix, moments, format)))).toBeLessThan(0.5 * plain)
+    const aware = awq(
+      { matrices: [matrix], moments: [moments], channels: 96, channelOf: (_, column) => column },
+      format,
+    )
+    const rounded = dequantized(aware.weights[0] as BlockWeights)
+    const unscaled = rounded.map((value, at) => value / aware.inputScales![at % 96]!)
+    expect(errorOf(unscaled)).toBeLessThan(0.8 * plain)
+  })
+
+  it.each([4, 2] as const)('hqq of %d bits has a smaller sum of |error|^0.7', (bits) => {
+    const format = { bits, block: 64 }
+    const [plain, found] = [roundToNearest(matrix, format), hqq(matrix, format)].map((own) => {
+      const rounded = dequantized(own)
+      return shrinkingError(matrix.values, (at) => rounded[at]!)
+    }) as [number, number]
+    expect(found).toBeLessThan(0.98 * plain)
+  })
+
+  it('gptq needs no inputs that flow', () => {
+    const format = { bits: 4, block: 32 } as const
+    const nothing = new Float64Array(96 ** 2)
+    expect(gptq(matrix, nothing, format).codes).toEqual(roundToNearest(matrix, format).codes)
+  })
+
+  it.each(['rtn', 'gptq', 'awq', 'hqq'] as const)(
+    '%s goes through a network',
+    async (algorithm) => {
+      const { model: float, g } = newModel('net', 17)
+      const x = g.input('x', { dtype: 'float32', shape: ['N', 4, 8, 8] })
+      const first = g.Relu(g.Conv(x, weights([8, 4, 3, 3], 'w0'), weights([8], 'b0')))
+      const second = g.Relu(g.Conv(first, weights([8, 1, 3, 3], 'w1'), { group: 8 }))
+      const flat = g.Flatten(second)
+      const hidden = g.Relu(g.Gemm(flat, weights([128, 40], 'w2'), weights([40], 'b2')))
+      g.output('y', g.MatMul(hidden, weights([40, 5], 'w3')), { dtype: 'float32' })
+      const data = correlated([4, 8, 8])
+      for (const form of ['qdq', 'matmul-nbits'] as const) {
+        const { facts, model } = await quantized(
+          float,
+          { scheme: 'weight-only', bits: 4, block: 16, algorithm, form },
+          data,
+        )
+        expect(facts.summary).toMatch(new RegExp(`^weight-only, ${algorithm}: 4 layers in 4 bits`))
+        expect(await cosine(model, float, data)).toBeGreaterThan(0.97)
+        await withSession(model, { provider: 'wasm' }, async (session) => {
+          expect(session.outputs).toHaveLength(1)
+        })
+      }
+    },
+  )
+})
+
+/** Samples whose elements have much in common. */
+function correlated(shape: readonly number[]): Dataset {
+  return datasetOf({
+    source: 'correlated',
+    shape,
+    classes: ['0', '1'],
+    labels: new Int32Array(64),
+    write(index, into) {
+      const { normal } = random(7, index)
+      const shared = normal()
+      for (let place = 0; place < into.length; place++) into[place] = shared + 0.5 * normal()
+    },
+  })
+}
+
+describe('real models', () => {
+  itWithShared.each(['keras-tract-example.onnx', 'mnist-8-ortweb.onnx', 'optimum-test-asset.onnx'])(
+    '%s is close with weights in 8 bits',
+    async (file) => {
+      const float = await loadModel(sharedModel(file))
+      const { model, facts } = await quantized(float, { scheme: 'weight-only', bits: 8 })
+      expect(Number(/cosine ([\d.]+)/.exec(facts.summary!)?.[1])).toBeGreaterThan(0.99)
+      await withSession(serializeModel(model), { provider: 'wasm' }, async (session) => {
+        expect(session.outputs.length).toBeGreaterThan(0)
+      })
+    },
+    60_000,
+  )
+})
