@@ -19,9 +19,16 @@ import {
 import { outputError } from '../../../../stages/quantize/weights/errors.ts'
 import { gptq } from '../../../../stages/quantize/weights/gptq.ts'
 import { hqq, shrinkingError } from '../../../../stages/quantize/weights/hqq.ts'
+import {
+  firstSample,
+  operatorsOf,
+  quantized,
+  runOnce,
+  samplesOf,
+  weights,
+} from '../../../stages/quantize/support.ts'
 import { datasetOf } from '../../../support/samples.ts'
 import { itWithShared, sharedModel } from '../../../support/shared.ts'
-import { firstSample, operatorsOf, quantized, runOnce, samplesOf, weights } from '../support.ts'
 
 const options = (given: object) =>
   quantize.options.safeParse({ stage: 'quantize', scheme: 'weight-only', ...given })

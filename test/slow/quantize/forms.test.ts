@@ -14,7 +14,7 @@ import {
   runOnce,
   samplesOf,
   weights,
-} from './support.ts'
+} from '../../stages/quantize/support.ts'
 
 const image = [3, 9, 9] as const
 
