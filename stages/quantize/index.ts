@@ -27,7 +27,7 @@ import { repairAfter, repairBefore, repairFirst, repairsIntegers } from './repai
 import { measureQuantization, type QuantizationSensitivity } from './sensitivity.ts'
 import { quantizeGraph, type StaticOptions, valuesToMeasure } from './static.ts'
 import { type Chooser, namesIn, valuesToTry } from './trials.ts'
-import { weightsNeedData, weightsSchemes } from './weights/schemes.ts'
+import { weightsNeedData, weightsSchemes, weightsToTrain } from './weights/schemes.ts'
 
 /** What error messages call the model. */
 const where = 'model'
@@ -59,7 +59,8 @@ export const quantize = defineStage({
     const names = namesIn(model)
     compact(model)
     const { threads, seed, data } = context
-    const settings = { threads, seed, where }
+    const mayBeNoise = weightsToTrain.has(options.scheme)
+    const settings = { threads, seed, where, mayBeNoise }
     const comparable = withInterfaceOf(input.model, model)
     const comparison = await compareModels(input.model, comparable, data?.calibration, settings)
     const said = await done(model)

@@ -49,6 +49,9 @@ export function weightsIssues(
 export const weightsNeedData = (options: WeightsOptions & { readonly scheme: string }): boolean =>
   options.scheme === 'weight-only' && weightOnlyNeedsData(options)
 
+/** Schemes that leave so little of the weights that what comes out is where a training begins. */
+export const weightsToTrain: ReadonlySet<string> = new Set(['ternary', 'binary'])
+
 type WeightsScheme = (
   prepared: Prepared,
   options: WeightsOptions,

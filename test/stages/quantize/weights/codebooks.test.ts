@@ -209,7 +209,7 @@ describe('ternary and binary weights', () => {
     },
   )
 
-  itWithShared.each(['ternary', 'clusters'] as const)(
+  itWithShared.each(['ternary', 'binary', 'clusters'] as const)(
     '%s goes through a real model',
     async (scheme) => {
       const float = await loadModel(sharedModel('conv-tiny-resnet8-cifar10.onnx'))
