@@ -53,6 +53,22 @@ const recipes: readonly RecipeCase[] = [
     atLeast: { teacher: 0.89, alone: 0.75, distill: 0.72, int8: 0.72 },
   },
   {
+    file: 'lenet-300-100.yaml',
+    data: 'mnist',
+    atLeast: { teacher: 0.91, twelfth: 0.89, 'twenty-fourth': 0.87, packed: 0.89 },
+  },
+  {
+    file: 'lenet-5.yaml',
+    data: 'mnist',
+    atLeast: { teacher: 0.94, twelfth: 0.92, packed: 0.92 },
+  },
+  {
+    file: 'vit-pruning.yaml',
+    data: 'cifar-10',
+    model: 'vit-ibp-3-3-8-cifar10.onnx',
+    atLeast: { teacher: 0.6, heads: 0.56, half: 0.55 },
+  },
+  {
     file: 'adult.yaml',
     data: 'tabular',
     atLeast: { teacher: 0.84, alone: 0.83, distill: 0.84, int8: 0.84 },
