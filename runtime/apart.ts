@@ -54,51 +54,55 @@ type Answer =
 /** Runs of each model at most while they are timed, and the time for it, ms. */
 const timing = { runs: 24, budgetMs: 400 } as const
 
+// No ES module: the threads of WebAssembly would be started with its flag, which they refuse.
 const script = `
-import { deserialize, serialize } from 'node:v8'
-const chunks = []
-for await (const chunk of process.stdin) chunks.push(chunk)
-const { path, model, rival, options, threads, runs, outputs, timing } = deserialize(Buffer.concat(chunks))
-const { default: whole, ...named } = await import(path)
-const { InferenceSession, Tensor, env } = whole ?? named
-env.logLevel = 'fatal'
-if (env.wasm) env.wasm.numThreads = threads
-const answer = (content) => new Promise((done) => process.stdout.write(serialize(content), done))
-let failed = 'opening'
-try {
-  const open = (bytes) => InferenceSession.create(Buffer.from(bytes), options)
-  const native = (feeds) => Object.fromEntries(
-    Object.entries(feeds).map(([name, { type, data, dims }]) => [name, new Tensor(type, data, dims)]))
-  const own = await open(model)
-  failed = 'running'
-  const results = []
-  for (const feeds of runs) {
-    const found = await own.run(native(feeds), outputs)
-    results.push(Object.fromEntries(Object.entries(found).map(([name, { type, data, dims }]) => [name, { type, data, dims }])))
-  }
-  const times = { own: [], rival: [] }
-  if (rival) {
-    const feeds = native(runs[0])
-    const sessions = { own, rival: await open(rival) }
-    const time = async (name) => {
-      const start = process.hrtime.bigint()
-      await sessions[name].run(feeds, outputs)
-      return Number(process.hrtime.bigint() - start) / 1e6
+const { deserialize, serialize } = require('node:v8')
+const main = async () => {
+  const chunks = []
+  for await (const chunk of process.stdin) chunks.push(chunk)
+  const { path, model, rival, options, threads, runs, outputs, timing } = deserialize(Buffer.concat(chunks))
+  const { default: whole, ...named } = await import(path)
+  const { InferenceSession, Tensor, env } = whole ?? named
+  env.logLevel = 'fatal'
+  if (env.wasm) env.wasm.numThreads = threads
+  const answer = (content) => new Promise((done) => process.stdout.write(serialize(content), done))
+  let failed = 'opening'
+  try {
+    const open = (bytes) => InferenceSession.create(Buffer.from(bytes), options)
+    const native = (feeds) => Object.fromEntries(
+      Object.entries(feeds).map(([name, { type, data, dims }]) => [name, new Tensor(type, data, dims)]))
+    const own = await open(model)
+    failed = 'running'
+    const results = []
+    for (const feeds of runs) {
+      const found = await own.run(native(feeds), outputs)
+      results.push(Object.fromEntries(Object.entries(found).map(([name, { type, data, dims }]) => [name, { type, data, dims }])))
     }
-    // The first run of each makes its kernels ready.
-    let spent = await time('own') + await time('rival')
-    for (let run = 0; run < timing.runs && (run === 0 || spent < timing.budgetMs); run++)
-      for (const name of run % 2 ? ['own', 'rival'] : ['rival', 'own']) {
-        const ms = await time(name)
-        times[name].push(ms)
-        spent += ms
+    const times = { own: [], rival: [] }
+    if (rival) {
+      const feeds = native(runs[0])
+      const sessions = { own, rival: await open(rival) }
+      const time = async (name) => {
+        const start = process.hrtime.bigint()
+        await sessions[name].run(feeds, outputs)
+        return Number(process.hrtime.bigint() - start) / 1e6
       }
+      // The first run of each makes its kernels ready.
+      let spent = await time('own') + await time('rival')
+      for (let run = 0; run < timing.runs && (run === 0 || spent < timing.budgetMs); run++)
+        for (const name of run % 2 ? ['own', 'rival'] : ['rival', 'own']) {
+          const ms = await time(name)
+          times[name].push(ms)
+          spent += ms
+        }
+    }
+    await answer({ results, ...times })
+  } catch (error) {
+    await answer({ failed, message: String(error?.message ?? error), version: env.versions.common })
   }
-  await answer({ results, ...times })
-} catch (error) {
-  await answer({ failed, message: String(error?.message ?? error), version: env.versions.common })
+  process.exit(0)
 }
-process.exit(0)
+main()
 `
 
 /**
@@ -147,7 +151,7 @@ async function ask(
   signal: AbortSignal | undefined,
 ): Promise<Answer> {
   return await new Promise((done, fail) => {
-    const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    const child = spawn(process.execPath, ['-e', script], {
       env: { ...gpuEnvironment() },
       stdio: ['pipe', 'pipe', 'ignore'],
       ...(signal && { signal }),

@@ -67,7 +67,7 @@ export const quantize = defineStage({
     const { summary, ...rest } = typeof said === 'string' ? { summary: said } : said
     const checked = await checkProviders(
       { float: input.model, quantized: model, comparable, names },
-      options.providers ?? context.providers ?? [context.provider],
+      { required: options.providers ?? [context.provider], others: context.providers ?? [] },
       data?.calibration,
       context,
       where,

@@ -28,7 +28,7 @@ export const providersShape = {
     .min(1)
     .optional()
     .describe(
-      'Where the result is opened, run and compared before the stage succeeds; in a recipe those of the benchmark, else the one that is used, unless given.',
+      'Where the result is opened, run and compared before the stage succeeds; the one that is used, unless given; of the others of the benchmark of a recipe it is only said whether they compute the same.',
     ),
 } as const
 
@@ -40,6 +40,14 @@ export interface Checked {
   readonly comparable: Model
   /** What its nodes are called in messages: the names before they were made short. */
   readonly names: ReadonlyMap<Node, string>
+}
+
+/** Where a file is run. */
+export interface Wanted {
+  /** Those that have to compute what ONNX defines. */
+  readonly required: readonly ProviderName[]
+  /** Those of which it is only said whether they do. */
+  readonly others?: readonly ProviderName[]
 }
 
 /** What providers are compared on: samples one by one, of those that are fed in steps fewer. */
@@ -62,12 +70,13 @@ const timing = { rounds: 8, roundMs: 4 } as const
  * Opens and runs a quantized model on providers and compares what they make of the same samples with what the CPU makes
  * of them without any optimization, which is ONNX's definition operator by operator.
  *
- * Gives what is to be said of the file, a part a line. A provider that cannot run it, or that differs by more than
- * rounding explains, is a {@link UserError} that names the first layer which differs; one that is not here is logged.
+ * Gives what is to be said of the file, a part a line. A required provider that cannot run it, or that differs by more
+ * than rounding explains, is a {@link UserError} that names the first layer which differs; of others that is said. One
+ * that is not here is logged.
  */
 export async function checkProviders(
   checked: Checked,
-  wanted: readonly ProviderName[],
+  { required, others = [] }: Wanted,
   samples: Samples | undefined,
   context: StageContext,
   where: string,
@@ -84,12 +93,12 @@ export async function checkProviders(
   const limitDb = Math.min(roundingDb, noiseDb - independentDb)
   const ran: ProviderName[] = []
   const slower: string[] = []
-  for (const provider of new Set(wanted)) {
-    throwIfAborted(signal)
+  const wrong: string[] = []
+  const check = async (provider: ProviderName): Promise<void> => {
     const found = await providerNamed(provider).available()
     if (!found.available) {
       log(`not checked on ${provider}, which is not available: ${found.reason}`)
-      continue
+      return
     }
     const timed = found.software !== true
     const { results, ratio } = await runOn(provider, checked, runs, timed, context, where)
@@ -111,8 +120,18 @@ export async function checkProviders(
         `slower than its input on ${provider}: ${ratio.value.toFixed(2)} times the latency`,
       )
   }
-  for (const line of [...larger, ...slower]) log(line)
-  return [...(ran.length > 0 ? [`runs alike on ${ran.join(', ')}`] : []), ...larger, ...slower]
+  for (const provider of new Set([...required, ...others])) {
+    throwIfAborted(signal)
+    try {
+      await check(provider)
+    } catch (thrown) {
+      if (required.includes(provider) || !(thrown instanceof UserError)) throw thrown
+      wrong.push(`not to be used on ${provider}: ${thrown.message}`)
+    }
+  }
+  const faults = [...wrong, ...larger, ...slower]
+  for (const line of faults) log(line)
+  return [...(ran.length > 0 ? [`runs alike on ${ran.join(', ')}`] : []), ...faults]
 }
 
 /** A smaller difference of latency, as a factor, is nothing to speak of. */
