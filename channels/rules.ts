@@ -149,7 +149,6 @@ export const rules: Readonly<Record<string, Rule>> = {
   Less: broadcasting('other'),
   LessOrEqual: broadcasting('other'),
 
-  'com.microsoft.BiasAdd': broadcasting('bias'),
   'com.microsoft.BiasGelu': broadcasting('bias'),
   'com.microsoft.FastGelu': broadcasting('bias'),
   'com.microsoft.Gelu': elementwise,

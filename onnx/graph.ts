@@ -309,9 +309,9 @@ export function* allNodes(graph: Graph): Generator<Node> {
   }
 }
 
-/** Names version 1 of every domain of the graph's nodes that the model does not name yet. */
+/** Names version 1 of every domain of the model's nodes that it does not name yet. */
 export function declareDomains({ graph, opsets }: Model): void {
-  for (const { domain } of graph.nodes) if (!opsets.has(domain)) opsets.set(domain, 1)
+  for (const { domain } of allNodes(graph)) if (!opsets.has(domain)) opsets.set(domain, 1)
 }
 
 /** The opset of the standard domain. */

@@ -1,11 +1,13 @@
 // What each channel of a tensor has of its own where it is stored as codes: a table, or a factor for levels of -1, 0 and 1
 // (ternary and binary weights).
+import { type CodeTable, codeTable } from './code-table.ts'
 import type { Value } from './graph.ts'
 import {
   type Coded,
   coded,
   codesOf,
   halved,
+  type Key,
   keysOf,
   mostCodes,
   picked,
@@ -38,32 +40,23 @@ function* channelPlaces(dims: readonly number[], axis: number): Generator<[numbe
 /** A tensor as codes into tables `[channels, entries]`, channel after channel; undefined where one has too many numbers. */
 export function channelCoded(tensor: Tensor, axis: number): Coded | undefined {
   const keys = keysOf(tensor)
-  const tables: Map<number | bigint, number>[] = []
-  const firsts: number[][] = []
-  const codes = new Uint8Array(keys.length)
   // A table of half as many entries as there are elements wins nothing.
   const most = Math.min(mostCodes, tensor.size / tensor.dims[axis]! / 2)
+  const tables: CodeTable<Key>[] = []
+  const codes = new Uint8Array(keys.length)
   let at = 0
   for (const [channel, place] of channelPlaces(tensor.dims, axis)) {
-    tables[channel] ??= new Map()
-    firsts[channel] ??= []
-    const table = tables[channel]
-    const key = keys[place]!
-    let code = table.get(key)
-    if (code === undefined) {
-      if (table.size >= most) return undefined
-      code = table.size
-      table.set(key, code)
-      firsts[channel].push(place)
-    }
+    tables[channel] ??= codeTable(most)
+    const code = tables[channel].codeOf(keys[place]!, place)
+    if (code === undefined) return undefined
     codes[at++] = code
   }
-  const entries = firsts.reduce((most, { length }) => Math.max(most, length), 0)
-  const places = firsts.flatMap((own) =>
-    Array.from({ length: entries }, (_, entry) => own[entry] ?? own[0]!),
+  const entries = tables.reduce((most, { firsts }) => Math.max(most, firsts.length), 0)
+  const places = tables.flatMap(({ firsts }) =>
+    Array.from({ length: entries }, (_, entry) => firsts[entry] ?? firsts[0]!),
   )
   const { dtype, bytes } = picked(tensor, places)
-  return coded(codes, entries, halved(new Tensor(dtype, [firsts.length, entries], bytes)))
+  return coded(codes, entries, halved(new Tensor(dtype, [tables.length, entries], bytes)))
 }
 
 /** The tensor that is stored as codes of channels; undefined where they do not fit it. */

@@ -3,6 +3,7 @@
 // of bytes: as many as a byte has room for, so that five of three, two of 16 or one of 200 share it.
 import { fromHalves, toHalves } from '../base/float16.ts'
 import type { Attributes, Operand } from './build.ts'
+import { codeTable } from './code-table.ts'
 import type { Value } from './graph.ts'
 import { castOf, holds, makerOf } from './patterns.ts'
 import { type DataType, dataTypes, elements, numbers, Tensor, tensorOf } from './tensor.ts'
@@ -65,7 +66,7 @@ export function halved(values: Tensor): Tensor {
 }
 
 /** An element such that it is equal to another where both are so in every bit. */
-type Key = number | bigint
+export type Key = number | bigint
 
 /** The elements of types of whole bytes as keys. */
 export function keysOf({ dtype, bytes }: Tensor): ArrayLike<Key> {
@@ -81,22 +82,14 @@ export function keysOf({ dtype, bytes }: Tensor): ArrayLike<Key> {
 /** Numbers as codes into a table of those that there are, in order of appearance; undefined where there are too many. */
 function codedValues(values: Tensor): Coded | undefined {
   const keys = keysOf(values)
-  const codeOf = new Map<Key, number>()
-  const firsts: number[] = []
+  const table = codeTable<Key>(Math.min(mostCodes, keys.length / 2))
   const codes = new Uint8Array(keys.length)
-  const most = Math.min(mostCodes, keys.length / 2)
   for (let at = 0; at < keys.length; at++) {
-    const key = keys[at]!
-    let code = codeOf.get(key)
-    if (code === undefined) {
-      if (firsts.length >= most) return undefined
-      code = firsts.length
-      codeOf.set(key, code)
-      firsts.push(at)
-    }
+    const code = table.codeOf(keys[at]!, at)
+    if (code === undefined) return undefined
     codes[at] = code
   }
-  return coded(codes, firsts.length, halved(picked(values, firsts)))
+  return coded(codes, table.firsts.length, halved(picked(values, table.firsts)))
 }
 
 /** Some elements of a tensor as a vector. */

@@ -29,6 +29,7 @@ export const gatesOptions = z
       .optional()
       .describe("Limits of the task's figures by name, as { mae: '<= 0.1' }."),
     size: limit("Bytes of the file over the teacher's"),
+    gzip: limit("Bytes of the file after gzip over those of the teacher's file before"),
     parameters: limit("Parameters over the teacher's"),
     macs: limit("Multiply-accumulates over the teacher's"),
     latency: z
@@ -50,6 +51,7 @@ const measures = {
   agreement: (variant) => variant.retention?.agreement,
   accuracy: ({ accuracy }) => (accuracy ? mainFigure(accuracy).value : undefined),
   size: (variant, teacher) => variant.sizeBytes / teacher.sizeBytes,
+  gzip: (variant, teacher) => variant.gzipBytes / teacher.sizeBytes,
   parameters: (variant, teacher) => variant.parameters / teacher.parameters,
   macs: (variant, teacher) => ratio(variant.macs, teacher.macs),
 } as const satisfies Record<string, (variant: Variant, teacher: Variant) => number | undefined>

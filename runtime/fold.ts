@@ -101,7 +101,8 @@ function constantNodes(graph: Graph, test: (node: Node) => boolean): Node[] {
       !left.has(node.opType) &&
       !isStorage(node) &&
       node.subgraphs.length === 0 &&
-      node.inputs.every((input) => constant.has(input)) &&
+      // What is constant around a subgraph is constant in it.
+      node.inputs.every((input) => input?.tensor !== undefined || constant.has(input)) &&
       !node.outputs.some((output) => output && graph.outputs.includes(output)) &&
       test(node)
     if (folds) for (const output of node.outputs) constant.add(output)

@@ -21,7 +21,7 @@ export interface MaskState {
   readonly model: () => Model
   /** The gradient of the last update by every weight, also by those that are zero; where `gradient` is tracked. */
   readonly gradients: ByWeight | undefined
-  /** -Σ g·w over all updates so far; where `movement` is tracked. */
+  /** -Σ g·w over all updates so far, of dead weights with w as it was when they died; where `movement` is tracked. */
   readonly movement: ByWeight | undefined
 }
 
@@ -34,6 +34,10 @@ export interface Masking {
   due(update: number, updates: number): boolean
   /** Updates after which the masks are what was asked for: only then is a model good enough to be kept. */
   settled(updates: number): number
-  /** The next masks: 1 where a weight learns, 0 where it becomes and stays zero. The same state gives the same masks. */
+  /**
+   * The next masks: 1 where a weight learns, 0 where it becomes and stays zero. The same state gives the same masks.
+   *
+   * What comes back to life starts at zero; where `movement` is tracked, at what it was when it died.
+   */
   decide(state: MaskState): Promise<ByWeight> | ByWeight
 }

@@ -51,12 +51,28 @@ export function updateState(options: UpdateOptions, weights: Float32Array) {
 const trackedName = (tracked: Tracked): string => `tracked_${tracked}`
 
 /** The vectors that an update reads and leaves as they are, as they are before the first. */
-export const heldState = ({ masks, tracks }: UpdateOptions, slots: readonly Slot[]) =>
-  tracks ? { mask: flatMask(slots, masks) } : {}
+export const heldState = ({ masks, tracks }: UpdateOptions, slots: readonly Slot[]) => ({
+  ...(tracks && { mask: flatMask(slots, masks) }),
+  // What dead weights were when they died.
+  ...(tracks?.includes('movement') && { dead: new Float32Array(lengthOf(slots)) }),
+})
 
-/** Lets masks hold for vectors of an update, in place: what is dead has no weight, no momentum and no average. */
+/**
+ * Lets masks hold for vectors of an update, in place: what is dead has no weight, no momentum and no average.
+ *
+ * What comes back to life does so at zero; where the movement of dead weights is tracked, at what it was when it died.
+ */
 export function mask(vectors: Readonly<Record<string, Float32Array>>, flags: Float32Array): void {
-  vectors.mask!.set(flags)
+  const { weights, average, dead, mask: before } = vectors
+  for (const [at, flag] of flags.entries()) {
+    if (!dead || flag === before![at]) continue
+    if (flag === 0) dead[at] = weights![at]!
+    else {
+      for (const vector of [weights, average]) if (vector) vector[at] = dead[at]!
+      dead[at] = 0
+    }
+  }
+  before!.set(flags)
   for (const [name, vector] of Object.entries(vectors))
     if (/^(weights|average|state\d+)$/.test(name))
       for (const [at, flag] of flags.entries()) if (flag === 0) vector[at] = 0
@@ -64,7 +80,7 @@ export function mask(vectors: Readonly<Record<string, Float32Array>>, flags: Flo
 
 /**
  * Writes the update of `weights` by `gradient`, both flat, with its inputs and outputs: `state0` …, `hyper0` …,
- * `average`, what is tracked, and the same with `_next`; `mask` where masks change.
+ * `average`, what is tracked, and the same with `_next`; `mask` where masks change, `dead` where movement is tracked.
  *
  * `rates` and `decays` speak of layers, so `factors` are made of the model's own graph (see {@link rateFactors}).
  */
@@ -160,8 +176,11 @@ function writeTracked(
 ): void {
   const name = trackedName(tracked)
   const before = g.input(name, type)
-  // Sanh et al. 2020, equation 3: what moves away from zero counts
-  const next = { gradient: () => gradient, movement: () => g.Sub(before, g.Mul(weights, gradient)) }
+  const next = {
+    gradient: () => gradient,
+    // Sanh et al. 2020, equation 3: what moves away from zero counts, of dead weights what would
+    movement: () => g.Sub(before, g.Mul(g.Add(weights, g.input('dead', type)), gradient)),
+  }
   g.output(`${name}_next`, next[tracked]())
 }
 

@@ -6,12 +6,13 @@ import { quantilesOf } from '../statistics.ts'
 import { help } from './help.ts'
 import { load } from './load.ts'
 import { prune } from './prune.ts'
+import { quantize } from './quantize.ts'
 import type { Question } from './question.ts'
 import { trainStep } from './train.ts'
 import { trainGrowth } from './train-growth.ts'
 
 const questions: Readonly<Record<string, Question>> = {
-  ...{ help, load, prune },
+  ...{ help, load, prune, quantize },
   train: trainStep,
   'train-growth': trainGrowth,
 }
@@ -31,7 +32,7 @@ async function main(names: readonly string[]): Promise<void> {
     console.log(`\n${name}: ${summary}`)
     for await (const { what, unit, values } of await answer()) {
       const { p50, p90 } = quantilesOf(values)
-      const numbers = `p50 ${p50.toPrecision(3)}  p90 ${p90.toPrecision(3)} ${unit}`
+      const numbers = `p50 ${p50.toPrecision(4)}  p90 ${p90.toPrecision(4)} ${unit}`
       console.log(`  ${what.padEnd(32)} ${numbers}  (n = ${values.length})`)
     }
   }

@@ -3,7 +3,7 @@
 /** One line of an answer. */
 export interface Answer {
   readonly what: string
-  readonly unit: 'ms' | 'samples/s' | 'MB' | 'times' | 'of 1' | 'times the file'
+  readonly unit: 'ms' | 'samples/s' | 'MB' | 'kB' | 'times' | 'of 1' | 'times the file'
   /** At least one measured value. */
   readonly values: readonly number[]
 }

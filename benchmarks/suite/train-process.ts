@@ -1,9 +1,9 @@
 // Training steps in processes of their own, ours and those of peers, so that memory is told apart; and their times
 // side by side, in rounds, for the machine may be faster or slower from one minute to the next.
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { existsSync } from 'node:fs'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { pythonScript } from './python.ts'
 import type { TrainCaseName } from './train-models.ts'
 
 /** Something that takes training steps. */
@@ -43,14 +43,9 @@ export const engineTrainer = (engine: 'onnx' | 'tfjs'): Trainer => ({
 
 /** PyTorch in one of its modes, or why it is not to be had. */
 export function torchTrainer(mode: 'eager' | 'channels_last' | 'compile'): Trainer | string {
-  // From dist/ the script is in the repository's own folder.
-  const script = ['torch-step.py', '../../../benchmarks/suite/torch-step.py']
-    .map((path) => fileURLToPath(new URL(path, import.meta.url)))
-    .find((path) => existsSync(path))
-  if (!script) return 'torch-step.py is not here'
-  const program = process.env.CONDENSE_PYTHON ?? 'python3'
-  const { status } = spawnSync(program, ['-c', 'import torch'], { stdio: 'ignore' })
-  if (status !== 0) return `'${program}' has no torch — set CONDENSE_PYTHON to a Python that has it`
+  const found = pythonScript('torch-step.py', 'torch')
+  if (typeof found === 'string') return found
+  const { program, script } = found
   return {
     name: `PyTorch ${mode.replace('_', ' ')}`,
     program,

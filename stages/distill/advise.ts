@@ -5,21 +5,14 @@ import { type AugmentOptions, changesSamples } from '../../data/augment.ts'
 import { batches } from '../../data/batches.ts'
 import type { Dataset } from '../../data/dataset.ts'
 import { subset } from '../../data/subset.ts'
-import { statedClasses } from '../../models/class-names.ts'
 import type { Model } from '../../onnx/graph.ts'
 import { elements, sizeOf } from '../../onnx/tensor.ts'
-import {
-  type Predictions as Answers,
-  predict,
-  predictionsIn,
-  predictWith,
-} from '../../runtime/predict.ts'
+import { predictionsIn, predictWith } from '../../runtime/predict.ts'
 import { withSession } from '../../runtime/session.ts'
 import { allFinite, largest } from '../../tasks/predictions.ts'
 import type { Predictions, Truth } from '../../tasks/task.ts'
 import { needsTeacher } from '../../train/losses.ts'
 import type { StageContext } from '../stage.ts'
-import { orderOfClasses, reorder } from '../teaching/label-order.ts'
 import { samplesIn } from '../teaching/online.ts'
 import type { Member } from '../teaching/teaching.ts'
 import { requiredData } from '../training.ts'
@@ -34,6 +27,7 @@ import {
   type Taught,
 } from './advice.ts'
 import { parametersOf } from './assistants.ts'
+import { answersInOrder, settlerOf } from './class-order.ts'
 
 /** Samples that a model is asked about, at most. */
 const mostSamples = 1000
@@ -69,11 +63,11 @@ export async function adviseOn(
   if (task.target === 'none' || validation.size === 0 || generalists.length === 0)
     return advise(facts)
   const samples = someOf(validation)
-  const own = await answersOf(student, samples, context, 'student')
+  const own = await answersInOrder(student, samples, context, 'student')
   const { accuracy } = task.evaluate(own, samples, own)
   let teacher: (Judged & { answers: Predictions; model: Model }) | undefined
   for (const { name, model } of generalists) {
-    const answers = await answersOf(model, samples, context, name)
+    const answers = await answersInOrder(model, samples, context, name)
     // A teacher whose inside alone is learned from may answer something else.
     if (answers.width !== own.width) continue
     const { value: score } = task.evaluate(answers, samples, answers).accuracy
@@ -105,33 +99,6 @@ function someOf(data: Dataset): Dataset {
   const numbers = data.columns.reduce((sum, { shape }) => sum + sizeOf(shape), data.targetWidth)
   const most = Math.min(mostSamples, Math.floor(mostNumbers / Math.max(1, numbers)))
   return data.size <= most ? data : subset(data, evenlySpread(data, most))
-}
-
-async function answersOf(
-  model: Model,
-  samples: Dataset,
-  context: StageContext,
-  where: string,
-): Promise<Predictions> {
-  const { task, threads, provider, signal } = context
-  const options = { threads, provider, signal, where, outputs: task.outputs }
-  return settlerOf(model, samples, context, where)(await predict(model, samples, options))
-}
-
-/** Puts a model's answers on the scale of the task, and its classes into the order of the data's. */
-function settlerOf(
-  model: Model,
-  { classes }: Dataset,
-  { task }: StageContext,
-  where: string,
-): (answers: Answers) => Predictions {
-  const normalise = task.normaliser(model.graph)
-  const order =
-    task.target === 'class' ? orderOfClasses(statedClasses(model), classes, where) : undefined
-  return (answers) => {
-    if (order && answers.width === order.length) reorder(answers.outputs, order)
-    return normalise(answers)
-  }
 }
 
 /** How sure a classifier is, and how right; undefined where an output is not finite. */

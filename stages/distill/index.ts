@@ -8,7 +8,6 @@ import { cloneModel } from '../../onnx/clone.ts'
 import type { Model } from '../../onnx/graph.ts'
 import { comparesWith } from '../../train/losses.ts'
 import type { EpochRecord } from '../../train/settings.ts'
-import { answersOf } from '../answers.ts'
 import { type Building, buildingFor } from '../building.ts'
 import { type Artifact, defineStage, type StageContext } from '../stage.ts'
 import { combineOptions } from '../teaching/combine.ts'
@@ -18,6 +17,7 @@ import type { Taught } from './advice.ts'
 import { adviseOn } from './advise.ts'
 import { chooseAssistants, parametersOf } from './assistants.ts'
 import { checkBias, correctBias } from './bias-correction.ts'
+import { answersInOrder, learnerInOrder } from './class-order.ts'
 import { type DistillOptions, distillOptions } from './options.ts'
 import { openTeachers } from './teachers.ts'
 import {
@@ -64,10 +64,14 @@ export const distill = defineStage({
     const data = requiredData(context)
     const building = buildingFor(data.train, context)
     const named = options.student
-    const student = named ? await openSource(named, building) : input.model
+    const learner = (model: Model, where: string) =>
+      learnerInOrder(model, data.train, context, where)
+    const student = learner(named ? await openSource(named, building) : input.model, 'student')
     const peers: Model[] = []
-    for (const [index, source] of (options.peers ?? []).entries())
-      peers.push(await openSource(source, { ...building, seed: building.seed + index + 1 }))
+    for (const [index, source] of (options.peers ?? []).entries()) {
+      const peer = await openSource(source, { ...building, seed: building.seed + index + 1 })
+      peers.push(learner(peer, `peer ${index + 1}`))
+    }
     const masters = await openTeachers(options.teachers, data.train, context)
     let teachers = masters
     const transfer = await learnedFrom(data, student, teachers[0]!, options, context)
@@ -83,8 +87,10 @@ export const distill = defineStage({
     }
     const summaries = transfer ? [transfer.summary] : []
     const pupils: Pupil[] = []
-    for (const [index, source] of (await assistantsOf(options, student, building)).entries())
-      pupils.push({ name: `assistant ${index + 1}`, model: await openSource(source, building) })
+    for (const [index, source] of (await assistantsOf(options, student, building)).entries()) {
+      const name = `assistant ${index + 1}`
+      pupils.push({ name, model: learner(await openSource(source, building), name) })
+    }
     const generations = pupils.length
     for (let generation = 1; generation <= options.generations; generation++)
       pupils.push({
@@ -155,7 +161,7 @@ async function learnedFrom(
 ): Promise<TransferSet | undefined> {
   if (!transfer) return undefined
   const asked = (model: Model, where: string) => (samples: Splits['train']) =>
-    answersOf(model, samples, context, { where })
+    answersInOrder(model, samples, context, where)
   return transferSet(data, transfer, {
     teacher: asked(teacher.model, teacher.name),
     student: asked(student, 'student'),

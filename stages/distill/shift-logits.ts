@@ -1,6 +1,8 @@
-// Adding constants to the logits of a classifier: into its last bias where it has one, else as a node of its own.
+// Changing the logits of a classifier: adding constants to them, into its last bias where it has one, and putting them
+// into another order.
 import { Float16Array } from '@petamoriken/float16'
 import { UserError } from '../../base/errors.ts'
+import { attributeOf } from '../../onnx/build.ts'
 import { cloneModel } from '../../onnx/clone.ts'
 import { closingOf } from '../../onnx/closing.ts'
 import { constantOf, type Graph, type Model, Node, Value } from '../../onnx/graph.ts'
@@ -23,20 +25,82 @@ const refused: ReadonlySet<string> = new Set([
 export function shiftLogits(model: Model, shift: readonly number[], where = 'model'): Model {
   const copy = cloneModel(model)
   const { graph } = copy
-  const output = graph.outputs[0]!
-  const { opType = '', before, path } = closingOf(output)
+  const place = placeOf(graph)
+  const { output, opType, path, softmax } = place
   if (refused.has(opType))
     throw new UserError(
       `bias: ${where}: the student ends with ${opType}, before which there is no logit to add to — use one that ends with logits or Softmax`,
     )
-  const softmax = softmaxes.has(opType) && before ? takerOf(before, output, path) : undefined
-  const logits = softmax ? before! : (path[0]?.input(0) ?? output)
+  const logits = softmax ? place.before! : (path[0]?.input(0) ?? output)
   // What is quantized afterwards has a range that a larger bias would leave.
   const free = !path.some((node) => node.opType === 'QuantizeLinear')
   if (free && isUsedOnce(graph, logits) && foldIntoBias(graph, logits, shift)) return copy
-  if (softmax) insertBefore(graph, softmax, before!, shift, output)
-  else insertAtEnd(graph, output, shift)
+  const tensor = shiftTensor(shift, typeAt(place))
+  insert(graph, place, (from, to) => {
+    const constant = graph.addInitializer('logit_shift', tensor)
+    return new Node('Add', [from, constant], [to], { name: graph.uniqueName('shift_logits') })
+  })
   return copy
+}
+
+/**
+ * Gives a copy of a model whose logits are in another order: number i becomes what number `order[i]` was.
+ *
+ * Logits are as in {@link shiftLogits}; other outputs stay as they are.
+ */
+export function reorderLogits(model: Model, order: ArrayLike<number>): Model {
+  const copy = cloneModel(model)
+  const { graph } = copy
+  const place = placeOf(graph)
+  const places = graph.addInitializer(
+    'class_order',
+    tensorOf('int64', [order.length], Array.from(order)),
+  )
+  const axis = attributeOf('axis', classAxis(typeAt(place)?.shape, order.length))
+  insert(graph, place, (from, to) => {
+    const name = graph.uniqueName('reorder_logits')
+    return new Node('Gather', [from, places], [to], { name, attributes: [['axis', axis]] })
+  })
+  return copy
+}
+
+/** The axis of the classes: the last, or the second before ones of length 1. */
+function classAxis(shape: readonly unknown[] = [], classes: number): number {
+  const isSecond =
+    shape.length > 2 && shape[1] === classes && shape.slice(2).every((dim) => dim === 1)
+  return isSecond ? 1 : -1
+}
+
+/** Where the logits are: before the Softmax that a model ends with, or its first output. */
+interface Place {
+  readonly output: Value
+  /** The last operator that makes something else than a copy, the copies behind it, and what enters it. */
+  readonly opType: string
+  readonly path: readonly Node[]
+  readonly before: Value | undefined
+  /** What takes the logits, where they enter a Softmax. */
+  readonly softmax: Node | undefined
+}
+
+function placeOf(graph: Graph): Place {
+  const output = graph.outputs[0]!
+  const { opType = '', before, path } = closingOf(output)
+  const softmax = softmaxes.has(opType) && before ? takerOf(before, output, path) : undefined
+  return { output, opType, path, before, softmax }
+}
+
+/** The type of the logits. */
+const typeAt = ({ softmax, before, output }: Place): Value['type'] =>
+  (softmax && before?.type) ?? output.type
+
+/** Puts a node between the logits and whoever takes them. */
+function insert(
+  graph: Graph,
+  { softmax, before, output }: Place,
+  nodeBetween: (from: Value, to: Value) => Node,
+): void {
+  if (softmax) insertBefore(graph, softmax, before!, nodeBetween)
+  else insertAtEnd(graph, output, nodeBetween)
 }
 
 /** The node that takes the logits: the Softmax, or the Exp that one written out begins with. */
@@ -74,43 +138,38 @@ function insertBefore(
   graph: Graph,
   taker: Node,
   logits: Value,
-  shift: readonly number[],
-  output: Value,
+  nodeBetween: (from: Value, to: Value) => Node,
 ): void {
-  const shifted = new Value(graph.uniqueName(`${logits.name}_shifted`), {
+  const changed = new Value(graph.uniqueName(`${logits.name}_shifted`), {
     ...(logits.type && { type: logits.type }),
   })
-  const type = logits.type ?? output.type
-  graph.add(adding(graph, logits, shiftTensor(shift, type), shifted), taker)
-  taker.setInput(0, shifted)
+  graph.add(nodeBetween(logits, changed), taker)
+  taker.setInput(0, changed)
 }
 
 /** The output keeps its name; whoever else reads it reads what it was. */
-function insertAtEnd(graph: Graph, output: Value, shift: readonly number[]): void {
+function insertAtEnd(
+  graph: Graph,
+  output: Value,
+  nodeBetween: (from: Value, to: Value) => Node,
+): void {
   const maker = output.producer
-  if (!maker) throw new UserError(`bias: output '${output.name}' is an input — use another model`)
+  if (!maker) throw new UserError(`model: output '${output.name}' is an input — use another model`)
   const before = new Value(graph.uniqueName(`${output.name}_unshifted`), {
     ...(output.type && { type: output.type }),
   })
-  const tensor = shiftTensor(shift, output.type)
   for (const user of [...output.users])
     for (const [index, input] of user.inputs.entries())
       if (input === output) user.setInput(index, before)
   maker.setOutput(maker.outputs.indexOf(output), before)
-  graph.add(adding(graph, before, tensor, output))
+  graph.add(nodeBetween(before, output))
 }
 
-function adding(graph: Graph, logits: Value, tensor: Tensor, result: Value): Node {
-  const constant = graph.addInitializer('logit_shift', tensor)
-  return new Node('Add', [logits, constant], [result], { name: graph.uniqueName('shift_logits') })
-}
-
-/** The shift in the type of the logits, along the axis of the classes: the last, or the second before ones of length 1. */
+/** The shift in the type of the logits, along the axis of the classes. */
 function shiftTensor(shift: readonly number[], type: Value['type']): Tensor {
   const { dtype = 'float32', shape = [] } = type ?? {}
   const classes = shift.length
-  const isSecond =
-    shape.length > 2 && shape[1] === classes && shape.slice(2).every((dim) => dim === 1)
+  const isSecond = classAxis(shape, classes) === 1
   const dims = isSecond ? [classes, ...shape.slice(2).map(() => 1)] : [classes]
   const last = shape.at(-1)
   if (!isSecond && typeof last === 'number' && last !== classes)

@@ -11,7 +11,8 @@ import { maskable, masksFor } from './weights.ts'
 
 /**
  * Masks that tighten along a schedule; scores are those of the weights as they are then (Zhu and Gupta 2017,
- * algorithm 1), or of how they have moved so far (Sanh et al. 2020). What is dead stays dead.
+ * algorithm 1), of which what is dead stays dead, or of how they have moved so far (Sanh et al. 2020): the movement of
+ * dead weights goes on, and they come back as they were where others have fallen behind.
  *
  * `model` is one in which all weights are initializers (`weighable`).
  */
@@ -25,9 +26,9 @@ export function gradualMasking(
   const current = cloneModel(model)
   const subject = maskable(current, options, context)
   const form = scheduleForms[schedule.name]
-  const { row } = settleCriterion(options, 'weights')
+  const moved = settleCriterion(options, 'weights').row.needs === 'training'
   return {
-    tracks: row.needs === 'training' ? ['movement'] : [],
+    tracks: moved ? ['movement'] : [],
     names: subject.weights.map(({ layer }) => layer.weight.name),
     due: (update, updates) => isTime(timesOf(schedule, updates), update),
     settled: (updates) => timesOf(schedule, updates).last,
@@ -35,7 +36,8 @@ export function gradualMasking(
       takeWeights(current, trained())
       const time = timeAt(timesOf(schedule, updates), update)
       const progress = form(time, subject.sparsity)
-      return masksFor(current, subject, options, context, { progress, dead: masks, movement })
+      const dead = moved ? undefined : masks
+      return masksFor(current, subject, options, context, { progress, dead, movement })
     },
   }
 }

@@ -12,6 +12,7 @@ import type { StageContext } from '../stage.ts'
 import { latencyGoals } from './amount.ts'
 import { settleCriterion } from './criteria.ts'
 import { openShares } from './latency.ts'
+import { leastThat, type Order } from './least.ts'
 import type { PruneOptions } from './options.ts'
 import type { Before, Pruned } from './pruned.ts'
 import { findUnits, type Unit, unitNames, withoutUnits } from './units.ts'
@@ -63,7 +64,8 @@ export async function pruneLayers(
           progress,
           context,
         )
-  const gone = await leastThat(order, goal)
+  const gone = await leastThat(orderOf(order), goal.holds)
+  if (!gone) throw await goal.unreachable(order)
   const smaller = withoutUnits(prepared, gone)
   const left = sharesLeft(costsOf(smaller), costsOf(prepared))
   restoreInterface(smaller, model)
@@ -113,6 +115,19 @@ function chosen(prepared: Model, { unit, layers, exclude }: PruneOptions): Unit[
     )
   return found
 }
+
+/** Units in the order in which they go; each can be given back by itself. */
+const orderOf = (units: readonly Unit[]): Order<readonly Unit[]> => ({
+  length: units.length,
+  first: (count) => units.slice(0, count),
+  parts: (count) =>
+    units
+      .slice(0, count)
+      .reverse()
+      .map(
+        (unit) => (gone) => (gone.includes(unit) ? gone.filter((own) => own !== unit) : undefined),
+      ),
+})
 
 /** When enough is gone. */
 interface Goal {
@@ -191,26 +206,4 @@ async function latencyGoal(
       )
     },
   }
-}
-
-/**
- * The first units of an order that are enough, without those that need not have gone: what went last overshoots.
- */
-async function leastThat(
-  order: readonly Unit[],
-  { holds, unreachable }: Goal,
-): Promise<readonly Unit[]> {
-  if (!(await holds(order))) throw await unreachable(order)
-  let [low, high] = [0, order.length]
-  while (low < high) {
-    const middle = (low + high) >> 1
-    if (await holds(order.slice(0, middle))) high = middle
-    else low = middle + 1
-  }
-  let gone = order.slice(0, low)
-  for (const unit of gone.toReversed()) {
-    const fewer = gone.filter((one) => one !== unit)
-    if (await holds(fewer)) gone = fewer
-  }
-  return gone
 }

@@ -133,30 +133,3 @@ export const topologyOf = ({ parts }: Group): string =>
     )
     .sort()
     .join()
-
-/**
- * Cuts from the front of the ranking until a test holds that stays true once it does; undefined where it never does.
- *
- * One channel can be much work, so what was cut last overshoots: whatever can be given back without failing the test
- * is given back, group by group, the last cut first.
- */
-export function cutUntil(
-  ranking: Ranking,
-  holds: (counts: ReadonlyMap<Group, number>) => boolean,
-): Map<Group, number> | undefined {
-  let [low, high] = [0, ranking.length]
-  if (!holds(ranking.counts(high))) return undefined
-  while (low < high) {
-    const middle = (low + high) >> 1
-    if (holds(ranking.counts(middle))) high = middle
-    else low = middle + 1
-  }
-  let counts = ranking.counts(low)
-  for (const group of ranking.lastCut(low))
-    for (;;) {
-      const fewer = ranking.giveBack(counts, group)
-      if (!fewer || !holds(fewer)) break
-      counts = fewer
-    }
-  return counts
-}

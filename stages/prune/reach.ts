@@ -11,7 +11,8 @@ import type { StageContext } from '../stage.ts'
 import { type AmountOptions, latencyGoals, targetKeyOf } from './amount.ts'
 import type { ChannelSubject } from './channels.ts'
 import { reachLatency } from './latency.ts'
-import { cutUntil } from './rank.ts'
+import { givenBack, leastThat } from './least.ts'
+import type { Ranking } from './rank.ts'
 import { roundUp } from './rounding.ts'
 import {
   costOf,
@@ -33,7 +34,7 @@ export async function countsFor(
   options: AmountOptions,
   context: StageContext,
   progress = 1,
-): Promise<Map<Group, number>> {
+): Promise<Counts> {
   const { ranking, groups } = subject
   const lost =
     options.ratios === 'auto' ? await sensitivityCost(subject, options, context) : ranking.lost
@@ -57,7 +58,14 @@ export async function countsFor(
   const counts =
     options.ratios === 'auto'
       ? chooseWidths({ choices: evenChoices(subject), lost, goals: [{ share, limit }] })
-      : cutUntil(ranking, holds)
+      : await leastThat(
+          {
+            length: ranking.length,
+            first: ranking.counts,
+            parts: (length) => givingBack(ranking, ranking.lastCut(length)),
+          },
+          holds,
+        )
   if (counts) return options.ratios === 'auto' ? refined(counts, subject, holds, lost) : counts
   const least = share(
     new Map(
@@ -97,21 +105,19 @@ function evenChoices({ groups, limitOf }: ChannelSubject): Map<Group, number[]> 
 
 /** Gives channels back as long as the target holds, the dearest groups first. */
 function refined(
-  chosen: ReadonlyMap<Group, number>,
+  chosen: Counts,
   { ranking }: ChannelSubject,
   holds: (counts: Counts) => boolean,
   lost: (group: Group, count: number) => number,
-): Map<Group, number> {
-  let counts = new Map(chosen)
-  const order = [...counts].sort(([a, m], [b, n]) => lost(b, n) / n - lost(a, m) / m)
-  for (const [group] of order)
-    for (;;) {
-      const fewer = ranking.giveBack(counts, group)
-      if (!fewer || !holds(fewer)) break
-      counts = fewer
-    }
-  return counts
+): Promise<Counts> {
+  const order = [...chosen].sort(([a, m], [b, n]) => lost(b, n) / n - lost(a, m) / m)
+  const dearest = order.map(([group]) => group)
+  return givenBack(chosen, givingBack(ranking, dearest), holds)
 }
+
+/** Ways of giving channels back, group by group. */
+const givingBack = (ranking: Ranking, groups: readonly Group[]) =>
+  groups.map((group) => (counts: Counts) => ranking.giveBack(counts, group))
 
 /** What losing channels costs by the measured sensitivity of each group. */
 async function sensitivityCost(

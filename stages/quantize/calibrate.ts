@@ -10,6 +10,7 @@ import { elements } from '../../onnx/tensor.ts'
 import { feederFor, runSteps } from '../../runtime/feed.ts'
 import { withSession } from '../../runtime/session.ts'
 import type { Range } from './arithmetic.ts'
+import { bringOut } from './branches.ts'
 import {
   type Calibrator,
   type CalibratorName,
@@ -37,8 +38,8 @@ const batches = { extremes: 32, values: 8 } as const
 /**
  * Measures the ranges of some values of a model on samples.
  *
- * Ranges of values that were not always finite are not finite either. Samples that do not fit the model are a
- * {@link UserError}.
+ * Ranges of values that were not always finite are not finite either; values of branches that no sample takes have none.
+ * Samples that do not fit the model are a {@link UserError}.
  */
 export async function measureRanges(
   model: Model,
@@ -51,6 +52,7 @@ export async function measureRanges(
   const { extremesSuffice } = calibrator
   const { probe, outputs } = probeModel(model, values, extremesSuffice, carriedBy(samples))
   const states = values.map(() => calibrator.start())
+  const seen = new Set<Value>()
   const { where, threads } = options
   await withSession(probe, { threads, where }, async (session) => {
     const wanted = batches[extremesSuffice ? 'extremes' : 'values']
@@ -70,15 +72,21 @@ export async function measureRanges(
       await options.fetch?.(first, batch)
       feeder.load(Array.from({ length: batch }, (_, row) => first + row))
       for await (const results of runSteps(session, feeder, names))
-        for (const [index, own] of outputs.entries())
-          states[index] = calibrator.observe(
-            states[index],
-            joined(own.map((name) => elements(results[name]!, 'float32'))),
-          )
+        for (const [index, own] of outputs.entries()) {
+          const found = joined(own.map((name) => elements(results[name]!, 'float32')))
+          if (found.length === 0) continue
+          states[index] = calibrator.observe(states[index], found)
+          seen.add(values[index]!)
+        }
       options.progress(Math.min(1, (start + batch) / samples.size))
     }
   })
-  return new Map(values.map((value, index) => [value, calibrator.range(states[index], options)]))
+  const ranges = values.map((value, index) => [value, states[index]] as const)
+  return new Map(
+    ranges
+      .filter(([value]) => seen.has(value))
+      .map(([value, state]) => [value, calibrator.range(state, options)]),
+  )
 }
 
 /** What came of one value: all of it, or its least and its greatest element. */
@@ -106,11 +114,15 @@ function probeModel(
   )
   const state = graph.outputs.filter(({ name }) => kept.has(name))
   graph.outputs.splice(0, graph.outputs.length, ...state)
+  const write = (g: Builder, value: Value) =>
+    extremes ? extremesOf(g, value) : [g.Identity(value)]
+  const inner = values.map(({ name }) => name).filter((name) => !named.has(name))
+  const brought = bringOut(graph, new Set(inner), write)
   const g = build(graph)
   const outputs = values.map(({ name }) => {
     const value = named.get(name)
-    if (!value) throw new Error(`internal: no value '${name}'`)
-    const wanted = extremes ? extremesOf(g, value) : [g.Identity(value)]
+    const wanted = value ? write(g, value) : brought.get(name)
+    if (!wanted) throw new Error(`internal: no value '${name}'`)
     graph.outputs.push(...wanted)
     return wanted.map((output) => output.name)
   })

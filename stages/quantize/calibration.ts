@@ -33,7 +33,7 @@ export type ActivationStorage = Required<Pick<CalibratorOptions, 'levels' | 'sym
 
 /** What calibration found. */
 export interface Calibrated {
-  /** Finite, of every value that was asked for. */
+  /** Finite, of every value that was asked for but those of branches that no sample takes. */
   readonly ranges: ReadonlyMap<Value, Range>
   /** For people: how they were found, e.g. "entropy over 512 samples". */
   readonly summary: string
@@ -173,23 +173,28 @@ async function remembered(
 ): Promise<ReadonlyMap<Value, Range>> {
   const { method, share, levels, symmetric, where } = options
   const names = values.map(({ name }) => name)
-  const remember = openMeasurements<Record<string, readonly [number, number]>>(
+  const remember = openMeasurements<Record<string, readonly [number, number] | null>>(
     'ranges',
     [sha256(serializeModel(model)), about],
     context.shared,
-    (found) => names.every((name) => isRange(found[name])),
+    (found) => names.every((name) => found[name] === null || isRange(found[name])),
   )
   const terms = { method, share, levels, symmetric, names: names.toSorted() }
   const found = await remember(terms, async () => {
     const ranges = await measure()
     // What is not finite cannot be kept.
     requireFinite(ranges, where)
-    return Object.fromEntries([...ranges].map(([{ name }, { min, max }]) => [name, [min, max]]))
+    return Object.fromEntries(
+      values.map((value) => {
+        const range = ranges.get(value)
+        return [value.name, range ? [range.min, range.max] : null]
+      }),
+    )
   })
   return new Map(
-    values.map((value) => {
-      const [min, max] = found[value.name]!
-      return [value, { min, max }]
+    values.flatMap((value) => {
+      const ends = found[value.name]
+      return ends ? [[value, { min: ends[0], max: ends[1] }] as const] : []
     }),
   )
 }

@@ -11,6 +11,7 @@ import type { StageContext } from '../stage.ts'
 import { measureRanges } from './calibrate.ts'
 import { convertToFloat16 } from './float16.ts'
 import { inferAllTypes } from './inner-types.ts'
+import { nodesOfLogarithms } from './logarithms.ts'
 import type { Prepared } from './prepare.ts'
 import { refuseNaN } from './small-floats.ts'
 import { type StoredType, storeConstants } from './storage.ts'
@@ -103,7 +104,7 @@ async function computeInFloat16(
     context.log(
       `${beyond.size} nodes stay float32, because values beyond ±${largest} go through them (float16 ends at ±${largestFloat16})`,
     )
-  const kept = new Set([...excluded, ...beyond])
+  const kept = new Set([...excluded, ...beyond, ...nodesOfLogarithms(model.graph)])
   const report = convertToFloat16(model.graph, { types, excluded: kept, keepTypes })
   const { half, single, clamped } = report
   if (half === 0) throw nothingToStore('no node with float32 inputs or outputs can be float16')

@@ -25,9 +25,27 @@ export const emptyHistogram = (): Histogram => ({
   max: -Infinity,
 })
 
+/**
+ * Values that are gone through at once. A function whose first call is one long loop is compiled in the middle of it,
+ * which V8 has to give up whenever the loop ends.
+ */
+const block = 4096
+
 /** The range of some values joined with one known before; NaN at both ends once a value was not finite. */
 export function extend(range: Range, values: Float32Array): Range {
   let { min, max } = range
+  for (let start = 0; start < values.length; start += block) {
+    const own = extremesOf(values.subarray(start, start + block))
+    min = Math.min(min, own.min)
+    max = Math.max(max, own.max)
+  }
+  return { min, max }
+}
+
+/** The least and the greatest value; both NaN where one is not finite. */
+function extremesOf(values: Float32Array): Range {
+  let min = Infinity
+  let max = -Infinity
   // 0 as long as all numbers are finite, then NaN.
   let doubt = 0
   const whole = values.length - (values.length % 4)
@@ -57,7 +75,10 @@ export function extend(range: Range, values: Float32Array): Range {
   return { min: min + doubt, max: max + doubt }
 }
 
-/** Counts more values; after one that is not finite `min` and `max` are NaN and nothing is counted. */
+/**
+ * Counts more values, in the bins of the histogram itself; after one that is not finite `min` and `max` are NaN and
+ * nothing is counted.
+ */
 export function observe(histogram: Histogram, values: Float32Array): Histogram {
   const { min, max } = extend(histogram, values)
   const largest = Math.max(Math.abs(min), Math.abs(max))
@@ -69,20 +90,31 @@ export function observe(histogram: Histogram, values: Float32Array): Histogram {
     width = largest / half
   }
   for (; largest > half * width; width *= 2) bins = merge(bins)
-  return { bins: countInto(bins, values, width === 0 ? 0 : 1 / width), width, count, min, max }
+  countInto(bins, values, width === 0 ? 0 : 1 / width)
+  return { bins, width, count, min, max }
 }
 
-/** Counts of one batch, in four copies: an addition need not wait for the one before, though both are about zero. */
-const scratch = [0, 1, 2, 3].map(() => new Uint32Array(2 * half + 1))
+const emptyCounts = () => new Uint32Array(2 * half + 1)
 
-/** The bins with some values counted; the bins before stay as they are. */
-function countInto(bins: Float64Array, values: Float32Array, perWidth: number): Float64Array {
-  const [first, second, third, fourth] = scratch as [
-    Uint32Array,
-    Uint32Array,
-    Uint32Array,
-    Uint32Array,
-  ]
+/** Counts of one batch, in four copies: an addition need not wait for the one before, though both are about zero. */
+const scratch = [emptyCounts(), emptyCounts(), emptyCounts(), emptyCounts()] as const
+
+/** Adds the counts of some values to the bins. */
+function countInto(bins: Float64Array, values: Float32Array, perWidth: number): void {
+  for (let start = 0; start < values.length; start += block)
+    count(values.subarray(start, start + block), perWidth)
+  const [first, second, third, fourth] = scratch
+  for (let bin = 0; bin < bins.length; bin++)
+    bins[bin]! += first[bin]! + second[bin]! + third[bin]! + fourth[bin]!
+  // The largest value itself lies on the edge of the last bin.
+  const edge = 2 * half
+  bins[edge - 1]! += first[edge]! + second[edge]! + third[edge]! + fourth[edge]!
+  for (const copy of scratch) copy.fill(0)
+}
+
+/** Counts values in the scratch. */
+function count(values: Float32Array, perWidth: number): void {
+  const [first, second, third, fourth] = scratch
   const whole = values.length - (values.length % 4)
   // No number is below the first bin, so that cutting off the fraction rounds down.
   for (let index = 0; index < whole; index += 4) {
@@ -93,14 +125,6 @@ function countInto(bins: Float64Array, values: Float32Array, perWidth: number): 
   }
   for (let index = whole; index < values.length; index++)
     first[(values[index]! * perWidth + half) | 0]!++
-  const counted = new Float64Array(2 * half)
-  for (let bin = 0; bin < counted.length; bin++)
-    counted[bin] = bins[bin]! + first[bin]! + second[bin]! + third[bin]! + fourth[bin]!
-  // The largest value itself lies on the edge of the last bin.
-  const edge = 2 * half
-  counted[edge - 1]! += first[edge]! + second[edge]! + third[edge]! + fourth[edge]!
-  for (const copy of scratch) copy.fill(0)
-  return counted
 }
 
 /** Merges pairs of bins; the edges at even multiples stay, zero among them. */

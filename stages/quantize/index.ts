@@ -2,11 +2,14 @@
 import { join } from 'node:path'
 import { UserError } from '../../base/errors.ts'
 import { cloneModel } from '../../onnx/clone.ts'
-import type { Model } from '../../onnx/graph.ts'
-import { defineStage, type StageContext } from '../stage.ts'
+import type { Model, Node, Value } from '../../onnx/graph.ts'
+import { liftConstants } from '../../onnx/passes/constants.ts'
+import type { ProviderName } from '../../runtime/providers.ts'
+import { defineStage, type Facts, type StageContext } from '../stage.ts'
 import { compareModels, describeComparison } from '../verify.ts'
 import { limits, type Range } from './arithmetic.ts'
 import { type AwareResult, trainAware } from './aware/train.ts'
+import { foldBranches, withBranches } from './branches.ts'
 import { calibrate } from './calibration.ts'
 import type { WeightOptions } from './constants.ts'
 import { quantizeDynamically } from './dynamic.ts'
@@ -14,11 +17,13 @@ import { quantizeEmbeddings } from './embeddings.ts'
 import { withInterfaceOf } from './float-interface.ts'
 import { halfSchemes } from './half.ts'
 import { countKernels, type Kernels } from './kernels.ts'
-import { machineAdvice } from './machine.ts'
+import { layersOfLogarithms } from './logarithms.ts'
+import { type MachineAdvice, machineAdvice, thoseThatAsk } from './machine.ts'
 import { mixerFor } from './mixed.ts'
+import { widenOddConvolutions } from './odd-channels.ts'
 import { quantizationRuleOf } from './operators.ts'
 import { type QuantizeOptions, quantizeOptions } from './options.ts'
-import { place } from './placement.ts'
+import { activationsOf, type Placement, place } from './placement.ts'
 import { compact, copyForQuantization, type Prepared, prepareForIntegers } from './prepare.ts'
 import { checkProviders } from './providers-agree.ts'
 import { writeIntegerOperators } from './qoperator.ts'
@@ -44,7 +49,10 @@ export const quantize = defineStage({
       ? 'always'
       : 'where given',
   // Calibration runs forward over a part of the training data.
-  passes: ({ scheme, aware }) => (scheme === 'static' ? 0.05 + (aware ? 3 * aware.epochs : 0) : 0),
+  passes: ({ scheme, aware, recover }) =>
+    (scheme === 'static' ? 0.05 : 0) +
+    (aware ? 3 * aware.epochs : 0) +
+    (recover ? 3 * recover.epochs + 1 : 0),
   async run(input, options, context) {
     const prepared = copyForQuantization(input.model, options.exclude, options.quantized)
     const { losses } = input.facts
@@ -53,6 +61,16 @@ export const quantize = defineStage({
         model: input.model,
         facts: { ...(losses && { losses }), summary: 'kept: it is quantized already' },
       }
+    const wanted = wantedProviders(options, context)
+    if (options.format === 'qoperator') refuseIntegerOperators(wanted)
+    const widened =
+      thoseThatAsk('input channels', wanted).length > 0
+        ? widenOddConvolutions(prepared.model.graph)
+        : 0
+    if (widened > 0)
+      context.log(
+        `input channels of zeros were added to ${widened} of the convolutions, which webgpu computes wrong without`,
+      )
     const mixer = options.mixed && mixerFor(input.model, options.mixed, context, where)
     const done = await apply(prepared, options, context, mixer?.choose)
     const { model } = prepared
@@ -67,7 +85,7 @@ export const quantize = defineStage({
     const { summary, ...rest } = typeof said === 'string' ? { summary: said } : said
     const checked = await checkProviders(
       { float: input.model, quantized: model, comparable, names },
-      { required: options.providers ?? [context.provider], others: context.providers ?? [] },
+      wanted,
       data?.calibration,
       context,
       where,
@@ -105,6 +123,23 @@ export async function analyseQuantization(
   return found
 }
 
+/** Where the result has to run: where the user says, else where it is used and what the benchmark measures. */
+const wantedProviders = (
+  { providers }: QuantizeOptions,
+  context: StageContext,
+): readonly ProviderName[] => [
+  ...new Set(providers ?? [context.provider, ...(context.providers ?? [])]),
+]
+
+/** Refuses integer operators where a provider has no kernels for them. */
+function refuseIntegerOperators(wanted: readonly ProviderName[]): void {
+  const [provider] = thoseThatAsk('operators', wanted)
+  if (provider)
+    throw new UserError(
+      `quantize: format: there are no kernels for it on ${provider}: 'qoperator' — use qdq, or name the others in 'providers'`,
+    )
+}
+
 /** Applies a scheme to the prepared model; `choose` decides, on trials, which nodes stay float. */
 async function apply(
   prepared: Prepared,
@@ -117,6 +152,9 @@ async function apply(
   if (!choose || options.scheme === 'static')
     return await scheme(prepared, options, context, choose)
   const quiet: StageContext = { ...context, log: () => undefined, progress: () => undefined }
+  // Weights that branches compute of constants make layers that can be tried, too.
+  liftConstants(prepared.model)
+  await foldBranches(prepared.model, where)
   const excluded = await choose(prepared, (copy) => scheme(copy, options, quiet))
   return await scheme({ ...prepared, excluded }, options, context)
 }
@@ -133,10 +171,11 @@ type Scheme = (
 ) => Promise<(model: Model) => Said | Promise<Said>>
 
 /** What was done, in one line; and what the user should know of it. */
-type Said = string | { readonly summary: string; readonly advice?: readonly string[] }
+type Said = string | (Facts & { readonly summary: string })
 
 const schemes: Readonly<Record<QuantizeOptions['scheme'], Scheme>> = {
-  async static(prepared, options, context, choose) {
+  async static(given, options, context, choose) {
+    const prepared = withoutLogarithms(given, context)
     const { model, excluded } = prepared
     const storage = await storageOf(options, context)
     const { weightBits, perChannel } = storage
@@ -155,6 +194,12 @@ const schemes: Readonly<Record<QuantizeOptions['scheme'], Scheme>> = {
       context,
     )
     const named = new Map([...ranges].map(([{ name }, range]) => [name, range]))
+    const untaken = nodesWithout(model, placement, values, named)
+    if (untaken.size > 0)
+      context.log(
+        `${untaken.size} nodes stay float: they are in branches that no calibration sample takes`,
+      )
+    const measured = { ...prepared, excluded: new Set([...excluded, ...untaken]) }
     const rewrite = (
       { model: each, excluded: float }: Prepared,
       learned?: AwareResult['learned'],
@@ -169,11 +214,11 @@ const schemes: Readonly<Record<QuantizeOptions['scheme'], Scheme>> = {
       return storeEmbeddings(each, options)
     }
     const left = choose
-      ? await choose(prepared, (each) => {
+      ? await choose(measured, (each) => {
           rewrite(each)
           finish(each)
         })
-      : excluded
+      : measured.excluded
     const chosen: Prepared = { ...prepared, excluded: left }
     const float = repairsIntegers(options) ? cloneModel(model) : undefined
     const aware =
@@ -205,7 +250,8 @@ const schemes: Readonly<Record<QuantizeOptions['scheme'], Scheme>> = {
     }
   },
 
-  async dynamic(prepared, options, context) {
+  async dynamic(given, options, context) {
+    const prepared = withoutLogarithms(given, context)
     const { excluded } = prepared
     const weights = await weightOptions(options, context)
     const stored = { ...options, ...weights }
@@ -225,14 +271,41 @@ const schemes: Readonly<Record<QuantizeOptions['scheme'], Scheme>> = {
   ...weightsSchemes,
 }
 
+/** Lets the layers stay float whose small numbers a logarithm makes large. */
+function withoutLogarithms(prepared: Prepared, { log }: StageContext): Prepared {
+  const layers = layersOfLogarithms(prepared.model.graph)
+  if (layers.length === 0) return prepared
+  log(
+    `${layers.length} layers stay float: logarithms read them, to which small numbers matter as much as large ones`,
+  )
+  return { ...prepared, excluded: new Set([...prepared.excluded, ...layers]) }
+}
+
+/** The nodes of branches with values whose ranges are not known, for nothing ran there. */
+function nodesWithout(
+  { graph }: Model,
+  { nodes, rangeOf }: Placement,
+  values: readonly Value[],
+  ranges: ReadonlyMap<string, Range>,
+): ReadonlySet<Node> {
+  const unknown = new Set(values.filter(({ name }) => !ranges.has(name)))
+  const lacks = (value: Value | undefined) => value && unknown.has(rangeOf.get(value) ?? value)
+  const placed = withBranches(graph).map((each) => each.nodes.filter((node) => nodes.has(node)))
+  const untaken = placed.filter((own) =>
+    own.some((node) => [...activationsOf(node), ...node.outputs].some(lacks)),
+  )
+  return new Set(untaken.flat())
+}
+
 /** How static quantization stores numbers. */
 async function storageOf(options: QuantizeOptions, context: StageContext): Promise<StaticOptions> {
-  const { activations = 'uint8', weights = 'int8', symmetric = 'weights' } = options
+  const { activations = 'uint8', symmetric = 'weights' } = options
+  const { dtype, ...weights } = await weightOptions(options, context)
   return {
-    ...(await weightOptions(options, context)),
+    ...weights,
     activations,
     symmetricActivations: symmetric === 'activations' || symmetric === 'both',
-    weights,
+    weights: options.weights ?? dtype,
     symmetricWeights: symmetric === 'weights' || symmetric === 'both',
   }
 }
@@ -251,12 +324,12 @@ function storeEmbeddings(
 async function weightOptions(
   { weightBits, perChannel = true }: QuantizeOptions,
   context: StageContext,
-): Promise<WeightOptions> {
-  if (weightBits !== undefined) return { weightBits, perChannel }
+): Promise<WeightOptions & Pick<MachineAdvice, 'dtype'>> {
+  if (weightBits !== undefined) return { weightBits, perChannel, dtype: 'int8' }
   const advice = await machineAdvice(context.provider)
   if (advice.weightBits === 7)
     context.log(`weights have 7 bits: ${advice.reason}; weightBits: 8 overrides it`)
-  return { weightBits: advice.weightBits, perChannel }
+  return { weightBits: advice.weightBits, perChannel, dtype: advice.dtype }
 }
 
 const noLayers = 'no Conv, Gemm or MatMul with constant float32 weights is left'

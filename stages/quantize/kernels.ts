@@ -1,6 +1,6 @@
 // What ONNX Runtime made of a quantized graph: which operators run on integers, and which stayed float.
 import { rmSync } from 'node:fs'
-import type { Graph, Model, Value } from '../../onnx/graph.ts'
+import { allNodes, type Graph, type Model, type Value } from '../../onnx/graph.ts'
 import { loadModel } from '../../onnx/load.ts'
 import { withSession } from '../../runtime/session.ts'
 
@@ -54,9 +54,9 @@ function kernelsOf(graph: Graph): Kernels {
   const small = new Set<Value>()
   const float = new Map<string, number>()
   let integer = 0
-  for (const node of graph.nodes) {
-    const { opType } = node
-    const computes = !conversions.has(opType) && !free.has(opType)
+  for (const node of allNodes(graph)) {
+    const { opType, subgraphs } = node
+    const computes = subgraphs.length === 0 && !conversions.has(opType) && !free.has(opType)
     const first = node.inputs[0]
     const reads = opType.startsWith('QLinear') || (first !== undefined && small.has(first))
     const givesFloat = integerToFloat.has(opType) && !node.inputs[outputScale]

@@ -48,6 +48,7 @@ const width = 64
 /** Results that differ by less are the same: the output has 200 steps. */
 const tolerance = 1 / 100
 
+/** Kept like what `probeWebgpu` found: it is a fact of the machine, which takes a second or more to find. */
 const tested = new Map<ProviderName, Promise<readonly SelfTest[]>>()
 
 /**
@@ -200,20 +201,33 @@ export function adviceFrom(
 
 /** What a file has to be like for a provider. */
 export interface ProviderRule {
-  readonly concerns: 'bias' | 'dynamic convolutions' | 'operators' | 'activations'
+  readonly concerns:
+    | 'activations'
+    | 'bias'
+    | 'dynamic convolutions'
+    | 'input channels'
+    | 'operators'
   /** The providers that ask for it. */
   readonly providers: readonly ProviderName[]
   readonly choice: string
   readonly reason: string
 }
 
-/** What providers ask of quantized files, and why it is so; the files that are made suit all of them. */
+/** What providers ask of quantized files, and why it is so; what is chosen for all is chosen without asking. */
 export const providerRules: readonly ProviderRule[] = [
   {
     concerns: 'bias',
     providers: ['webgpu'],
     choice: 'int32 without a zero point',
-    reason: 'WebGPU refuses zero points in int32',
+    reason:
+      'older WebGPU providers refuse zero points in int32; that of ONNX Runtime 1.30 takes them',
+  },
+  {
+    concerns: 'input channels',
+    providers: ['webgpu'],
+    choice:
+      'one more, of zeros, for convolutions with a multiple of 3 above 3 that is none of 4, and outputs that are one of 4',
+    reason: 'WebGPU of ONNX Runtime 1.30 computes those wrong, in float as well',
   },
   {
     concerns: 'dynamic convolutions',
@@ -234,6 +248,13 @@ export const providerRules: readonly ProviderRule[] = [
     reason: 'ONNX Runtime leaves many kernels with int8 activations float on x86',
   },
 ]
+
+/** The providers among some that ask for something. */
+export const thoseThatAsk = (
+  concerns: ProviderRule['concerns'],
+  wanted: readonly ProviderName[],
+): ProviderName[] =>
+  wanted.filter((provider) => rulesOf(provider).some((rule) => rule.concerns === concerns))
 
 /** The rows that concern a provider. */
 export const rulesOf = (provider: ProviderName): readonly ProviderRule[] =>

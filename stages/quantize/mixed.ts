@@ -7,7 +7,6 @@ import type { Model, Node } from '../../onnx/graph.ts'
 import { serializeModel } from '../../onnx/save.ts'
 import type { StageContext } from '../stage.ts'
 import type { Prepared } from './prepare.ts'
-import { judgeAlone } from './sensitivity.ts'
 import {
   type Candidate,
   type Chooser,
@@ -54,7 +53,13 @@ export interface Mixer {
   summary(): string
 }
 
-/** Candidates that are tried to be quantized after all, once the floor is reached. */
+/** What is tried together: a node, or neighbours where there are many nodes. */
+type Unit = readonly Candidate[]
+
+/** Units that are measured: each takes several trials. */
+const mostUnits = 24
+
+/** Units, and then nodes, that are tried to be quantized after all, once the floor is reached. */
 const mostReturns = 16
 
 /** Models that are raced at once, besides the one that is quantized throughout. */
@@ -65,7 +70,7 @@ const timing = { rounds: 8, roundMs: 4 } as const
 
 /** A choice that reaches the floor. */
 interface Choice {
-  readonly float: readonly Candidate[]
+  readonly float: readonly Unit[]
   readonly model: Model
   readonly quality: number
 }
@@ -73,14 +78,15 @@ interface Choice {
 /**
  * Makes what chooses the nodes that stay float.
  *
- * Each candidate is judged quantized alone, and float alone. Candidates then stay float in the order of the noise that
- * they make, and once more in the order of noise by what it costs, until the floor is reached; those that need not are
- * quantized again. Of what is left the cheapest is taken, measured.
+ * Each candidate is judged quantized alone, and float alone; neighbours are judged together where there are many.
+ * Candidates then stay float in the order of the noise that they make, and once more in the order of noise by what it
+ * costs, until the floor is reached; those that need not are quantized again. Of what is left the cheapest is taken,
+ * measured.
  *
  * A floor that is out of reach is a {@link UserError}.
  */
 export function mixerFor(
-  float: Model,
+  model: Model,
   options: MixedOptions,
   context: StageContext,
   where: string,
@@ -90,11 +96,12 @@ export function mixerFor(
     async choose(prepared, rewrite) {
       const trials = openTrials(prepared, rewrite)
       const wanted = options.of === 'accuracy' ? 'figure' : 'likeness'
-      const judge = await openJudge(float, context, where, wanted)
+      const judge = await openJudge(model, context, where, wanted)
       const choice = await search(trials, judge, options, context, where)
       const { candidates } = trials
-      const what = `${options.of} ${choice.quality.toFixed(4)} with ${choice.float.length} of ${candidates.length} nodes float`
-      const names = choice.float.map(({ name }) => name)
+      const float = choice.float.flat()
+      const what = `${options.of} ${choice.quality.toFixed(4)} with ${float.length} of ${candidates.length} nodes float`
+      const names = float.map(({ name }) => name)
       if (names.length > 0) context.log(`mixed: float stay ${names.join(', ')}`)
       said = `mixed: ${what}`
       return kept(prepared, choice)
@@ -104,7 +111,15 @@ export function mixerFor(
 }
 
 const kept = ({ excluded }: Prepared, { float }: Choice): ReadonlySet<Node> =>
-  new Set([...excluded, ...float.map(({ node }) => node)])
+  new Set([...excluded, ...float.flat().map(({ node }) => node)])
+
+/** Neighbours in units of one size, as few as are needed for `mostUnits`. */
+function unitsOf(candidates: readonly Candidate[]): Unit[] {
+  const size = Math.ceil(candidates.length / mostUnits)
+  return Array.from({ length: Math.ceil(candidates.length / size) }, (_, index) =>
+    candidates.slice(index * size, (index + 1) * size),
+  )
+}
 
 async function search(
   trials: Trials,
@@ -115,29 +130,35 @@ async function search(
 ): Promise<Choice> {
   const { floor } = options
   const quality = qualityBy(options, judge, where)
-  const attempt = async (float: readonly Candidate[]): Promise<Choice> => {
+  const attempt = async (float: readonly Unit[]): Promise<Choice> => {
     throwIfAborted(context.signal)
-    const model = await trials.without(float)
+    const model = await trials.without(float.flat())
     return { float, model, quality: quality(await judge.judge(model)) }
   }
   const whole = await attempt([])
   if (whole.quality >= floor) return whole
-  const { candidates } = trials
-  const noise = await noiseOf(trials, judge, whole.model, context)
-  const costs = await costsOf(trials, judge, whole.model, options, context)
+  const units = unitsOf(trials.candidates)
+  const noise = await noiseOf(units, trials, judge, whole.model, context)
+  const costs = await costsOf(units, trials, judge, whole.model, options, context)
   const orders = [
-    (candidate: Candidate) => noise.get(candidate)!,
-    (candidate: Candidate) => noise.get(candidate)! / costs.get(candidate)!,
+    (unit: Unit) => noise.get(unit)!,
+    (unit: Unit) => noise.get(unit)! / costs.get(unit)!,
   ]
   const choices: Choice[] = []
+  const tried = new Set<string>()
   for (const rank of orders) {
-    const order = [...candidates].sort((a, b) => rank(b) - rank(a))
+    const order = [...units].sort((a, b) => rank(b) - rank(a))
     const reached = await leastPrefix(order, floor, attempt)
     if (!reached) continue
+    const float = new Set(reached.float)
+    const which = units.map((unit) => (float.has(unit) ? '1' : '0')).join('')
+    // Both orders often lead to the same.
+    if (tried.has(which)) continue
+    tried.add(which)
     choices.push(await returnSome(reached, costs, floor, attempt))
   }
   if (choices.length === 0) {
-    const all = await attempt(candidates)
+    const all = await attempt(units)
     throw new UserError(
       `${where}: mixed.floor: cannot be reached: ${floor} — with every layer float the ${options.of} is ${all.quality.toFixed(4)}; lower the floor, or use another scheme`,
     )
@@ -163,43 +184,44 @@ function qualityBy(
   return ({ score }) => (score ?? 0) / figure.score
 }
 
-/** The power of the noise, relative to the signal, that each candidate makes: alone, or as one of all. */
+/** The power of the noise, relative to the signal, that each unit makes: alone, or as one of all. */
 async function noiseOf(
+  units: readonly Unit[],
   trials: Trials,
   judge: Judge,
   whole: Model,
   { progress }: StageContext,
-): Promise<ReadonlyMap<Candidate, number>> {
+): Promise<ReadonlyMap<Unit, number>> {
   const power = ({ sqnrDb }: Damage) => 10 ** (-sqnrDb / 10)
   const all = power(await judge.judge(whole))
-  const noise = new Map<Candidate, number>()
-  const { candidates } = trials
-  for (const [index, candidate] of candidates.entries()) {
-    progress({ done: (0.8 * index) / candidates.length })
-    const alone = power(await judgeAlone(judge, trials, candidate))
-    const off = power(await judge.judge(await trials.without([candidate])))
-    noise.set(candidate, Math.max(alone, all - off))
+  const noise = new Map<Unit, number>()
+  for (const [index, unit] of units.entries()) {
+    progress({ done: (0.8 * index) / units.length })
+    const others = units.filter((other) => other !== unit).flat()
+    const alone = power(await judge.judge(await trials.without(others)))
+    const off = power(await judge.judge(await trials.without(unit)))
+    noise.set(unit, Math.max(alone, all - off))
   }
   return noise
 }
 
-/** What it costs, in ms or bytes, that each candidate stays float; at least a little, for it is divided by. */
+/** What it costs, in ms or bytes, that each unit stays float; at least a little, for it is divided by. */
 async function costsOf(
+  units: readonly Unit[],
   trials: Trials,
   judge: Judge,
   whole: Model,
   options: MixedOptions,
   context: StageContext,
-): Promise<ReadonlyMap<Candidate, number>> {
-  const { candidates } = trials
-  const costs = new Map<Candidate, number>()
-  for (let start = 0; start < candidates.length; start += heat) {
-    const some = candidates.slice(start, start + heat)
+): Promise<ReadonlyMap<Unit, number>> {
+  const costs = new Map<Unit, number>()
+  for (let start = 0; start < units.length; start += heat) {
+    const some = units.slice(start, start + heat)
     const models = [whole]
-    for (const candidate of some) models.push(await trials.without([candidate]))
+    for (const unit of some) models.push(await trials.without(unit))
     const [base, ...others] = await priceOf(models, judge, options, context)
-    for (const [at, candidate] of some.entries())
-      costs.set(candidate, Math.max(others[at]! - base!, base! / 1e4))
+    for (const [at, unit] of some.entries())
+      costs.set(unit, Math.max(others[at]! - base!, base! / 1e4))
   }
   return costs
 }
@@ -217,11 +239,11 @@ async function priceOf(
   return times.map(undisturbed)
 }
 
-type Attempt = (float: readonly Candidate[]) => Promise<Choice>
+type Attempt = (float: readonly Unit[]) => Promise<Choice>
 
 /** The shortest beginning of a list that reaches the floor while it stays float; undefined where all of it does not. */
 async function leastPrefix(
-  order: readonly Candidate[],
+  order: readonly Unit[],
   floor: number,
   attempt: Attempt,
 ): Promise<Choice | undefined> {
@@ -248,19 +270,25 @@ async function leastPrefix(
   return found
 }
 
-/** Quantizes after all what the floor does not need, the most expensive first. */
+/** Quantizes after all what the floor does not need, the most expensive first: units, then nodes of those that are left. */
 async function returnSome(
   reached: Choice,
-  costs: ReadonlyMap<Candidate, number>,
+  costs: ReadonlyMap<Unit, number>,
   floor: number,
   attempt: Attempt,
 ): Promise<Choice> {
   let best = reached
-  const order = [...reached.float].sort((a, b) => costs.get(b)! - costs.get(a)!)
-  for (const candidate of order.slice(0, mostReturns)) {
-    const choice = await attempt(best.float.filter((each) => each !== candidate))
-    if (choice.quality >= floor) best = choice
+  const give = async (order: readonly Unit[]) => {
+    for (const unit of order.slice(0, mostReturns)) {
+      const choice = await attempt(best.float.filter((each) => each !== unit))
+      if (choice.quality >= floor) best = choice
+    }
   }
+  await give([...reached.float].sort((a, b) => costs.get(b)! - costs.get(a)!))
+  if (best.float.every(({ length }) => length === 1)) return best
+  const nodes = best.float.flat().map((candidate): Unit => [candidate])
+  best = { ...best, float: nodes }
+  await give(nodes)
   return best
 }
 

@@ -1,6 +1,7 @@
 // Where the QuantizeLinear/DequantizeLinear pairs go, decided before the graph is touched. A node computes in 8 bits when
 // ONNX Runtime can fuse it with the pairs around it into one integer kernel; a pair that would only cost time is left out.
 import { constantOf, type Graph, type Node, type Value } from '../../onnx/graph.ts'
+import { withBranches } from './branches.ts'
 import { type QuantizationRule, quantizationRuleOf } from './operators.ts'
 
 /** What is going to be in 8 bits. */
@@ -18,14 +19,29 @@ export interface Placement {
 }
 
 /**
- * Decides what is quantized; nodes in `excluded` compute in float.
+ * Decides what is quantized, in a graph and in the branches of If; nodes in `excluded` compute in float.
  *
  * With `symmetric` activations, what is cut off on one side of zero only is not cut off by a quantization.
  */
 export function place(
   graph: Graph,
   excluded: ReadonlySet<Node>,
-  { symmetric = false }: { readonly symmetric?: boolean } = {},
+  options: { readonly symmetric?: boolean } = {},
+): Placement {
+  const parts = withBranches(graph).map((each) => placeIn(each, excluded, options))
+  return {
+    nodes: new Set(parts.flatMap(({ nodes }) => [...nodes])),
+    made: new Set(parts.flatMap(({ made }) => [...made])),
+    entering: new Set(parts.flatMap(({ entering }) => [...entering])),
+    merged: new Map(parts.flatMap(({ merged }) => [...merged])),
+    rangeOf: new Map(parts.flatMap(({ rangeOf }) => [...rangeOf])),
+  }
+}
+
+function placeIn(
+  graph: Graph,
+  excluded: ReadonlySet<Node>,
+  { symmetric = false }: { readonly symmetric?: boolean },
 ): Placement {
   const nodes = graph.nodes
   const rules = new Map(nodes.map((node) => [node, excluded.has(node) ? undefined : ruleFor(node)]))

@@ -10,6 +10,7 @@ import { upgradeOpset } from '../../onnx/passes/upgrade.ts'
 import { inferTypes } from '../../runtime/shapes.ts'
 import { strip } from '../export.ts'
 import { simplify } from '../optimize.ts'
+import { foldBranches, withBranches } from './branches.ts'
 import { type LayerStatistics, normalizedValues, statisticsOfLayers } from './data-free.ts'
 import { quantizationRuleOf } from './operators.ts'
 import { rewriteForQuantization } from './rewrites.ts'
@@ -112,7 +113,9 @@ export async function prepareForIntegers(
   const normalized = normalizedValues(graph)
   if (opsetOf(model) < leastOpset) upgradeOpset(model, leastOpset, where)
   await simplify(model, where)
-  rewriteForQuantization(graph, await inferTypes(model, { where }), excluded)
+  await foldBranches(model, where)
+  const types = await inferTypes(model, { where })
+  for (const each of withBranches(graph)) rewriteForQuantization(each, types, excluded)
   removeDeadNodes(graph)
   return statisticsOfLayers(graph, normalized)
 }

@@ -21,25 +21,33 @@ export function quantizeRecurrent(
   excluded: ReadonlySet<Node>,
   options: WeightOptions,
 ): number {
-  const count = quantizeIn(model.graph, excluded, options)
+  const { graph } = model
+  const add = shareConstants(graph)
+  /** Weights that were stored already: several LSTMs, those of two branches above all, may have the same. */
+  const known = new Map<Tensor, Stored>()
+  const count = quantizeIn(graph, excluded, (tensor) => {
+    const stored = known.get(tensor) ?? store(graph, add, tensor, options)
+    known.set(tensor, stored)
+    return stored
+  })
   if (count > 0) declareDomains(model)
   return count
 }
 
-function quantizeIn(graph: Graph, excluded: ReadonlySet<Node>, options: WeightOptions): number {
-  const add = shareConstants(graph)
+function quantizeIn(
+  graph: Graph,
+  excluded: ReadonlySet<Node>,
+  stored: (tensor: Tensor) => Stored,
+): number {
   let count = 0
   for (const node of graph.nodes) {
-    for (const subgraph of node.subgraphs) count += quantizeIn(subgraph, excluded, options)
+    for (const subgraph of node.subgraphs) count += quantizeIn(subgraph, excluded, stored)
     const weights = [constantOf(node.inputs[1]), constantOf(node.inputs[2])]
     if (node.opType !== 'LSTM' || node.domain !== '' || excluded.has(node)) continue
     // Peepholes, the eighth input, and another layout have no kernel.
     if (node.inputs[7] || node.number('layout', 0) !== 0) continue
     if (weights.some((tensor) => tensor?.dtype !== 'float32' || tensor.dims.length !== 3)) continue
-    const [input, state] = weights.map((tensor) => store(graph, add, tensor!, options)) as [
-      Stored,
-      Stored,
-    ]
+    const [input, state] = weights.map((tensor) => stored(tensor!)) as [Stored, Stored]
     const inputs = [...node.inputs]
     while (inputs.length < sharedInputs) inputs.push(undefined)
     inputs[1] = input.values

@@ -64,7 +64,7 @@ export async function measureQuantization(
 }
 
 /** Judges a model of which one candidate alone is quantized. */
-export async function judgeAlone(
+async function judgeAlone(
   judge: Judge,
   trials: Trials,
   candidate: Trials['candidates'][number],

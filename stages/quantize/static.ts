@@ -17,6 +17,7 @@ import {
   quantizeValues,
   type Range,
 } from './arithmetic.ts'
+import { withBranches } from './branches.ts'
 import { type LayerOptions, layerConstants, parametersOf, shareConstants } from './constants.ts'
 import { keepFloatLayers } from './float-layers.ts'
 import { extend } from './histogram.ts'
@@ -45,19 +46,30 @@ export const valuesToMeasure = ({ made, entering, rangeOf }: Placement): readonl
 /** Since this opset QuantizeLinear has types of 16 bits; before, ONNX Runtime's own domain has it with them. */
 const wideOpset = 21
 
-/** Rewrites the graph in place; `measured` gives the range of every value of `valuesToMeasure`. */
+/** Rewrites the graph and its branches in place; `measured` gives the range of every value of `valuesToMeasure`. */
 export function quantizeGraph(
   model: Model,
   placement: Placement,
   measured: (value: Value) => Range,
   options: StaticOptions,
 ): void {
-  const { graph } = model
+  const quantizations = quantizationsOf(placement, measured, options)
+  // What flows into a branch has its final form by the time that the branch is written.
+  for (const graph of withBranches(model.graph))
+    quantizePart(model, graph, placement, quantizations, options)
+}
+
+function quantizePart(
+  model: Model,
+  graph: Graph,
+  placement: Placement,
+  quantizations: (value: Value) => Quantization,
+  options: StaticOptions,
+): void {
   mergeClippings(graph, placement)
   const add = shareConstants(graph)
   const constantsOf = layerConstants(graph, add, options)
   const { learned } = options
-  const quantizations = quantizationsOf(placement, measured, options)
   const writer = orderedWriter(graph)
   const known = (value: Value) => knownQuantization(value, options.activations)
   const wide = options.activations.endsWith('16')
@@ -110,7 +122,8 @@ export function quantizeGraph(
     if (bias) node.setInput(2, dequantize(bias, axis === undefined ? {} : { axis: 0 }))
   }
 
-  for (const value of [...graph.inputs, ...graph.initializers]) enter(value)
+  const given = [...graph.inputs, ...graph.initializers]
+  for (const value of new Set([...given, ...takenFromAround(graph, given, placement)])) enter(value)
   for (const node of graph.nodes) {
     if (placement.nodes.has(node)) {
       const rule = quantizationRuleOf(node)
@@ -133,9 +146,22 @@ export function quantizeGraph(
   keepFloatLayers(graph, add)
 }
 
+/** The values that are made around a branch and read in it by integer kernels. */
+function takenFromAround(
+  graph: Graph,
+  given: readonly Value[],
+  { nodes }: Placement,
+): readonly Value[] {
+  const own = new Set([...given, ...graph.nodes.flatMap((node) => node.outputs)])
+  const read = graph.nodes.filter((node) => nodes.has(node)).flatMap(activationsOf)
+  return read.filter((value) => !own.has(value))
+}
+
 /** Leaves clipping to the quantization of what was clipped. */
 function mergeClippings(graph: Graph, { merged }: Placement): void {
-  for (const [clipping, maker] of merged) {
+  for (const clipping of graph.nodes) {
+    const maker = merged.get(clipping)
+    if (!maker) continue
     const output = clipping.output()
     graph.remove(clipping)
     clipping.setOutput(0, undefined)

@@ -14,6 +14,7 @@ import { openMeasurements } from '../measurements.ts'
 import { samplesFor } from '../prune/sensitivity.ts'
 import type { StageContext } from '../stage.ts'
 import { type RecordedRun, recordRuns } from '../verify.ts'
+import { withBranches } from './branches.ts'
 import { withInterfaceOf } from './float-interface.ts'
 import { likenessOf, worstOf } from './noise.ts'
 import { quantizationRuleOf } from './operators.ts'
@@ -42,8 +43,10 @@ export interface Trials {
 
 /** The layers of a model, and the arithmetic between them, that are not excluded already. */
 function candidatesIn({ model, excluded }: Prepared): Candidate[] {
-  const layers = new Set(layersOf(model.graph).map(({ node }) => node))
-  return model.graph.nodes
+  const graphs = withBranches(model.graph)
+  const layers = new Set(graphs.flatMap(layersOf).map(({ node }) => node))
+  return graphs
+    .flatMap(({ nodes }) => nodes)
     .filter((node) => !excluded.has(node))
     .filter((node) => layers.has(node) || quantizationRuleOf(node)?.kind === 'arithmetic')
     .map((node) => ({ name: layerName(node), opType: node.opType, node }))

@@ -6,17 +6,18 @@ import { areNumbers, plainName } from '../../data/label-names.ts'
  * Says where among the stated names each wanted one is; undefined where the order is the same, or where one side has
  * only numbers, which say nothing but how many there are.
  *
- * Another set of names, or another number of them, is a {@link UserError}.
+ * Another set of names, or another number of them, is a {@link UserError}, which says to use another of `what` it is.
  */
 export function orderOfClasses(
   stated: readonly string[] | undefined,
   wanted: readonly string[],
   where: string,
+  what = 'a teacher',
 ): Int32Array | undefined {
   if (!stated) return undefined
   if (stated.length !== wanted.length)
     throw new UserError(
-      `${where}: was made for other classes: it states ${stated.length} of them, ${wanted.length} are wanted — use a teacher for the same classes`,
+      `${where}: was made for other classes: it states ${stated.length} of them, ${wanted.length} are wanted — use ${what} for the same classes`,
     )
   const places = new Map(stated.map((name, place) => [plainName(name), place]))
   const order = wanted.map((name) => places.get(plainName(name)) ?? -1)
@@ -24,7 +25,7 @@ export function orderOfClasses(
   if (missing >= 0 || new Set(order).size < order.length) {
     if (areNumbers(stated) || areNumbers(wanted)) return undefined
     throw new UserError(
-      `${where}: was made for other classes: it states ${stated.slice(0, 3).join(', ')}, …, and no '${wanted[Math.max(0, missing)]}' — use a teacher for the same classes, or name them alike`,
+      `${where}: was made for other classes: it states ${stated.slice(0, 3).join(', ')}, …, and no '${wanted[Math.max(0, missing)]}' — use ${what} for the same classes, or name them alike`,
     )
   }
   return order.some((place, index) => place !== index) ? Int32Array.from(order) : undefined

@@ -305,6 +305,30 @@ describe('the other commands', () => {
     )
   }, 60_000)
 
+  it('sensitivity looks at pruning unless told otherwise, and measures what is known only once', async () => {
+    const command = [
+      ...['sensitivity', 'lenet.onnx', '--data', 'digits', '--layers', '[conv1]'],
+      ...['--shares', '[0.5]', '-o', 'pruning'],
+    ]
+    const { status, stdout } = await condense(...command)
+    expect(status).toBe(0)
+    expect(stdout).toMatch(
+      /with nothing gone, on \d+ validation samples\n\n.+\n.*\n?conv1 +1 of 2 /,
+    )
+    const report = JSON.parse(readFileSync(join(folder, 'pruning/sensitivity.json'), 'utf8'))
+    expect(report).toMatchObject({
+      ...{ structure: 'channels', criterion: 'l1' },
+      rows: [{ name: 'conv1', size: 2, points: [{ share: 0.5, gone: 1 }] }],
+    })
+    expect(readFileSync(join(folder, 'pruning/sensitivity.html'), 'utf8')).toContain('<svg')
+    const again = (await condense(...command, '--json')).stdout
+    expect(again).toContain('sensitivity: 0 cuts measured')
+    const last = JSON.parse(again.trim().split('\n').at(-1)!)
+    expect(last.rows).toEqual(report.rows)
+    const refused = await condense('sensitivity', 'lenet.onnx', '--data', 'digits', '--shares', '2')
+    expect(refused.stderr).toMatch(/^sensitivity: shares: [^\n]+\n$/)
+  }, 60_000)
+
   it('cache lists and clears', async () => {
     expect((await condense('cache', 'ls')).stdout).toMatch(/train +.*\n[\s\S]*finished stages/)
     expect((await condense('cache', 'clear')).stdout).toMatch(/freed /)

@@ -48,6 +48,7 @@ describe('gates', () => {
     ['agreement', '>=0.91', 0.9, false],
     ['size', '<= 0.033', 0.025, true],
     ['size', '< 2.5e-2', 0.025, false],
+    ['gzip', '<= 0.09', 0.09, true],
     ['parameters', '<= 1', 1, true],
   ])('compare %s %s with %d', (name, limit, value, passed) => {
     expect(judge({ variant: 'int8', [name]: limit })).toEqual([

@@ -61,7 +61,7 @@ itWithShared('learns from itself after it was damaged, through all chunks', asyn
   )
 })
 
-itWithShared('quantizes what lies in branches, and LSTMs stay as they are', async () => {
+itWithShared('quantizes what lies in branches, LSTMs too', async () => {
   const { report } = await wholeRun({
     task: 'match',
     data: speech(),

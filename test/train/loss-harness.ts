@@ -3,7 +3,7 @@ import { expect } from '@jest/globals'
 import { random } from '../../base/random.ts'
 import { newModel } from '../../onnx/build.ts'
 import type { Value } from '../../onnx/graph.ts'
-import { numbers, type Tensor, tensorOf } from '../../onnx/tensor.ts'
+import { numbers, sizeOf, type Tensor, tensorOf } from '../../onnx/tensor.ts'
 import { withSession } from '../../runtime/session.ts'
 import { inferShapes } from '../../runtime/shapes.ts'
 import { backward } from '../../train/backward.ts'
@@ -192,9 +192,10 @@ export async function computedLoss(entry: LossCase): Promise<Found> {
     return session.run(Object.fromEntries(Object.entries(feeds).filter(([name]) => used.has(name))))
   })
   const gradients = Object.fromEntries(
-    [...differentiable.keys()].flatMap((name) => {
+    [...differentiable].map(([name, value]) => {
       const tensor = results[`gradient/${name}`]
-      return tensor ? [[name, numbers(tensor)]] : []
+      // What no gradient reaches has one of zero, which the formula must say, too.
+      return [name, tensor ? numbers(tensor) : new Float64Array(sizeOf(shapeOf(value)))]
     }),
   )
   return {

@@ -414,7 +414,7 @@ describe('the losses of other tasks', () => {
     )
     const { value, gradient } = await computedIn(parsed(entry.terms), output, setting)
     expect(relativeError([value], [expected(output)])).toBeLessThan(1e-5)
-    expect(relativeError(gradient, differences(expected, output))).toBeLessThan(2e-5)
+    expect(relativeError(gradient, differences(expected, output))).toBeLessThan(1e-5)
   })
 
   it.each([

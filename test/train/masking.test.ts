@@ -13,6 +13,7 @@ import { train } from '../../train/loop.ts'
 import type { Masking, MaskState, Tracked } from '../../train/masking.ts'
 import { optimizerOptions } from '../../train/options.ts'
 import { Stepper } from '../../train/stepper.ts'
+import { mask } from '../../train/update.ts'
 import { batchesOf, classes, patterns, residualNet, settingsFor, shape } from './support.ts'
 
 const perceptron = () =>
@@ -143,6 +144,7 @@ describe('masks that change in training', () => {
     const { seen } = masking
     expect(seen).toHaveLength(6)
     let moved = new Float64Array(seen[0]!.weights.get(name)!.length)
+    let dead = moved.slice()
     for (const [index, state] of seen.entries()) {
       const weights = state.weights.get(name)!
       const [gradient, movement] = [state.gradients!.get(name)!, state.movement!.get(name)!]
@@ -153,17 +155,46 @@ describe('masks that change in training', () => {
       }
       // The weights of the step before, after its masks had been decided.
       const mask = state.masks.get(name)!
-      const start = before.weights.get(name)!.map((weight, at) => weight * mask[at]!)
-      moved = moved.map((sum, at) => sum - start[at]! * gradient[at]!)
+      const weightBefore = before.weights.get(name)!
+      const start = weightBefore.map((weight, at) => weight * mask[at]!)
+      // Dead weights go on moving with what they were when they died.
+      dead = dead.map((was, at) =>
+        mask[at] || before.masks.get(name)![at] === 0 ? was : weightBefore[at]!,
+      )
+      moved = moved.map((sum, at) => sum - (start[at]! + dead[at]!) * gradient[at]!)
       for (const [at, flag] of mask.entries()) {
         expect(movement[at]).toBeCloseTo(moved[at]!, 5)
         const step = -optimizer.rate * gradient[at]! * flag
         expect(weights[at]).toBeCloseTo(start[at]! + step, 5)
       }
       // Dead weights have a gradient as well.
-      const dead = gradient.filter((slope, at) => mask[at] === 0 && slope !== 0)
-      expect(dead.length).toBeGreaterThan(0)
+      const falling = gradient.filter((slope, at) => mask[at] === 0 && slope !== 0)
+      expect(falling.length).toBeGreaterThan(0)
     }
+  })
+
+  it('give back to life what was there where the movement of the dead is tracked', () => {
+    const numbers = (...values: number[]) => Float32Array.from(values)
+    const vectors = {
+      ...{ weights: numbers(1, 2, 3, 4), average: numbers(5, 6, 7, 8) },
+      ...{ state0: numbers(1, 1, 1, 1), tracked_movement: numbers(1, 2, 3, 4) },
+      ...{ mask: numbers(1, 1, 1, 1), dead: new Float32Array(4) },
+    }
+    mask(vectors, numbers(1, 0, 0, 1))
+    // Twice the same changes nothing.
+    mask(vectors, numbers(1, 0, 0, 1))
+    const { weights, average, dead } = vectors
+    expect([weights, average, dead]).toEqual([
+      numbers(1, 0, 0, 4),
+      numbers(5, 0, 0, 8),
+      numbers(0, 2, 3, 0),
+    ])
+    mask(vectors, numbers(0, 0, 1, 1))
+    expect(vectors).toEqual({
+      ...{ weights: numbers(0, 0, 3, 4), average: numbers(0, 0, 3, 8) },
+      ...{ state0: numbers(0, 0, 0, 1), tracked_movement: numbers(1, 2, 3, 4) },
+      ...{ mask: numbers(0, 0, 1, 1), dead: numbers(1, 2, 0, 0) },
+    })
   })
 
   it('refuse weights that do not learn', async () => {

@@ -27,7 +27,7 @@ export interface MaskStructure {
   /**
    * Masks of weights that are compared with each other: 1 where an element stays.
    *
-   * With more progress, no element comes back. A sparsity that cannot be reached is a `UserError`.
+   * By the same scores, no element comes back with more progress. A sparsity that cannot be reached is a `UserError`.
    */
   masks(weights: readonly Masked[], amount: Amount): Float32Array[]
   /** True where the elements of one output can be compared among themselves. */

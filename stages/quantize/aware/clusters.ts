@@ -20,26 +20,34 @@ const most = 256
  */
 export function clusteredWeight(weights: Tensor, channelAxis: number): Clusters | undefined {
   const { dims } = weights
-  const values = elements(weights, 'float32')
   const inner = dims.slice(channelAxis + 1).reduce((product, dim) => product * dim, 1)
   const ways = [() => 0, (index: number) => Math.floor(index / inner) % dims[channelAxis]!]
   for (const tableOf of ways) {
-    const codebook: number[] = []
-    const tables = new Map<number, Map<number, number>>()
-    const codes = Array.from(values, (value, index) => {
-      const table = tables.get(tableOf(index)) ?? new Map<number, number>()
-      tables.set(tableOf(index), table)
-      // -0 is 0 to a Map, as it is to a product.
-      const code = table.get(value) ?? codebook.push(value) - 1
-      table.set(value, code)
-      return code
-    })
-    const largest = Math.max(...[...tables.values()].map(({ size }) => size))
-    if (codebook.length < 2 || codebook.length * 4 > values.length || largest > most) continue
-    return {
-      codebook: tensorOf('float32', [codebook.length], codebook),
-      codes: tensorOf('int64', dims, BigInt64Array.from(codes, BigInt)),
-    }
+    const { largest, ...clusters } = clustersOf(weights, tableOf)
+    const { size } = clusters.codebook
+    if (size >= 2 && size * 4 <= weights.size && largest <= most) return clusters
   }
   return undefined
+}
+
+/** The clusters of weights, in a table for all of the same number; and how many values the largest table has. */
+export function clustersOf(
+  weights: Tensor,
+  tableOf: (index: number) => number,
+): Clusters & { readonly largest: number } {
+  const codebook: number[] = []
+  const tables = new Map<number, Map<number, number>>()
+  const codes = Array.from(elements(weights, 'float32'), (value, index) => {
+    const table = tables.get(tableOf(index)) ?? new Map<number, number>()
+    tables.set(tableOf(index), table)
+    // -0 is 0 to a Map, as it is to a product.
+    const code = table.get(value) ?? codebook.push(value) - 1
+    table.set(value, code)
+    return code
+  })
+  return {
+    codebook: tensorOf('float32', [codebook.length], codebook),
+    codes: tensorOf('int64', weights.dims, BigInt64Array.from(codes, BigInt)),
+    largest: [...tables.values()].reduce((largest, { size }) => Math.max(largest, size), 0),
+  }
 }

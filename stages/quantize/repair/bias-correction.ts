@@ -4,7 +4,7 @@ import { elements } from '../../../onnx/tensor.ts'
 import { inferTypes } from '../../../runtime/shapes.ts'
 import { type Channelled, channelMeans } from '../../recalibrate/channel-means.ts'
 import type { StageContext } from '../../stage.ts'
-import { adderOf } from './biases.ts'
+import { type AddToOutputs, adderOf } from './biases.ts'
 import { dequantized, type QuantizedLayer, quantizedLayers } from './quantized-layers.ts'
 
 /** What a correction did. */
@@ -45,20 +45,14 @@ async function correctByInputs(
   quantized: Model,
   { samples, context }: Evidence,
 ): Promise<BiasCorrection> {
-  const layers = quantizedLayers(float.graph, quantized.graph)
-  const shapes = await shapesIn(float)
-  const placed = layers.flatMap((layer) => {
-    const add = adderOf(quantized.graph, layer)
-    const input = channelled(layer.float.input(0), shapes, layer.float.opType === 'Conv' ? 1 : -1)
-    return add && input ? [{ layer, add, input }] : []
-  })
-  const inputs = new Map(placed.map(({ input }) => [input.name, input]))
-  const means = await channelMeans(float, [...inputs.values()], samples, context)
-  for (const { layer, add, input } of placed) {
-    const expected = expectedShift(layer, means.get(input.name)!)
+  const { placed, left } = await placesIn(float, quantized, (layer) => layer.float.input(0))
+  const inputs = new Map(placed.map(({ means }) => [means.name, means]))
+  const found = await channelMeans(float, [...inputs.values()], samples, context)
+  for (const { layer, add, means } of placed) {
+    const expected = expectedShift(layer, found.get(means.name)!)
     if (expected.every(Number.isFinite)) add(expected.map((shift) => -shift))
   }
-  return { layers: placed.length, left: layers.length - placed.length }
+  return { layers: placed.length, left }
 }
 
 /** (Ŵ - W)·E[x] of every output. */
@@ -91,26 +85,44 @@ async function correctByOutputs(
   quantized: Model,
   { samples, context }: Evidence,
 ): Promise<BiasCorrection> {
+  const { placed, left } = await placesIn(float, quantized, (layer) => layer.float.output())
+  const goals = placed.map(({ means }) => means)
+  const wanted = await channelMeans(float, goals, samples, context)
+  const byNode = new Map(placed.map((each) => [each.layer.node, each]))
+  for (const level of levelsOf(quantized.graph.nodes, byNode)) {
+    const here = level.map(({ layer, means }) => ({ ...means, name: layer.node.output().name }))
+    const reached = await channelMeans(quantized, here, samples, context)
+    for (const { layer, add, means } of level) {
+      const found = reached.get(layer.node.output().name)!
+      const lacking = wanted.get(means.name)!.map((mean, channel) => mean - found[channel]!)
+      if (lacking.every(Number.isFinite)) add(lacking)
+    }
+  }
+  return { layers: placed.length, left }
+}
+
+/** A layer whose bias can be corrected. */
+interface Place {
+  readonly layer: QuantizedLayer
+  readonly add: AddToOutputs
+  /** The value of the float model whose means decide. */
+  readonly means: Channelled
+}
+
+/** The layers that both models have and a correction has a place in, and how many it has none in. */
+async function placesIn(
+  float: Model,
+  quantized: Model,
+  deciding: (layer: QuantizedLayer) => Value,
+): Promise<{ readonly placed: readonly Place[]; readonly left: number }> {
   const layers = quantizedLayers(float.graph, quantized.graph)
   const shapes = await shapesIn(float)
   const placed = layers.flatMap((layer) => {
     const add = adderOf(quantized.graph, layer)
-    const goal = channelled(layer.float.output(), shapes, layer.float.opType === 'Conv' ? 1 : -1)
-    return add && goal ? [{ layer, add, goal }] : []
+    const means = channelled(deciding(layer), shapes, layer.float.opType === 'Conv' ? 1 : -1)
+    return add && means ? [{ layer, add, means }] : []
   })
-  const goals = placed.map(({ goal }) => goal)
-  const wanted = await channelMeans(float, goals, samples, context)
-  const byNode = new Map(placed.map((each) => [each.layer.node, each]))
-  for (const level of levelsOf(quantized.graph.nodes, byNode)) {
-    const here = level.map(({ layer, goal }) => ({ ...goal, name: layer.node.output().name }))
-    const means = await channelMeans(quantized, here, samples, context)
-    for (const { layer, add, goal } of level) {
-      const found = means.get(layer.node.output().name)!
-      const lacking = wanted.get(goal.name)!.map((mean, channel) => mean - found[channel]!)
-      if (lacking.every(Number.isFinite)) add(lacking)
-    }
-  }
-  return { layers: placed.length, left: layers.length - placed.length }
+  return { placed, left: layers.length - placed.length }
 }
 
 /** Layers that do not depend on each other together, each behind those that it depends on. */

@@ -8,7 +8,7 @@ import { setOwnConstant } from './inputs.ts'
 import { madeBy, type QuantizedLayer } from './quantized-layers.ts'
 
 /** Adds a vector, one number a channel. */
-type AddToOutputs = (shift: Float64Array) => void
+export type AddToOutputs = (shift: Float64Array) => void
 
 /** How something can be added to the outputs of a layer; undefined where there is no place for it. */
 export function adderOf(graph: Graph, layer: QuantizedLayer): AddToOutputs | undefined {

@@ -222,42 +222,45 @@ export const repairFirst = (
   prepared: Prepared,
   options: RepairOptions,
   context: StageContext,
-): Promise<readonly string[]> => repairFloat('first', prepared, options, context)
+): Promise<readonly string[]> =>
+  applyChosen(options, context, (repair) =>
+    repair.when === 'first' ? repair.apply(prepared, options, context) : undefined,
+  )
 
 /** Repairs a model that is prepared for integers, in place, before its ranges are measured. */
 export const repairBefore = (
   prepared: Prepared,
   options: RepairOptions,
   context: StageContext,
-): Promise<readonly string[]> => repairFloat('before', prepared, options, context)
-
-async function repairFloat(
-  when: FloatRepair['when'],
-  prepared: Prepared,
-  options: RepairOptions,
-  context: StageContext,
-): Promise<readonly string[]> {
-  const done: string[] = []
-  for (const name of chosenIn(options)) {
-    const repair = repairs[name]
-    if (repair.when === 'after' || repair.when !== when) continue
-    tell(name, await repair.apply(prepared, options, context), done, context)
-  }
-  return done
-}
+): Promise<readonly string[]> =>
+  applyChosen(options, context, (repair) =>
+    repair.when === 'before' ? repair.apply(prepared, options, context) : undefined,
+  )
 
 /** Repairs a quantized model (in its QDQ form), in place; `float` is what it was made from. */
-export async function repairAfter(
+export const repairAfter = (
   float: Model,
   quantized: Model,
   options: RepairOptions,
   context: StageContext,
+): Promise<readonly string[]> =>
+  applyChosen(options, context, (repair) =>
+    repair.when === 'after' ? repair.apply(float, quantized, options, context) : undefined,
+  )
+
+/** Applies the repairs that are asked for, one after the other, where it is their time; what they did. */
+async function applyChosen(
+  options: RepairOptions,
+  { log }: StageContext,
+  apply: (repair: FloatRepair | IntegerRepair) => Done | undefined,
 ): Promise<readonly string[]> {
   const done: string[] = []
   for (const name of chosenIn(options)) {
-    const repair = repairs[name]
-    if (repair.when !== 'after') continue
-    tell(name, await repair.apply(float, quantized, options, context), done, context)
+    const applied = apply(repairs[name])
+    if (!applied) continue
+    const summary = await applied
+    if (summary === undefined) log(`repair: ${name} found nothing to do`)
+    else done.push(summary)
   }
   return done
 }
@@ -269,16 +272,6 @@ export const repairsIntegers = (options: RepairOptions): boolean =>
 /** The repairs that are asked for, in the order of the table. */
 const chosenIn = ({ repair = [] }: RepairOptions): readonly RepairName[] =>
   names.filter((name) => repair.includes(name))
-
-function tell(
-  name: RepairName,
-  summary: string | undefined,
-  done: string[],
-  { log }: StageContext,
-): void {
-  if (summary === undefined) log(`repair: ${name} found nothing to do`)
-  else done.push(summary)
-}
 
 const samplesIn = ({ repairSamples = defaults.repairSamples }: RepairOptions): number =>
   repairSamples

@@ -5,17 +5,20 @@ import { z } from 'zod'
 import { throwIfAborted, UserError } from '../../../base/errors.ts'
 import { fromHalves, largestFloat16, toHalves } from '../../../base/float16.ts'
 import { random } from '../../../base/random.ts'
+import { cloneModel } from '../../../onnx/clone.ts'
 import { type Graph, type Model, type Node, opsetOf, type Value } from '../../../onnx/graph.ts'
 import { packedSince, packZeros, storedBytes } from '../../../onnx/packed.ts'
 import { liftConstants } from '../../../onnx/passes/constants.ts'
 import { upgradeOpset } from '../../../onnx/passes/upgrade.ts'
 import { elements, tensorOf } from '../../../onnx/tensor.ts'
 import type { MatrixLayer } from '../../prune/matrix-layers.ts'
+import { type RecoverOptions, recoverOptions } from '../../recover.ts'
 import { percent } from '../../shares.ts'
-import type { StageContext } from '../../stage.ts'
+import type { Facts, StageContext } from '../../stage.ts'
 import type { Prepared } from '../prepare.ts'
 import { mapChannels, weightLayers } from './channels.ts'
 import { centroidsOf, nearestOf, type StartName, starts } from './k-means.ts'
+import { learnClusters } from './learned-clusters.ts'
 import { binary, ternary } from './levels.ts'
 
 /** What error messages call the model. */
@@ -49,6 +52,11 @@ export const clustersShape = {
     .describe(
       'clusters: how biases and other vectors of numbers are stored; float32 unless given. Clusters of vectors have 5 bits.',
     ),
+  recover: recoverOptions
+    .optional()
+    .describe(
+      'clusters: a training afterwards, of what clusters and biases are worth, while weights stay in their clusters and zeros zero: distillation from the model as it was, unless told otherwise.',
+    ),
 }
 
 /** Resolved options of clusters. */
@@ -58,7 +66,11 @@ export interface ClusterOptions {
   readonly shared?: 'tensor' | 'channel' | undefined
   readonly start?: StartName | undefined
   readonly biases?: 'float32' | 'float16' | 'clusters' | undefined
+  readonly recover?: RecoverOptions | undefined
 }
+
+/** What was done, in one line, or with what a training tells besides. */
+export type SaidOfWeights = string | (Facts & { readonly summary: string })
 
 /** Values of a table unless told: 4 bits. */
 const defaultBits = 4
@@ -71,8 +83,9 @@ export function clusters(
   prepared: Prepared,
   options: ClusterOptions,
   context: StageContext,
-): Promise<(model: Model) => string> {
-  const { bits, clusters: count, shared = 'tensor', start = 'linear', biases } = options
+): Promise<(model: Model) => SaidOfWeights> {
+  const { bits, clusters: count, shared = 'tensor', start = 'linear', biases, recover } = options
+  const unpruned = recover && cloneModel(prepared.model)
   const source = random(context.seed, 'clusters')
   const replaced = (values: Float32Array): Float32Array => {
     const alive = values.filter((value) => value !== 0)
@@ -88,6 +101,8 @@ export function clusters(
       if (shared === 'channel') mapChannels(layer, replaced)
       else changeValue(layer.weight, replaced)
     },
+    learn: async (model, layers) =>
+      recover && unpruned && learnClusters(model, layers, shared, recover, context, unpruned),
     finish({ graph }) {
       if (biases === undefined || biases === 'float32') return
       for (const vector of biasesOf(graph, prepared.excluded))
@@ -105,7 +120,7 @@ export const ternaryWeights = (
   prepared: Prepared,
   _options: object,
   context: StageContext,
-): Promise<(model: Model) => string> =>
+): Promise<(model: Model) => SaidOfWeights> =>
   codebooks(prepared, context, {
     name: 'ternary',
     change: (layer) => mapChannels(layer, ternary),
@@ -116,7 +131,7 @@ export const binaryWeights = (
   prepared: Prepared,
   _options: object,
   context: StageContext,
-): Promise<(model: Model) => string> =>
+): Promise<(model: Model) => SaidOfWeights> =>
   codebooks(prepared, context, {
     name: 'binary',
     change: (layer) => mapChannels(layer, binary),
@@ -126,14 +141,16 @@ export const binaryWeights = (
 interface Codebooks {
   readonly name: string
   change(layer: MatrixLayer): void
+  /** Trains what came of it. */
+  learn?(model: Model, layers: readonly MatrixLayer[]): Promise<Facts | undefined>
   finish?(model: Model): void
 }
 
 async function codebooks(
   { model, excluded }: Prepared,
   context: StageContext,
-  { name, change, finish }: Codebooks,
-): Promise<(model: Model) => string> {
+  { name, change, learn, finish }: Codebooks,
+): Promise<(model: Model) => SaidOfWeights> {
   if (opsetOf(model) < packedSince) upgradeOpset(model, packedSince, where)
   liftConstants(model)
   const layers = weightLayers(model.graph, excluded)
@@ -144,8 +161,9 @@ async function codebooks(
   for (const [index, layer] of layers.entries()) {
     throwIfAborted(context.signal)
     change(layer)
-    context.progress({ done: (0.9 * (index + 1)) / layers.length })
+    context.progress({ done: ((learn ? 0.1 : 0.9) * (index + 1)) / layers.length })
   }
+  const facts = await learn?.(model, layers)
   finish?.(model)
   packZeros(model)
   let [stored, all] = [0, 0]
@@ -153,7 +171,8 @@ async function codebooks(
     stored += storedBytes(weight.tensor!)
     all += weight.tensor!.byteLength
   }
-  return () => `${name}: ${layers.length} weights in ${percent(stored / all)} of their bytes`
+  const said = `${name}: ${layers.length} weights in ${percent(stored / all)} of their bytes`
+  return () => (facts ? { ...facts, summary: `${said}; ${facts.summary}` } : said)
 }
 
 /** What is added to the outputs of layers: constant vectors that nothing else reads. */

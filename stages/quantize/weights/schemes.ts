@@ -7,6 +7,7 @@ import {
   type ClusterOptions,
   clusters,
   clustersShape,
+  type SaidOfWeights,
   ternaryWeights,
 } from './codebooks.ts'
 import {
@@ -47,7 +48,8 @@ export function weightsIssues(
 
 /** Whether a scheme cannot do without data. */
 export const weightsNeedData = (options: WeightsOptions & { readonly scheme: string }): boolean =>
-  options.scheme === 'weight-only' && weightOnlyNeedsData(options)
+  options.recover !== undefined ||
+  (options.scheme === 'weight-only' && weightOnlyNeedsData(options))
 
 /** Schemes that leave so little of the weights that what comes out is where a training begins. */
 export const weightsToTrain: ReadonlySet<string> = new Set(['ternary', 'binary'])
@@ -56,7 +58,7 @@ type WeightsScheme = (
   prepared: Prepared,
   options: WeightsOptions,
   context: StageContext,
-) => Promise<(model: Model) => string>
+) => Promise<(model: Model) => SaidOfWeights>
 
 /** The schemes by name. */
 export const weightsSchemes = {

@@ -3,13 +3,14 @@ import { z } from 'zod'
 import { throwIfAborted, UserError } from '../../../base/errors.ts'
 import { firstSamples, type Samples } from '../../../base/samples.ts'
 import { build } from '../../../onnx/build.ts'
-import { declareDomains, type Model, opsetOf, type Value } from '../../../onnx/graph.ts'
+import { declareDomains, type Graph, type Model, opsetOf, type Value } from '../../../onnx/graph.ts'
 import { newestOpset, upgradeOpset } from '../../../onnx/passes/upgrade.ts'
 import { elements, tensorOf } from '../../../onnx/tensor.ts'
 import { simplify } from '../../optimize.ts'
 import { type MatrixLayer, matrixLayersOf, offsetOf } from '../../prune/matrix-layers.ts'
 import type { StageContext } from '../../stage.ts'
 import { sumsOver } from '../../sums.ts'
+import { foldBranches, withBranches } from '../branches.ts'
 import { shareConstants } from '../constants.ts'
 import type { Prepared } from '../prepare.ts'
 import {
@@ -94,7 +95,11 @@ export async function weightOnly(
   const row = algorithmNamed(algorithm)
   const samples = row.needsInputs ? calibrationOf(options, algorithm, context) : undefined
   await simplify(model, where)
-  const layers = matrixLayersOf(model.graph).filter(({ node }) => !excluded.has(node))
+  await foldBranches(model, where)
+  const graphs = withBranches(model.graph)
+  const layers = graphs
+    .flatMap((graph) => matrixLayersOf(graph).map((layer) => ({ ...layer, graph })))
+    .filter(({ node }) => !excluded.has(node))
   if (layers.length === 0)
     throw new UserError(
       `${where}: there is nothing to quantize: no Conv, Gemm or MatMul with constant float32 weights is left — check the model and 'exclude'`,
@@ -105,9 +110,10 @@ export async function weightOnly(
   for (const [index, weight] of weights.entries()) {
     throwIfAborted(context.signal)
     const own = layers.filter((layer) => layer.weight === weight)
-    const [first] = own as [MatrixLayer, ...MatrixLayer[]]
+    const first = own[0]!
     const matrices = matricesOf(first)
-    const moments = samples && (await momentsOf(model, own, samples, context))
+    const isOuter = own.every(({ graph }) => graph === model.graph)
+    const moments = samples && isOuter ? await momentsOf(model, own, samples, context) : undefined
     const { columns } = first.form
     const quantized = row.quantize(
       { matrices, moments, ...channelsOf(first) },
@@ -220,16 +226,21 @@ function setWeights(layer: MatrixLayer, { weights, inputScales }: QuantizedLayer
 
 function write(
   model: Model,
-  layers: readonly MatrixLayer[],
+  layers: readonly (MatrixLayer & { readonly graph: Graph })[],
   rounded: ReadonlyMap<Value, QuantizedLayer>,
   wanted: FormName,
 ): void {
-  const { graph } = model
-  const surroundings = { graph, add: shareConstants(graph), stored: new Map<string, Value>() }
+  const around = new Map(
+    withBranches(model.graph).map((graph) => [
+      graph,
+      { graph, add: shareConstants(graph), stored: new Map<string, Value>() },
+    ]),
+  )
   let opset = opsetOf(model)
   for (const layer of layers) {
     const { weights, inputScales } = rounded.get(layer.weight)!
     const form = formOf(layer, wanted)
+    const surroundings = around.get(layer.graph)!
     if (form === 'qdq') opset = Math.max(opset, opsetFor(layer, weights[0]!))
     if (inputScales) divideInput(layer, inputScales, surroundings)
     writeLayer(layer, form, weights, surroundings)

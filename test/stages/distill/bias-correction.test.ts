@@ -20,7 +20,7 @@ import {
   meanProbabilities,
   priorShift,
 } from '../../../stages/distill/bias-correction.ts'
-import { shiftLogits } from '../../../stages/distill/shift-logits.ts'
+import { reorderLogits, shiftLogits } from '../../../stages/distill/shift-logits.ts'
 import { tasks } from '../../../tasks/index.ts'
 import { toLogits } from '../../../tasks/outputs.ts'
 import { classes, contextOf, data, shape } from '../support.ts'
@@ -156,6 +156,25 @@ describe('the logits', () => {
     const [before, after] = [await outputsOf(model), await outputsOf(shiftLogits(model, shift))]
     for (const [at, value] of before.entries())
       expect(Math.abs(after[at]! - value - shift[at % 4]!)).toBeLessThan(0.01)
+  })
+
+  it.each<[string, Model, string]>([
+    ['a Gemm', ending(gemm), 'Gather'],
+    ['Softmax', ending((g, x) => g.Softmax(gemm(g, x))), 'Softmax'],
+    [
+      'classes along the second of four axes',
+      ending((g, x) => g.Reshape(g.Mul(gemm(g, x), 2), [0, 4, 1, 1]), ['N', 4, 1, 1]),
+      'Gather',
+    ],
+  ])('of a model that ends with %s are put into another order', async (_, model, last) => {
+    const order = [2, 0, 3, 1]
+    const turned = reorderLogits(model, order)
+    expect(turned.graph.outputs.map(({ name }) => name)).toEqual(['y'])
+    // Whoever looks for the logits before a Softmax finds it at the end still.
+    expect(turned.graph.outputs[0]!.producer!.opType).toBe(last)
+    const [before, after] = [await outputsOf(model), await outputsOf(turned)]
+    for (const [at, value] of after.entries())
+      expect(value).toBeCloseTo(before[at - (at % 4) + order[at % 4]!]!, 6)
   })
 
   it.each<[string, Model, RegExp]>([

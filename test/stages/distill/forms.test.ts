@@ -1,14 +1,18 @@
 // The forms of distillation on data that is learned in a moment: who teaches, whom, in which order.
 import { describe, expect, it } from '@jest/globals'
+import { statedClasses, withClasses } from '../../../models/class-names.ts'
 import { buildArchitecture } from '../../../models/index.ts'
 import { oneInput } from '../../../models/layers.ts'
 import type { Model } from '../../../onnx/graph.ts'
+import { checkRecipe } from '../../../pipeline/read-recipe.ts'
 import { predict } from '../../../runtime/predict.ts'
 import { parametersOf } from '../../../stages/distill/assistants.ts'
 import { distill } from '../../../stages/distill/index.ts'
+import { reorderLogits } from '../../../stages/distill/shift-logits.ts'
 import type { StageContext } from '../../../stages/stage.ts'
 import { train } from '../../../stages/train.ts'
 import { tasks } from '../../../tasks/index.ts'
+import { tinyRecipe } from '../../pipeline/tiny.ts'
 import { classes, contextOf, data, shape } from '../support.ts'
 
 const mlp = (hidden: readonly number[], seed: number): Model =>
@@ -29,15 +33,26 @@ const teacher = () => {
   return made
 }
 
-const distilled = async (options: object, change: Partial<StageContext> = {}) => {
+const distilled = async (
+  options: object,
+  change: Partial<StageContext> = {},
+  student = mlp([6], 2),
+) => {
   const { context, messages } = contextOf(await teacher())
   const progress: number[] = []
   const result = await distill.run(
-    { model: mlp([6], 2), facts: {} },
+    { model: student, facts: {} },
     distill.options.parse({ stage: 'distill', epochs: 3, batch: 32, optimizer, ...options }),
     { ...context, progress: ({ done }) => progress.push(done), ...change },
   )
   return { ...result, messages, progress }
+}
+
+/** Two models say the same of the test samples. */
+async function expectSame(one: Model, other: Model): Promise<void> {
+  const [own, theirs] = [await predict(one, data.test), await predict(other, data.test)]
+  const apart = own.outputs.map((value, at) => Math.abs(value - theirs.outputs[at]!))
+  expect(Math.max(...apart)).toBeLessThan(1e-5)
 }
 
 /** The share of test samples that a model has right. */
@@ -61,12 +76,15 @@ describe('distillation', () => {
     expect(progress.at(-1)).toBe(1)
   })
 
-  it('goes through assistants, and gives back the student alone', async () => {
-    const { model, facts, messages } = await distilled({
-      assistants: [{ architecture: 'mlp', hidden: [16] }],
-    })
+  it.each<[string, unknown]>([
+    ['that are named', [{ architecture: 'mlp', hidden: [16] }]],
+    ['that are chosen by size', 'auto'],
+  ])('goes through assistants %s, and gives back the student alone', async (_, assistants) => {
+    const { model, facts, messages } = await distilled({ assistants })
     expect(parametersOf(model)).toBe(parametersOf(mlp([6], 2)))
-    expect(messages).toContain(`assistant 1: ${parametersOf(mlp([16], 1))} parameters`)
+    const lines = messages.flatMap((line) => /^assistant 1: (\d+) parameters$/.exec(line) ?? [])
+    expect(Number(lines[1])).toBeGreaterThan(parametersOf(model))
+    expect(Number(lines[1])).toBeLessThan(parametersOf(await teacher()))
     expect(facts.epochs).toHaveLength(6)
     expect(await accuracy(model)).toBeGreaterThan(0.9)
   })
@@ -94,6 +112,14 @@ describe('distillation', () => {
     ])
     expect(facts.epochs?.map(({ epoch }) => epoch)).toEqual([1, 2, 3, 4, 5, 6])
     expect(await accuracy(model)).toBeGreaterThan(0.9)
+    // A second phase that learns next to nothing leaves what the first one ended with.
+    const losses = [{ loss: 'feature', ...logits }]
+    const idle = { epochs: 1, optimizer: { name: 'sgd', rate: 1e-12, momentum: 0 } }
+    const [alone, both] = [
+      await distilled({ epochs: 2, losses, keep: 'last' }),
+      await distilled({ phases: [{ epochs: 2, losses }, idle] }),
+    ]
+    await expectSame(both.model, alone.model)
   })
 
   it('tells how much each term of the loss is', async () => {
@@ -124,14 +150,42 @@ describe('distillation', () => {
   })
 
   it.each(['agreement', 'divergence'])(
-    'chooses the epoch by %s with the teacher',
+    'chooses the epoch by %s with the teacher, and stops where that is no longer better',
     async (score) => {
-      const { facts } = await distilled({ score, epochs: 4, stopAfter: 2 })
-      expect(facts.summary).toContain(`${score} `)
-      for (const { score: value } of facts.epochs!)
-        expect(score === 'agreement' ? value >= 0 && value <= 1 : value <= 0).toBe(true)
+      // A teacher that knows nothing, and a student that begins as its copy and learns the labels.
+      const ignorant = mlp([6], 2)
+      const labels = { losses: [{ loss: 'cross-entropy' }], epochs: 4, stopAfter: 1 }
+      const { facts, model } = await distilled({ ...labels, score }, { teacher: ignorant })
+      expect(facts.summary).toMatch(new RegExp(`^trained 2 epochs, best 1: ${score} `))
+      expect((await distilled(labels, { teacher: ignorant })).facts.epochs).toHaveLength(4)
+      const { classification } = tasks
+      const [own, theirs] = [
+        await predict(model, data.validation),
+        await predict(ignorant, data.validation),
+      ]
+      const kept = classification.retain(theirs, own, data.validation)
+      const expected = score === 'agreement' ? kept.agreement : -kept.klDivergence!
+      expect(facts.epochs![0]!.score).toBeCloseTo(expected, 6)
     },
   )
+
+  it('learns in the order of the data where the student states its classes in another', async () => {
+    const order = [2, 0, 3, 1]
+    const turned = withClasses(reorderLogits(await teacher(), order), ['c', 'a', 'd', 'b'])
+    const still = { epochs: 1, optimizer: { name: 'sgd', rate: 1e-12, momentum: 0 } }
+    const { model, messages } = await distilled(still, {}, turned)
+    expect(messages).toContain("student: its classes are put into the order of the data's, by name")
+    expect(statedClasses(model)).toEqual(['a', 'b', 'c', 'd'])
+    await expectSame(model, await teacher())
+    // Such a teacher is judged by the right names, too, where samples are chosen.
+    const transfer = { select: ['teacher-correct'] }
+    const { facts } = await distilled(
+      { ...still, teachers: [{ variant: 'turned' }], transfer },
+      { variant: async () => turned },
+    )
+    const [, left] = /^taught with (\d+) of 256 samples, teacher-correct/.exec(facts.summary!)!
+    expect(Number(left)).toBeGreaterThan(230)
+  })
 
   it('learns with a temperature and weights that change', async () => {
     const { model } = await distilled({
@@ -170,13 +224,22 @@ describe('distillation', () => {
       "teachers.1.classes: no class of quarters: 'z' — did you mean 'a'? known: a, b, c, d",
     ],
     [
+      'a student for other classes',
+      { student: undefined },
+      "student: was made for other classes: it states a, b, c, …, and no 'd' — use a student for the same classes, or name them alike",
+      () => withClasses(mlp([6], 2), ['a', 'b', 'c', 'e']),
+    ],
+    [
       'a tap that is none',
       { losses: [{ loss: 'feature', taps: [{ teacher: 'hiden1*', student: 'hidden1*' }] }] },
       "teacher: taps match no value: 'hiden1*'",
     ],
-  ])('refuses %s', async (_, options, message) => {
-    await expect(distilled(options)).rejects.toThrow(message)
-  })
+  ] as [string, object, string, (() => Model)?][])(
+    'refuses %s',
+    async (_, options, message, student = () => mlp([6], 2)) => {
+      await expect(distilled(options, {}, student())).rejects.toThrow(message)
+    },
+  )
 
   it.each([
     [
@@ -197,9 +260,10 @@ describe('distillation', () => {
   })
 
   it.each([0, -1])('refuses a temperature of %d', (temperature) => {
-    expect(
-      distill.options.safeParse({ stage: 'distill', losses: [{ loss: 'kl', temperature }] })
-        .success,
-    ).toBe(false)
+    const stage = { stage: 'distill', student: { architecture: 'mlp' } }
+    const stages = [{ ...stage, losses: [{ loss: 'kl', temperature }] }]
+    expect(() => checkRecipe({ ...tinyRecipe, stages })).toThrow(
+      /^recipe: stages\.0\.losses\.0\.temperature: [^\n]*$/,
+    )
   })
 })

@@ -144,7 +144,7 @@ describe('gradual pruning', () => {
     expect(resumed.facts.epochs!.map(({ epoch }) => epoch)).toEqual([1, 2, 3, 4])
   })
 
-  it('by movement keeps what moves away from zero', async () => {
+  it('by movement keeps what moves away from zero, also of what is dead', async () => {
     const model = await weighable(net())
     const { context } = contextOf(model)
     const options = prune.options.parse({
@@ -157,12 +157,17 @@ describe('gradual pruning', () => {
     const movement = new Map(
       [...weights].map(([name, values]) => [name, values.map((_, at) => (at % 2) - 0.5)]),
     )
-    const masks = new Map([...weights].map(([name, values]) => [name, values.map(() => 1)]))
-    const found = await masking.decide({
-      ...{ update: 70, updates: 100, masks, weights, movement, gradients: undefined },
-      model: () => model,
-    })
-    for (const mask of found.values()) expect(mask.every((flag, at) => flag === at % 2)).toBe(true)
+    for (const living of [(_: number) => 1, (at: number) => 1 - (at % 2)]) {
+      const masks = new Map(
+        [...weights].map(([name, values]) => [name, values.map((_, at) => living(at))]),
+      )
+      const found = await masking.decide({
+        ...{ update: 70, updates: 100, masks, weights, movement, gradients: undefined },
+        model: () => model,
+      })
+      for (const mask of found.values())
+        expect(mask.every((flag, at) => flag === at % 2)).toBe(true)
+    }
   })
 })
 

@@ -11,6 +11,7 @@ import {
   type SelfTest,
   saturationTest,
   selfTestModel,
+  thoseThatAsk,
   type WeightForm,
 } from '../../../stages/quantize/machine.ts'
 import { temporaryFolder } from '../../support/folder.ts'
@@ -68,6 +69,7 @@ describe('the machine', () => {
     expect(dotProductsIn(['asimd', 'asimddp'])).toEqual(['ARM dot product'])
     for (const { choice, reason } of providerRules) expect(`${choice}${reason}`).toMatch(/\w{3}/)
     expect(rulesOf('webgpu').map(({ concerns }) => concerns)).toContain('bias')
-    expect(rulesOf('cuda').map(({ concerns }) => concerns)).toContain('operators')
+    expect(thoseThatAsk('operators', ['cpu', 'webgpu', 'cuda'])).toEqual(['webgpu', 'cuda'])
+    expect(thoseThatAsk('input channels', ['cpu', 'wasm'])).toEqual([])
   })
 })

@@ -5,7 +5,7 @@ import { cloneModel } from '../../../onnx/clone.ts'
 import type { Model, Value } from '../../../onnx/graph.ts'
 import { tensorOf } from '../../../onnx/tensor.ts'
 import { decibels, likenessOf, worstOf } from '../../../stages/quantize/noise.ts'
-import { checkProviders, type Wanted } from '../../../stages/quantize/providers-agree.ts'
+import { checkProviders } from '../../../stages/quantize/providers-agree.ts'
 import { namesIn } from '../../../stages/quantize/trials.ts'
 import { contextOf, quantized, samplesOf, weights } from './support.ts'
 
@@ -41,13 +41,7 @@ describe('providers agree', () => {
     const grown = cloneModel(model)
     grown.metadata.set('note', 'x'.repeat(100_000))
     const context = contextOf(model, data)
-    const said = await checkProviders(
-      checkedOf(model, grown),
-      { required: ['cpu'] },
-      data,
-      context,
-      'model',
-    )
+    const said = await checkProviders(checkedOf(model, grown), ['cpu'], data, context, 'model')
     expect(said[1]).toMatch(/^larger than its input: \d+\.\d % of its bytes$/)
     expect(context.logs).toContain(said[1])
   })
@@ -63,26 +57,14 @@ describe('providers agree', () => {
     h.output('y', h.Flatten(h.GlobalAveragePool(value)), { dtype: 'float32', shape: ['n', 64] })
     const context = contextOf(model, data)
     // Another model altogether: only its own answers count, for the float one differs by more than rounding anyway.
-    const said = await checkProviders(
-      checkedOf(model, heavy),
-      { required: ['cpu'] },
-      data,
-      context,
-      'model',
-    )
+    const said = await checkProviders(checkedOf(model, heavy), ['cpu'], data, context, 'model')
     expect(said.join()).toMatch(/slower than its input on cpu: \d+\.\d\d times the latency/)
   })
 
   it('logs that a provider is not here', async () => {
     const model = convolutions()
     const context = contextOf(model, data)
-    const said = await checkProviders(
-      checkedOf(model, model),
-      { required: ['coreml'] },
-      data,
-      context,
-      'model',
-    )
+    const said = await checkProviders(checkedOf(model, model), ['coreml'], data, context, 'model')
     expect(said.join()).not.toMatch(/coreml/)
     expect(context.logs.join()).toMatch(/not checked on coreml, which is not available: /)
   })
@@ -106,11 +88,10 @@ describe('providers agree', () => {
     }
     const float = rounding((g, value) => g.Mul(g.Round(g.Mul(value, 1 / 1.5)), 1.5))
     const model = rounding((g, value) => pair(g, pair(g, value, 0.05), 1.5))
-    const check = (wanted: Wanted) =>
-      checkProviders(checkedOf(float, model), wanted, data, contextOf(float, data), 'model')
-    const said = await check({ required: [], others: ['cpu'] })
-    expect(said[0]).toMatch(/^not to be used on cpu: model: the result computes something else/)
-    await expect(check({ required: ['cpu'] })).rejects.toThrow(
+    const context = contextOf(float, data)
+    await expect(
+      checkProviders(checkedOf(float, model), ['cpu'], data, context, 'model'),
+    ).rejects.toThrow(
       /^model: the result computes something else on cpu than ONNX defines: output 'y' agrees by .*rounding explains .* dB: the first layer that differs is Relu 'first' \(SQNR .*\) — exclude it/,
     )
   })

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import { computedLoss, expectLoss, type LossCase } from '../loss-harness.ts'
+import { inner, rowsOf } from './arrays.ts'
 
 const [batch, channels, size] = [3, 4, 5]
 const shape = [batch, channels, size, size]
@@ -23,6 +24,20 @@ const cases: readonly LossCase[] = [
     taps: { s: { shape } },
     teacherTaps: { t: { shape } },
     expected: (x) => mean(difference(x).map(Math.abs)),
+  },
+  {
+    title: 'cosines of samples',
+    terms: [{ loss: 'feature', distance: 'cosine', ...pair }],
+    taps: { s: { shape } },
+    teacherTaps: { t: { shape } },
+    expected: (x) => {
+      const [own, theirs] = [rowsOf(x['student/s']!, batch), rowsOf(x['teacher/t']!, batch)]
+      const cosines = own.map(
+        (row, n) =>
+          inner(row, theirs[n]!) / Math.sqrt(inner(row, row) * inner(theirs[n]!, theirs[n]!)),
+      )
+      return 1 - mean(Float64Array.from(cosines))
+    },
   },
   {
     title: 'a connector for the channels',
