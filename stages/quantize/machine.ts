@@ -206,6 +206,7 @@ export interface ProviderRule {
     | 'bias'
     | 'dynamic convolutions'
     | 'input channels'
+    | 'normalization'
     | 'operators'
   /** The providers that ask for it. */
   readonly providers: readonly ProviderName[]
@@ -228,6 +229,13 @@ export const providerRules: readonly ProviderRule[] = [
     choice:
       'one more, of zeros, for convolutions with a multiple of 3 above 3 that is none of 4, and outputs that are one of 4',
     reason: 'WebGPU of ONNX Runtime 1.30 computes those wrong, in float as well',
+  },
+  {
+    concerns: 'normalization',
+    providers: ['webgpu'],
+    choice: 'the shape of rows that are normalized is stated',
+    reason:
+      'WebGPU of ONNX Runtime 1.30 mixes up the channels of rows whose number of axes it does not know, in float as well',
   },
   {
     concerns: 'dynamic convolutions',

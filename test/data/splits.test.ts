@@ -6,7 +6,7 @@ import { featureOptions } from '../../data/features/index.ts'
 import { prepareTable } from '../../data/prepare.ts'
 import type { PreparationOptions } from '../../data/prepared.ts'
 import { type PreprocessOptions, preprocessOptions } from '../../data/preprocess.ts'
-import { imageColumns, imageRows } from '../../data/readers/images-in-memory.ts'
+import { imageColumns, imageRows, imagesIn } from '../../data/readers/images-in-memory.ts'
 import type { ImageShape } from '../../data/readers/reader.ts'
 import { holdOut, splitIndices } from '../../data/splits.ts'
 import { memoryWriter } from '../../data/store.ts'
@@ -47,7 +47,7 @@ async function split(
   { preprocess, ...options }: Options,
 ): Promise<Splits> {
   const part = ({ samples, labels }: Raw['train']) =>
-    imageRows(source, shape, labels, async () => samples)
+    imageRows(source, shape, labels, async () => imagesIn(samples, shape))
   const { parts, splits } = await prepareTable(
     { columns: imageColumns, train: part(train), test: part(test), label: 'label', classes },
     {

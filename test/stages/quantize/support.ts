@@ -2,6 +2,7 @@
 import type { z } from 'zod'
 import { random } from '../../../base/random.ts'
 import type { Dataset, Splits } from '../../../data/dataset.ts'
+import { newModel } from '../../../onnx/build.ts'
 import { type Model, type Node, opsetOf, type Value } from '../../../onnx/graph.ts'
 import { elements, numbers, sizeOf, type Tensor, tensorOf } from '../../../onnx/tensor.ts'
 import { withSession } from '../../../runtime/session.ts'
@@ -206,4 +207,29 @@ const definitions: Readonly<Record<string, (node: Node, inputs: Numbers[]) => Nu
     })
     return { dims, data }
   },
+}
+
+/** BatchNormalization of an input, behind a Reshape that leaves the number of axes open, or at once. */
+export function normalized(shape: readonly (string | number)[], open: boolean): Model {
+  const { model, g } = newModel('m')
+  const x = g.input('x', { dtype: 'float32', shape })
+  const parameters = [2, 0.5, -1, 3].map((from, index) =>
+    g.constant(
+      tensorOf(
+        'float32',
+        [8],
+        Float32Array.from({ length: 8 }, (_, c) => from + c * (index === 1 ? -1 : 1)),
+      ),
+    ),
+  )
+  const all = tensorOf(
+    'bool',
+    [shape.length],
+    shape.map(() => 1),
+  )
+  // How many numbers Compress leaves is not known before it runs.
+  const [known] = g.node('Compress', [g.Shape(x), all])
+  const rows = open ? g.Reshape(x, known!) : x
+  g.output('y', g.BatchNormalization(rows, ...parameters), { dtype: 'float32', shape })
+  return model
 }

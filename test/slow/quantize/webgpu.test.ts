@@ -6,9 +6,16 @@ import { serializeModel } from '../../../onnx/save.ts'
 import { runApart } from '../../../runtime/apart.ts'
 import { providerNamed } from '../../../runtime/providers.ts'
 import { withSession } from '../../../runtime/session.ts'
+import { stateFlatInputs } from '../../../stages/quantize/flat-normalization.ts'
 import { likenessOf, worstOf } from '../../../stages/quantize/noise.ts'
 import { isOddConvolution } from '../../../stages/quantize/odd-channels.ts'
-import { firstSample, quantized, samplesOf, weights } from '../../stages/quantize/support.ts'
+import {
+  firstSample,
+  normalized,
+  quantized,
+  samplesOf,
+  weights,
+} from '../../stages/quantize/support.ts'
 
 const shapeOf = (channels: number) => [channels, 8, 8]
 
@@ -73,6 +80,26 @@ describe('webgpu', () => {
       data,
     )
     expect(facts.summary).toMatch(/runs alike on cpu, webgpu/)
+  })
+
+  itWithGpu.each([
+    [['n', 8], true, false],
+    [['n', 8], false, true],
+    [['n', 8, 3, 3], true, true],
+  ])('normalizes %j, its axes left open %s: right %s', async (shape, open, isRight) => {
+    const model = normalized(shape, open)
+    const feeds = { x: firstSample(samplesOf(shape.slice(1) as number[], 1)) }
+    const right = async () => {
+      const expected = await withSession(model, { where: 'm' }, (session) => session.run(feeds))
+      const { results } = await runApart({
+        ...{ model: serializeModel(model), runs: [feeds], outputs: ['y'] },
+        ...{ provider: 'webgpu', threads: 1, where: 'm' },
+      })
+      return worstOf(likenessOf([expected], results))!.sqnrDb > 100
+    }
+    expect(await right()).toBe(isRight)
+    await stateFlatInputs(model, 'm')
+    expect(await right()).toBe(true)
   })
 
   itWithGpu(
