@@ -103,6 +103,7 @@ async function execute(
 interface Flag {
   /** `calibration.method`. */
   readonly name: string
+  readonly isList: boolean
   readonly declaration: Options
 }
 
@@ -116,7 +117,7 @@ interface Property {
   readonly properties?: Readonly<Record<string, Property>>
 }
 
-/** A flag for each option; mappings become several flags, lists and choices of mappings are written as YAML. */
+/** A flag for each option; mappings become several flags, lists have commas, and what is neither is written as YAML. */
 export function flagsOf(options: z.ZodType): Flag[] {
   // What zod writes is a JSON Schema, of which Property is a part.
   return flagsIn(z.toJSONSchema(options, { io: 'input' }) as Property, '')
@@ -128,7 +129,13 @@ const flagsIn = ({ properties = {} }: Property, prefix: string): Flag[] =>
     .flatMap(([key, property]) =>
       property.properties
         ? flagsIn(property, `${prefix}${key}.`)
-        : [{ name: `${prefix}${key}`, declaration: declarationOf(property) }],
+        : [
+            {
+              name: `${prefix}${key}`,
+              isList: property.type === 'array',
+              declaration: declarationOf(property),
+            },
+          ],
     )
 
 function declarationOf({
@@ -140,7 +147,9 @@ function declarationOf({
   const isPlain = ['string', 'number', 'integer', 'boolean'].includes(type ?? '')
   const details = [
     ...(choices ? [`one of ${choices.join(', ')}`] : []),
-    ...(isPlain || choices ? [] : ['as YAML']),
+    ...(isPlain || choices
+      ? []
+      : [type === 'array' ? 'a list with commas, or as YAML' : 'as YAML']),
     ...(fallback === undefined ? [] : [`${JSON.stringify(fallback)} unless given`]),
   ]
   const text = description.replace(/\.$/, '')
@@ -153,7 +162,7 @@ function declarationOf({
 /** The options that were given, as the nested data that a recipe would hold. */
 function given(flags: readonly Flag[], args: Arguments): Record<string, unknown> {
   const options: Record<string, unknown> = {}
-  for (const { name } of flags) {
+  for (const { name, isList } of flags) {
     const value = args[name]
     if (value === undefined) continue
     const keys = name.split('.')
@@ -163,7 +172,9 @@ function given(flags: readonly Flag[], args: Arguments): Record<string, unknown>
       at[key] ??= {}
       at = at[key] as Record<string, unknown>
     }
-    at[last] = typeof value === 'boolean' ? value : yamlOption(name, textOption(args, name) ?? '')
+    const read = typeof value === 'boolean' ? value : yamlOption(name, textOption(args, name) ?? '')
+    at[last] =
+      isList && typeof read === 'string' ? read.split(',').map((item) => item.trim()) : read
   }
   return options
 }

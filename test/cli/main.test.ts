@@ -83,6 +83,10 @@ describe('what a user can mend', () => {
       /^quantize: scheme: unknown value: 'dynamc' — did you mean 'dynamic'/,
     ],
     [
+      ['quantize', 'lenet.onnx', '-o', 'a.onnx', '--scheme', 'dynamic', '--providers', 'cpu, wsm'],
+      /^quantize: providers\.1: unknown value: 'wsm' — did you mean 'wasm'/,
+    ],
+    [
       ['quantize', 'lenet.onnx', '--scheme', 'dynamic'],
       /^condense: Missing required argument: out — see/,
     ],
