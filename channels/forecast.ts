@@ -1,36 +1,82 @@
 // What a cut would leave, counted without cutting: it does not depend on which channels of a group stay.
-import { countMacs, parametersOf, statedShape } from '../onnx/cost.ts'
-import type { Model, Node, Value } from '../onnx/graph.ts'
+import { countMacs, macsOf, parametersOf, statedShape } from '../onnx/cost.ts'
+import { allNodes, type Model, type Node, type Value } from '../onnx/graph.ts'
 import { sizeOf } from '../onnx/tensor.ts'
 import type { Group } from './groups.ts'
 
 /** How many channels of which group would be cut. */
 export type Counts = ReadonlyMap<Group, number>
 
-/** Multiply-accumulates after a cut of so many channels; undefined where a shape is not known. */
-export function macsAfter(model: Model, counts: Counts): number | undefined {
-  const lost = losses(counts)
-  return countMacs(model, (value) => {
-    const shape = statedShape(value)
-    return value && shape && remaining(shape, lost.get(value)?.get(undefined))
-  })
+/**
+ * Counts what cuts of so many channels would leave of a model.
+ *
+ * It remembers the cut it was last asked for: of another one, it counts only what the groups that differ take part in.
+ */
+export type Forecast = (counts: Counts) => number
+
+/** Forecasts multiply-accumulates; undefined where a shape is not known. */
+export function forecastMacs(model: Model): Forecast | undefined {
+  if (countMacs(model) === undefined) return undefined
+  return forecast(
+    [...allNodes(model.graph)],
+    ({ inputs, outputs }) => [...inputs, ...outputs],
+    (node, lost) =>
+      macsOf(node, (value) => {
+        const shape = statedShape(value)
+        return value && shape && remaining(shape, lost.get(value)?.get(undefined))
+      })!,
+  )
 }
 
-/** Parameters after a cut of so many channels. */
-export function parametersAfter(model: Model, counts: Counts): number {
-  const lost = losses(counts)
-  return parametersOf(model).reduce((sum, { value }) => sum + elementsAfter(value, lost), 0)
-}
+/** Forecasts the number of parameters. */
+export const forecastParameters = (model: Model): Forecast =>
+  forecast(
+    parametersOf(model).map(({ value }) => value),
+    (value) => [value],
+    elementsAfter,
+  )
 
-/** Bytes of the constants, those of subgraphs left out, after a cut of so many channels. */
-export function constantBytesAfter({ graph }: Model, counts: Counts): number {
-  const lost = losses(counts)
-  let total = 0
-  for (const value of graph.initializers) {
-    const { byteLength, size } = value.tensor!
-    total += size === 0 ? byteLength : (byteLength / size) * elementsAfter(value, lost)
+/** Forecasts the bytes of the constants, those of subgraphs left out. */
+export const forecastConstantBytes = ({ graph }: Model): Forecast =>
+  forecast(
+    [...graph.initializers],
+    (value) => [value],
+    (value, lost) => {
+      const { byteLength, size } = value.tensor!
+      return size === 0 ? byteLength : (byteLength / size) * elementsAfter(value, lost)
+    },
+  )
+
+/** The sum over items of what each costs, which depends on the values that it has. */
+function forecast<Item>(
+  items: readonly Item[],
+  valuesOf: (item: Item) => readonly (Value | undefined)[],
+  costOf: (item: Item, lost: Losses) => number,
+): Forecast {
+  const lost: Losses = new Map()
+  const costs = new Map(items.map((item) => [item, costOf(item, lost)]))
+  const itemsOf = new Map<Value | undefined, Item[]>()
+  for (const item of items)
+    for (const value of valuesOf(item)) itemsOf.set(value, [...(itemsOf.get(value) ?? []), item])
+  let total = [...costs.values()].reduce((sum, cost) => sum + cost, 0)
+  let last: Counts = new Map()
+  return (counts) => {
+    const touched = new Set<Item>()
+    for (const group of new Set([...last.keys(), ...counts.keys()])) {
+      const more = (counts.get(group) ?? 0) - (last.get(group) ?? 0)
+      if (more === 0) continue
+      lose(lost, group, more)
+      for (const { place } of group.parts)
+        for (const item of itemsOf.get(place.value) ?? []) touched.add(item)
+    }
+    last = new Map(counts)
+    for (const item of touched) {
+      const cost = costOf(item, lost)
+      total += cost - costs.get(item)!
+      costs.set(item, cost)
+    }
+    return total
   }
-  return total
 }
 
 /** Elements of a constant after a cut, and of those that users of it get for their own. */
@@ -49,16 +95,17 @@ function elementsAfter(value: Value, lost: Losses): number {
 /** By value, by owner, by axis: how many indices go. */
 type Losses = Map<Value, Map<Node | undefined, Map<number, number>>>
 
-function losses(counts: Counts): Losses {
-  const lost: Losses = new Map()
-  for (const [group, count] of counts)
-    for (const { place, indices } of count > 0 ? group.parts : []) {
-      const ofValue = lost.get(place.value) ?? new Map<Node | undefined, Map<number, number>>()
-      const axes = ofValue.get(place.owner) ?? new Map<number, number>()
-      lost.set(place.value, ofValue.set(place.owner, axes))
-      axes.set(place.axis, (axes.get(place.axis) ?? 0) + count * indices[0]!.length)
-    }
-  return lost
+/** Takes so many more channels of a group, or gives them back where they are less than none. */
+function lose(lost: Losses, { parts }: Group, more: number): void {
+  for (const { place, indices } of parts) {
+    const ofValue = lost.get(place.value) ?? new Map<Node | undefined, Map<number, number>>()
+    const axes = ofValue.get(place.owner) ?? new Map<number, number>()
+    lost.set(place.value, ofValue.set(place.owner, axes))
+    const gone = (axes.get(place.axis) ?? 0) + more * indices[0]!.length
+    if (gone > 0) axes.set(place.axis, gone)
+    else axes.delete(place.axis)
+    if (axes.size === 0) ofValue.delete(place.owner)
+  }
 }
 
 const remaining = (

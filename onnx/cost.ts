@@ -213,13 +213,17 @@ function comparable(tensor: Tensor): ArrayLike<number | bigint> | undefined {
 export function countMacs(model: Model, shapeOf: ShapeOf = statedShape): number | undefined {
   let total = 0
   for (const node of allNodes(model.graph)) {
-    const row = multiplications[node.opType]
-    if (!row) continue
-    const macs = row.macs(node, shapeOf)
+    const macs = macsOf(node, shapeOf)
     if (macs === undefined) return undefined
     total += macs
   }
   return total
+}
+
+/** The multiply-accumulates of one operator: none where it does not multiply, undefined where a shape is not known. */
+export function macsOf(node: Node, shapeOf: ShapeOf): number | undefined {
+  const row = multiplications[node.opType]
+  return row ? row.macs(node, shapeOf) : 0
 }
 
 function product(...shapes: readonly (readonly number[] | undefined)[]): number | undefined {

@@ -16,15 +16,16 @@ const run = promisify(execFile)
 
 const runs = 5
 const lengths = [16, 32, 64, 128, 256]
+const targets = [{ sparsity: 0.3 }, { macs: 0.5 }] as const
 const realModel = resolve('..', 'shared', 'models', 'yolox-nano.onnx')
 
 /** Prunes a first model to have all code loaded and compiled, then another one: times in ms, and the growth of memory. */
 const script = `
-const [first, path, runs] = process.argv.slice(2)
+const [first, path, runs, target] = process.argv.slice(2)
 const base = process.argv[1]
 const { loadModel } = await import(new URL('onnx/load.js', base))
 const { prune } = await import(new URL('stages/prune/index.js', base))
-const options = prune.options.parse({ stage: 'prune', structure: 'channels', target: { sparsity: 0.3 } })
+const options = prune.options.parse({ stage: 'prune', structure: 'channels', target: JSON.parse(target) })
 const cut = async (file) => {
   const model = await loadModel(file)
   const context = {
@@ -60,33 +61,36 @@ export const prune: Question = {
 async function answers(folder: string): Promise<Answer[]> {
   const first = join(folder, 'first.onnx')
   await saveModel(chain(2, 8), first)
-  const measure = async (path: string) => {
+  const measure = async (path: string, target: Readonly<Record<string, number>>) => {
     const base = new URL('../../', import.meta.url).href
     const { stdout } = await run(process.execPath, [
       ...['--expose-gc', '--input-type=module', '-e', script],
-      ...[base, first, path, String(runs)],
+      ...[base, first, path, String(runs), JSON.stringify(target)],
     ])
     return JSON.parse(stdout) as { readonly times: number[]; readonly bytes: number }
   }
   const found: Answer[] = []
-  const points: [number, number][] = []
-  for (const length of lengths) {
-    const path = join(folder, 'chain.onnx')
-    await saveModel(chain(length, 16), path)
-    const { times } = await measure(path)
-    // The best run is the one that other work on the machine disturbed least.
-    points.push([length, Math.min(...times)])
-    found.push({ what: `chain of ${length} blocks`, unit: 'ms', values: times })
+  for (const target of targets) {
+    const [key] = Object.keys(target)
+    const points: [number, number][] = []
+    for (const length of lengths) {
+      const path = join(folder, 'chain.onnx')
+      await saveModel(chain(length, 16), path)
+      const { times } = await measure(path, target)
+      // The best run is the one that other work on the machine disturbed least.
+      points.push([length, Math.min(...times)])
+      found.push({ what: `${key}, chain of ${length} blocks`, unit: 'ms', values: times })
+    }
+    const line = linearRegressionLine(linearRegression(points))
+    found.push({ what: `${key}, R² over blocks`, unit: 'of 1', values: [rSquared(points, line)] })
   }
-  const line = linearRegressionLine(linearRegression(points))
-  found.push({ what: 'R² over blocks', unit: 'of 1', values: [rSquared(points, line)] })
   const large = join(folder, 'large.onnx')
   await saveModel(chain(16, 512), large)
   const files: (readonly [what: string, path: string])[] = [['chain of 16 wide blocks', large]]
   if (existsSync(realModel)) files.push(['yolox-nano', realModel])
   else console.log(`  without yolox-nano: ${realModel} is not here`)
   for (const [what, path] of files) {
-    const { times, bytes } = await measure(path)
+    const { times, bytes } = await measure(path, targets[0])
     const size = statSync(path).size
     found.push(
       { what: `${what}, ${(size / 1e6).toFixed(1)} MB`, unit: 'ms', values: times },

@@ -2,7 +2,7 @@
 import { UserError } from '../../base/errors.ts'
 import { select } from '../../base/selectors.ts'
 import { cutChannels } from '../../channels/cut.ts'
-import { type Counts, macsAfter, parametersAfter } from '../../channels/forecast.ts'
+import { type Counts, forecastMacs, forecastParameters } from '../../channels/forecast.ts'
 import { channelGroups, type Group } from '../../channels/groups.ts'
 import { isHeads } from '../../channels/heads.ts'
 import { prepareChannels, restoreInterface } from '../../channels/prepare.ts'
@@ -118,12 +118,9 @@ const largestBelow = (channels: number): number =>
 /** One line on a cut that is still to come. */
 function summaryOf({ model, groups }: ChannelSubject, counts: Counts, units: string): string {
   const total = groups.reduce((sum, group) => sum + group.channels, 0)
-  const none = new Map<Group, number>()
-  const costs = (gone: Counts) => ({
-    macs: macsAfter(model, gone),
-    parameters: parametersAfter(model, gone),
-  })
-  return `cut ${sumOf(counts)} of ${total} ${units}, ${sharesLeft(costs(counts), costs(none))}`
+  const [macs, parameters] = [forecastMacs(model), forecastParameters(model)]
+  const costs = (gone: Counts) => ({ macs: macs?.(gone), parameters: parameters(gone) })
+  return `cut ${sumOf(counts)} of ${total} ${units}, ${sharesLeft(costs(counts), costs(new Map()))}`
 }
 
 /** The groups that can be cut and that the options want cut. */

@@ -4,7 +4,7 @@ import { throwIfAborted, UserError } from '../../base/errors.ts'
 import type { Contender } from '../../benchmarks/race.ts'
 import type { RatioWithInterval } from '../../benchmarks/statistics.ts'
 import { copiedGroups } from '../../channels/copied.ts'
-import { type Counts, macsAfter } from '../../channels/forecast.ts'
+import { type Counts, forecastMacs } from '../../channels/forecast.ts'
 import type { Group } from '../../channels/groups.ts'
 import { restoreInterface } from '../../channels/prepare.ts'
 import { cloneModel } from '../../onnx/clone.ts'
@@ -283,20 +283,21 @@ const singles = ({ saved }: Timetable, counts: Counts): number =>
  * and one from its outputs, save less than their sum. Multiplications say how much less.
  */
 function togetherness(model: Model): (counts: Counts) => number {
-  const all = macsAfter(model, new Map())
-  if (!all) return () => 1
+  const macs = forecastMacs(model)
+  const all = macs?.(new Map())
+  if (!macs || !all) return () => 1
   const alone = new Map<string, number>()
   const savedAlone = (group: Group, count: number) => {
     const key = `${group.name} ${count}`
     const known = alone.get(key)
     if (known !== undefined) return known
-    const saved = all - macsAfter(model, new Map([[group, count]]))!
+    const saved = all - macs(new Map([[group, count]]))
     alone.set(key, saved)
     return saved
   }
   return (counts) => {
     const sum = [...counts].reduce((total, [group, count]) => total + savedAlone(group, count), 0)
-    return sum > 0 ? (all - macsAfter(model, counts)!) / sum : 1
+    return sum > 0 ? (all - macs(counts)) / sum : 1
   }
 }
 

@@ -1,13 +1,14 @@
 // Targets: what is counted to say how much of a model is left. A new one is a row of this table.
 import {
   type Counts,
-  constantBytesAfter,
-  macsAfter,
-  parametersAfter,
+  forecastConstantBytes,
+  forecastMacs,
+  forecastParameters,
 } from '../../channels/forecast.ts'
 import type { Group } from '../../channels/groups.ts'
 import { restoreInterface } from '../../channels/prepare.ts'
 import { cloneModel } from '../../onnx/clone.ts'
+import { countMacs } from '../../onnx/cost.ts'
 import type { Model } from '../../onnx/graph.ts'
 import { serializeModel } from '../../onnx/save.ts'
 import type { TargetKey } from './amount.ts'
@@ -28,24 +29,25 @@ export interface Compared {
 /** Gives the share, 0..1, that a cut would leave; undefined where it cannot be counted for the model. */
 type Target = (compared: Compared) => ((counts: Counts) => number) | undefined
 
-const none: Counts = new Map()
-
 /** Targets that are counted, by their key in the options; latency is measured (`latency.ts`). */
 export const targets = {
   macs: ({ model, full }) => {
-    const before = macsAfter(full, none)
-    return before ? (counts) => macsAfter(model, counts)! / before : undefined
+    const before = countMacs(full)
+    const after = forecastMacs(model)
+    return before && after ? (counts) => after(counts) / before : undefined
   },
   parameters: ({ model, full }) => {
-    const before = parametersAfter(full, none)
-    return (counts) => parametersAfter(model, counts) / before
+    const before = forecastParameters(full)(new Map())
+    const after = forecastParameters(model)
+    return (counts) => after(counts) / before
   },
   bytes: ({ model, original }) => {
     const before = serializeModel(original).length
     const now = cloneModel(model)
     restoreInterface(now, original)
-    const around = serializeModel(now).length - constantBytesAfter(model, none)
-    return (counts) => (around + constantBytesAfter(model, counts)) / before
+    const after = forecastConstantBytes(model)
+    const around = serializeModel(now).length - after(new Map())
+    return (counts) => (around + after(counts)) / before
   },
   sparsity: ({ groups, channelsBefore }) => {
     const before = groups.reduce((sum, group) => sum + channelsBefore(group), 0)

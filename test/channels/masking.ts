@@ -3,7 +3,7 @@
 import { expect } from '@jest/globals'
 import { type Random, random } from '../../base/random.ts'
 import { type Cuts, cutChannels } from '../../channels/cut.ts'
-import { macsAfter, parametersAfter } from '../../channels/forecast.ts'
+import { forecastMacs, forecastParameters } from '../../channels/forecast.ts'
 import { channelGroups, type Group } from '../../channels/groups.ts'
 import { prepareChannels } from '../../channels/prepare.ts'
 import { build } from '../../onnx/build.ts'
@@ -129,7 +129,11 @@ export async function expectSameAsZeroed(
   const feeds = randomFeeds(smaller, source, options.feeds)
   const full = await outputsOf(smaller, feeds)
   const counts = new Map([...cuts].map(([group, channels]) => [group, channels.length]))
-  const forecast = [macsAfter(smaller, counts), parametersAfter(smaller, counts)]
+  const forecasts = [forecastMacs(smaller), forecastParameters(smaller)]
+  // Each remembers the cut before: other counts of all groups, and none of the first.
+  const before = new Map([...counts].slice(1).map(([group]) => [group, 1]))
+  for (const forecast of forecasts) forecast?.(before)
+  const forecast = forecasts.map((each) => each?.(counts))
   cutChannels(smaller, cuts)
   expect([countMacs(smaller), countParameters(smaller).parameters]).toEqual(forecast)
   const [expected, got] = [await outputsOf(reference, feeds), await outputsOf(smaller, feeds)]
