@@ -144,7 +144,10 @@ interface Unfinished {
 
 const nothing: Unfinished = { batches: 0, loss: 0, terms: [] }
 
-/** A loss so many times the mean of the first `earlyBatches` has exploded. */
+/**
+ * A loss so many times the mean of the first `earlyBatches` has exploded; of less than 1, so many times 1: a student
+ * that begins as its teacher has almost none.
+ */
 const explosion = 1e4
 const earlyBatches = 10
 
@@ -282,7 +285,7 @@ class Training {
       const number = (epoch - 1) * stepsPerEpoch + batches
       const start = this.#early.reduce((total, each) => total + each, 0) / this.#early.length
       // Without a batch before, `start` is not a number and nothing compares with it.
-      if (!Number.isFinite(loss) || loss > explosion * Math.abs(start))
+      if (!Number.isFinite(loss) || loss > explosion * Math.max(1, Math.abs(start)))
         throw this.#diverged(epoch, number, loss)
       if (this.#early.length < earlyBatches) this.#early.push(loss)
       const score = this.#scores.at(-1)

@@ -351,6 +351,23 @@ describe('train', () => {
     rmSync(dirname(checkpoint), { recursive: true })
   })
 
+  it('may begin without a loss, as a student that is its teacher does', async () => {
+    const { model, g } = newModel('sure')
+    const x = g.input('x', { dtype: 'float32', shape: ['batch', ...shape] })
+    const weights = tensorOf('float32', [128, classes], new Float32Array(128 * classes))
+    const biases = tensorOf('float32', [classes], Float32Array.of(50, 0, 0, 0))
+    const sure = g.Gemm(g.Flatten(x), weights, biases)
+    g.output('y', sure, { dtype: 'float32', shape: ['batch', classes] })
+    // The model is sure of class 0, which is right for one epoch.
+    const batches = function* (epoch: number, from: number) {
+      for (const batch of batchesOf(patterns(96, 1), 16, epoch, from))
+        yield epoch === 1 ? { ...batch, labels: new Int32Array(16) } : batch
+    }
+    const { epochs } = await train(model, { ...settingsFor({ epochs: 2 }), batches })
+    expect(epochs[0]!.loss).toBeLessThan(1e-6)
+    expect(epochs[1]!.loss).toBeGreaterThan(10)
+  })
+
   it('stops after some epochs without a better one, and stays stopped', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'condense-early-'))
     const checkpoint = join(folder, 'checkpoint')
