@@ -2,7 +2,7 @@
 import type { z } from 'zod'
 import type { Random } from '../base/random.ts'
 import type { Model } from '../onnx/graph.ts'
-import type { Intake } from './intake.ts'
+import type { Refusal } from './intake.ts'
 import type { ModelShape } from './layers.ts'
 
 /** An architecture; `options` has the literal `architecture` that names it. */
@@ -11,7 +11,7 @@ export interface Architecture<Options extends z.ZodObject = z.ZodObject> {
   readonly summary: string
   readonly options: Options
   /** Says what of a shape it cannot take; `build` is given no such shape. */
-  readonly intake: Intake
+  intake(shape: ModelShape, options: z.output<Options>): Refusal | undefined
   /** True where it can give numbers for every position of its input. */
   readonly tags?: true
   build(options: z.output<Options>, shape: ModelShape, random: Random): Model

@@ -98,12 +98,17 @@ export function buildArchitecture(
 ): Model {
   const whole = architectureOptions.parse(options)
   const architecture: Architecture = architectures[whole.architecture]
-  checkShape(`architecture '${whole.architecture}'`, architecture, shape)
+  checkShape(architecture, whole, shape)
   return architecture.build(whole, shape, random(whole.seed ?? seed, 'weights', whole.architecture))
 }
 
-function checkShape(where: string, { intake, tags }: Architecture, shape: ModelShape): void {
-  const refusal = intake(shape)
+function checkShape(
+  { intake, tags }: Architecture,
+  options: ArchitectureOptions,
+  shape: ModelShape,
+): void {
+  const where = `architecture '${options.architecture}'`
+  const refusal = intake(shape, options)
   if (refusal)
     throw new UserError(
       `${where}: takes ${refusal.takes}: the data has ${described(shape.inputs)} — ${refusal.instead}`,

@@ -5,7 +5,7 @@ import { images } from './intake.ts'
 import { defineModel } from './layers.ts'
 
 /**
- * Two 5x5 convolutions and fully connected layers; for images of at least 4x4.
+ * Two 5x5 convolutions and fully connected layers; for images of at least 4x4, with valid padding of at least 16x16.
  *
  * With its defaults on [1,28,28] and 10 classes: 69,362 parameters and 654,696 MACs; with 20 and 50 channels, 500 hidden units and
  * valid padding it is Caffe's LeNet-5 of 431,080 parameters.
@@ -27,7 +27,7 @@ export const lenet = defineArchitecture({
       .default('same')
       .describe('Whether convolutions see zeros around the image or only what lies in it.'),
   }),
-  intake: images(4),
+  intake: (shape, { padding }) => images(padding === 'valid' ? 16 : 4)(shape),
   build: ({ channels, hidden, padding }, shape, random) =>
     defineModel('lenet', shape, random, (layers, input) => {
       let x = layers.convolution('conv1', input, channels[0], { kernel: 5, bias: true, padding })

@@ -217,6 +217,11 @@ it.each<[ArchitectureInput, ModelShape, string]>([
     "takes images [C,H,W]: the data has [10] — use 'mlp'",
   ],
   [{ architecture: 'lenet' }, oneInput([1, 3, 8], 2), 'takes images of at least 4x4'],
+  [
+    { architecture: 'lenet', padding: 'valid' },
+    oneInput([1, 15, 16], 2),
+    'takes images of at least 16x16',
+  ],
   [{ architecture: 'lenet-5' }, oneInput([1, 11, 28], 2), 'takes images of at least 12x12'],
   [
     { architecture: 'resnet' },
