@@ -1,6 +1,6 @@
 // What a cut would leave, counted without cutting: it does not depend on which channels of a group stay.
 import { countMacs, macsOf, parametersOf, statedShape } from '../onnx/cost.ts'
-import { allNodes, type Model, type Node, type Value } from '../onnx/graph.ts'
+import { allNodes, type Graph, type Model, type Node, type Value } from '../onnx/graph.ts'
 import { sizeOf } from '../onnx/tensor.ts'
 import type { Group } from './groups.ts'
 
@@ -36,16 +36,22 @@ export const forecastParameters = (model: Model): Forecast =>
     elementsAfter,
   )
 
-/** Forecasts the bytes of the constants, those of subgraphs left out. */
+/** Forecasts the bytes of the constants. */
 export const forecastConstantBytes = ({ graph }: Model): Forecast =>
   forecast(
-    [...graph.initializers],
+    constantsOf(graph),
     (value) => [value],
     (value, lost) => {
       const { byteLength, size } = value.tensor!
       return size === 0 ? byteLength : (byteLength / size) * elementsAfter(value, lost)
     },
   )
+
+/** The constants of a graph and of those inside it. */
+const constantsOf = ({ initializers, nodes }: Graph): Value[] => [
+  ...initializers,
+  ...nodes.flatMap(({ subgraphs }) => subgraphs.flatMap(constantsOf)),
+]
 
 /** The sum over items of what each costs, which depends on the values that it has. */
 function forecast<Item>(

@@ -27,5 +27,11 @@ export function layersOf(graph: Graph): Layer[] {
   )
 }
 
+/** The layers of the graphs inside a graph: of branches and loops. */
+export const innerLayers = (graph: Graph): Layer[] =>
+  graph.nodes.flatMap(({ subgraphs }) =>
+    subgraphs.flatMap((inner) => [...layersOf(inner), ...innerLayers(inner)]),
+  )
+
 /** What a node is called in selectors and messages: its name, or its first output's where it has none. */
 export const layerName = (node: Node): string => node.name || (node.outputs[0]?.name ?? '')

@@ -1,8 +1,8 @@
 // What can be factorised: each weight of a layer, with all nodes that use it, in the one form that the methods work on.
 import { type Dense, dense } from '../../base/linear-algebra.ts'
 import { statedShape } from '../../onnx/cost.ts'
-import { constantOf, type Graph, type Model, type Node, type Value } from '../../onnx/graph.ts'
-import { type Layer, layerName, layersOf } from '../../onnx/layers.ts'
+import { constantOf, type Model, type Node, type Value } from '../../onnx/graph.ts'
+import { innerLayers, type Layer, layerName, layersOf } from '../../onnx/layers.ts'
 import { elements, sizeOf } from '../../onnx/tensor.ts'
 
 /** What all units have in common. */
@@ -85,12 +85,6 @@ export function unitsOf({ graph }: Model): { readonly units: Unit[]; readonly le
     left.push({ name, opType, reason: 'it is inside a branch or a loop' })
   return { units, left }
 }
-
-/** The layers of the graphs inside a graph. */
-const innerLayers = (graph: Graph): Layer[] =>
-  graph.nodes.flatMap(({ subgraphs }) =>
-    subgraphs.flatMap((inner) => [...layersOf(inner), ...innerLayers(inner)]),
-  )
 
 /** Why a weight must stay, whose other uses would not get smaller with it. */
 function otherUse(weight: Value, layers: readonly Layer[]): string | undefined {

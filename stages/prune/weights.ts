@@ -3,8 +3,8 @@
 import { UserError } from '../../base/errors.ts'
 import { select } from '../../base/selectors.ts'
 import { cloneModel } from '../../onnx/clone.ts'
-import type { Model, Node } from '../../onnx/graph.ts'
-import { type Layer, layersOf } from '../../onnx/layers.ts'
+import type { Graph, Model, Node } from '../../onnx/graph.ts'
+import { innerLayers, type Layer, layersOf } from '../../onnx/layers.ts'
 import { liftConstants } from '../../onnx/passes/constants.ts'
 import { removeDeadNodes } from '../../onnx/passes/dead-nodes.ts'
 import { elements, tensorOf } from '../../onnx/tensor.ts'
@@ -84,10 +84,7 @@ export function maskable(
       .map((layer) => [layer.weight, layer]),
   )
   const chosen = [...own.values()].reverse()
-  if (chosen.length === 0)
-    throw new UserError(
-      `no float32 weights to prune: ${layersOf(graph).length} layers with weights — prune before quantization, or choose other layers`,
-    )
+  if (chosen.length === 0) throw nothingToPrune(graph)
   const weights = chosen
     .map((layer) => ({ layer, matrices: matricesOf(layer) }))
     .filter(({ matrices }) => structure.fits(matrices))
@@ -101,6 +98,15 @@ export function maskable(
       `left alone, too small for '${name}': ${small.slice(0, 5).map(describe).join(', ')}${small.length > 5 ? ` and ${small.length - 5} more` : ''}`,
     )
   return { structure, weights, sparsity }
+}
+
+function nothingToPrune(graph: Graph): UserError {
+  const [layers, inner] = [layersOf(graph).length, innerLayers(graph)]
+  return new UserError(
+    layers === 0 && inner[0]
+      ? `no weights to prune: all ${inner.length} layers are inside branches or loops, such as '${inner[0].name}' — use structure 'channels', or a model without the condition`
+      : `no float32 weights to prune: ${layers} layers with weights — prune before quantization, or choose other layers`,
+  )
 }
 
 const describe = ({ name, weight }: Layer): string =>

@@ -10,6 +10,7 @@ import { prune } from '../../../stages/prune/index.ts'
 import { measuredCounts } from '../../../stages/prune/latency.ts'
 import { chooseWidths } from '../../../stages/prune/widths.ts'
 import type { Artifact, StageContext } from '../../../stages/stage.ts'
+import { conditionalModel } from '../../support/conditional.ts'
 import { classes, contextOf, data, shape } from '../support.ts'
 
 const lenet = buildArchitecture(
@@ -39,6 +40,14 @@ describe('the amount of pruning', () => {
     const share = serializeModel(model).length / serializeModel(lenet).length
     expect(share).toBeLessThanOrEqual(0.5)
     expect(share).toBeGreaterThan(0.45)
+  })
+
+  it('counts the bytes of branches', async () => {
+    const whole = conditionalModel()
+    const { model } = await pruned(whole, { target: { bytes: 0.6 } }, context)
+    const share = serializeModel(model).length / serializeModel(whole).length
+    expect(share).toBeLessThanOrEqual(0.6)
+    expect(share).toBeGreaterThan(0.5)
   })
 
   it('heeds the limits of single layers, of which the last counts', async () => {

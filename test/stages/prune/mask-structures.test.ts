@@ -8,6 +8,7 @@ import { prune } from '../../../stages/prune/index.ts'
 import { maskStructureOf } from '../../../stages/prune/mask-structures.ts'
 import { structureOf } from '../../../stages/prune/structure.ts'
 import { matricesOf } from '../../../stages/prune/structures/matrix.ts'
+import { conditionalModel } from '../../support/conditional.ts'
 import { contextOf } from '../support.ts'
 import { normals } from './small-nets.ts'
 
@@ -348,6 +349,16 @@ describe('single weights', () => {
       await expect(
         pruned({ structure, ...(structure === 'weights' && { target: { sparsity: 0.5 } }) }, model),
       ).rejects.toThrow('no float32 weights to prune')
+  })
+})
+
+describe('weights inside branches', () => {
+  it('are told of', async () => {
+    await expect(
+      pruned({ structure: 'weights', target: { sparsity: 0.5 } }, conditionalModel()),
+    ).rejects.toThrow(
+      /^no weights to prune: all 4 layers are inside branches or loops, such as '\S+' — use structure 'channels'/,
+    )
   })
 })
 
