@@ -1,5 +1,4 @@
 // The command line as a user has it: the built program.
-import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { beforeAll, describe, expect, it } from '@jest/globals'
@@ -8,17 +7,12 @@ import { buildArchitecture } from '../../models/index.ts'
 import { oneInput } from '../../models/layers.ts'
 import { loadModel } from '../../onnx/load.ts'
 import { saveModel } from '../../onnx/save.ts'
-import type { RunEvent } from '../../pipeline/events.ts'
 import { temporaryFolder, tinyRecipe } from '../pipeline/tiny.ts'
-import { commandsIn, condenseAlone, program, settingsOf } from './program.ts'
+import { commandsIn, condenseAlone, program } from './program.ts'
 
 const folder = temporaryFolder()
-const { env: environment } = settingsOf(folder)
 const condense = commandsIn(folder)
 const alone = (...args: string[]) => condenseAlone(folder, ...args)
-
-const writeRecipe = (name: string, recipe: object) =>
-  writeFileSync(join(folder, name), JSON.stringify(recipe))
 
 beforeAll(async () => {
   const model = buildArchitecture(
@@ -26,7 +20,7 @@ beforeAll(async () => {
     { ...oneInput([1, 28, 28], 10), seed: 1 },
   )
   await saveModel(model, join(folder, 'lenet.onnx'))
-  writeRecipe('tiny.json', tinyRecipe)
+  writeFileSync(join(folder, 'tiny.json'), JSON.stringify(tinyRecipe))
 })
 
 describe('condense --help', () => {
@@ -115,99 +109,6 @@ it('exits with 2 from a process of its own, too', () => {
   expect(stderr).toMatch(/^none\.onnx: no such file or folder — .*\n$/)
 })
 
-describe('condense run', () => {
-  it('runs, prints the result and exits with 3 where a gate fails', () => {
-    const args = [
-      'run',
-      'tiny.json',
-      '--set',
-      'benchmark.gates.size=<= 0.0001',
-      '--set',
-      'benchmark.gates.agreement=>= 0',
-    ]
-    const { status, stdout, stderr } = alone(...args)
-    expect(stderr).toMatch(/✓ \[1\/2\] quantize: /)
-    expect(stdout).toMatch(/^variant +accuracy +retention +size/)
-    expect(stdout).toMatch(/✗ half: size 0\.\d+, limit <= 0\.0001/)
-    expect(stdout).toMatch(/✓ half: agreement/)
-    expect(stdout).toContain(join('runs', 'tiny', 'report.html'))
-    expect(existsSync(join(folder, 'runs/tiny/report.html'))).toBe(true)
-    expect(status).toBe(3)
-  }, 60_000)
-
-  it('puts a run of other options into another folder, and prints JSON lines for machines', () => {
-    const { status, stdout } = alone('run', 'tiny.json', '--json', '--threads', '1')
-    expect(status).toBe(0)
-    const lines = stdout.trim().split('\n')
-    const events = lines.map((line) => JSON.parse(line) as { event: string; folder?: string })
-    expect(events[0]).toMatchObject({ event: 'run-start' })
-    expect(events[0]?.folder).toMatch(/^runs\/tiny-[0-9a-f]{8}$/)
-    expect(events.at(-1)).toMatchObject({ event: 'report', report: { version: 1, name: 'tiny' } })
-  }, 60_000)
-
-  it('shows with --dry-run what it would do', async () => {
-    const { status, stdout } = await condense('run', 'tiny.json', '--dry-run', '--threads', '1')
-    expect(status).toBe(0)
-    expect(stdout).toMatch(/^step +stage +from +time +size\nteacher +train +cached/)
-    expect(stdout).toMatch(/time with benchmark: about .*\ndisk: at most /)
-  }, 30_000)
-})
-
-describe('Ctrl-C', () => {
-  it.each(['SIGINT', 'SIGTERM'] as const)(
-    '(%s) ends with 130, leaves whole files, and the next run goes on',
-    async (signal) => {
-      const name = `long-${signal.toLowerCase()}`
-      const train = { epochs: 400, batch: 16 }
-      writeRecipe('long.json', {
-        ...tinyRecipe,
-        name,
-        teacher: { ...tinyRecipe.teacher, train },
-        stages: [],
-      })
-      const reached = await interrupted(['run', 'long.json', '--json'], signal)
-      expect(reached.status).toBe(130)
-      expect(reached.stderr.trim()).toBe('interrupted: run the same command again to go on')
-      const left = readdirSync(join(folder, 'runs', name), { recursive: true, encoding: 'utf8' })
-      expect(left.sort()).toEqual(['events.ndjson', 'recipe.resolved.json'])
-      const kept = readdirSync(environment.CONDENSE_CACHE, { recursive: true, encoding: 'utf8' })
-      expect(kept.filter((file) => file.endsWith('.tmp'))).toEqual([])
-
-      const again = await interrupted(['run', 'long.json', '--json'], signal)
-      expect(again.firstEpoch).toBeGreaterThan(1)
-      expect(again.firstEpoch).toBeGreaterThanOrEqual(reached.lastEpoch)
-    },
-    60_000,
-  )
-})
-
-/** Runs `condense`, interrupts it in the third epoch that it reports, and tells how it ended. */
-async function interrupted(args: string[], signal: NodeJS.Signals) {
-  const child = spawn(process.execPath, [program, ...args], { cwd: folder, env: environment })
-  const epochs: number[] = []
-  let stderr = ''
-  let rest = ''
-  let asked = false
-  child.stderr.on('data', (piece: Buffer) => {
-    stderr += piece
-  })
-  child.stdout.on('data', (piece: Buffer) => {
-    const lines = (rest + piece).split('\n')
-    rest = lines.pop() ?? ''
-    for (const line of lines) {
-      const event = JSON.parse(line) as RunEvent
-      if (event.event === 'progress' && event.epoch) epochs.push(event.epoch)
-    }
-    // Once: whoever asks twice does not wait for the end of the step.
-    if (new Set(epochs).size >= 3 && !asked) {
-      asked = true
-      child.kill(signal)
-    }
-  })
-  const status = await new Promise<number | null>((resolve) => child.once('close', resolve))
-  return { status, stderr, firstEpoch: epochs[0] ?? 0, lastEpoch: epochs.at(-1) ?? 0 }
-}
-
 describe('the other commands', () => {
   it('quantize writes a model', async () => {
     const { status, stdout } = await condense(
@@ -218,7 +119,7 @@ describe('the other commands', () => {
     expect(status).toBe(0)
     const { graph } = await loadModel(join(folder, 'made/small.onnx'))
     expect(graph.nodes.some(({ opType }) => opType === 'QuantizeLinear')).toBe(true)
-  }, 30_000)
+  })
 
   it('train starts from an architecture', async () => {
     const { status, stderr } = await condense(
@@ -228,7 +129,7 @@ describe('the other commands', () => {
     expect(stderr).toMatch(/trained 1 epochs/)
     expect(status).toBe(0)
     expect((await loadModel(join(folder, 'mlp.onnx'))).graph.outputs).toHaveLength(1)
-  }, 30_000)
+  })
 
   it('bench measures files against a teacher', async () => {
     mkdirSync(join(folder, 'bench'), { recursive: true })
@@ -246,7 +147,7 @@ describe('the other commands', () => {
       'report.json',
       'report.md',
     ])
-  }, 60_000)
+  })
 
   it('inspect tells facts, groups and the graph', async () => {
     const { stdout } = await condense('inspect', 'lenet.onnx', '--groups')
@@ -255,7 +156,7 @@ describe('the other commands', () => {
     expect((await condense('inspect', 'lenet.onnx', '--text')).stdout).toMatch(/^graph lenet\n/)
     const facts = JSON.parse((await condense('inspect', 'lenet.onnx', '--json')).stdout) as object
     expect(facts).toMatchObject({ opsets: { 'ai.onnx': 21 }, operators: { Conv: 2, Gemm: 2 } })
-  }, 30_000)
+  })
 
   it('init writes a recipe that can be planned, and replaces none', async () => {
     expect((await condense('init', 'lenet.onnx', '--data', 'digits')).status).toBe(0)
@@ -267,15 +168,15 @@ describe('the other commands', () => {
     expect((await condense('init', 'lenet.onnx')).stderr).toMatch(
       /^recipe\.yaml: is there already — /,
     )
-  }, 30_000)
+  })
 
   it('schema prints schema.json', () => {
     expect(alone('schema').stdout).toBe(readFileSync('schema.json', 'utf8'))
-  }, 30_000)
+  })
 
   it('ops prints docs/ops.md', async () => {
     expect((await condense('ops')).stdout).toBe(readFileSync('docs/ops.md', 'utf8'))
-  }, 30_000)
+  })
 
   it('doctor tells what is here and why not', async () => {
     const { status, stdout } = await condense('doctor')
@@ -285,7 +186,7 @@ describe('the other commands', () => {
     expect(stdout).toMatch(/integers cpu +u?int8 weights of [78] bits: .*self-test/)
     expect(stdout).toMatch(/activations: uint8, because /)
     expect(stdout).toMatch(/data digits +yes: in .*mnist/)
-  }, 30_000)
+  })
 
   it('sensitivity looks at quantization, as a table, JSON and a page', async () => {
     const command = [
@@ -307,7 +208,7 @@ describe('the other commands', () => {
     expect(mixed.stderr).toMatch(
       /--structure: is about pruning, --scheme about quantization — leave/,
     )
-  }, 60_000)
+  })
 
   it('sensitivity looks at pruning unless told otherwise, and measures what is known only once', async () => {
     const command = [
@@ -331,11 +232,11 @@ describe('the other commands', () => {
     expect(last.rows).toEqual(report.rows)
     const refused = await condense('sensitivity', 'lenet.onnx', '--data', 'digits', '--shares', '2')
     expect(refused.stderr).toMatch(/^sensitivity: shares: [^\n]+\n$/)
-  }, 60_000)
+  })
 
   it('cache lists and clears', async () => {
     expect((await condense('cache', 'ls')).stdout).toMatch(/train +.*\n[\s\S]*finished stages/)
     expect((await condense('cache', 'clear')).stdout).toMatch(/freed /)
     expect((await condense('cache', 'ls')).stdout).toMatch(/: 0 finished stages/)
-  }, 30_000)
+  })
 })

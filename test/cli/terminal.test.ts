@@ -19,7 +19,8 @@ const execute = (name: string, args: readonly string[], cache: string) =>
 
 beforeAll(() => {
   const train = { epochs: 3, batch: 32 }
-  const recipe = { ...tinyRecipe, teacher: { ...tinyRecipe.teacher, train } }
+  const stages = tinyRecipe.stages!.slice(0, 1)
+  const recipe = { ...tinyRecipe, teacher: { ...tinyRecipe.teacher, train }, stages }
   writeFileSync(join(folder, 'shown.json'), JSON.stringify(recipe))
 })
 
@@ -35,7 +36,7 @@ it('writes one line for each epoch that is finished to a log, with its loss and 
     ),
   )
   expect(stderr).not.toContain('\u001b')
-  expect(lines.filter((line) => line.startsWith('✓'))).toHaveLength(4)
+  expect(lines.filter((line) => line.startsWith('✓'))).toHaveLength(3)
 })
 
 const hasScript =
@@ -58,8 +59,7 @@ itOnTerminal(`leaves a terminal with finished steps alone, and its cursor${reaso
   expect(left.filter((line) => /[█░]/.test(line))).toEqual([])
   expect(left.filter((line) => line.startsWith('✓')).map((line) => line.split(':')[0])).toEqual([
     '✓ teacher',
-    '✓ [1/2] quantize',
-    '✓ [2/2] half',
+    '✓ [1/1] quantize',
     '✓ benchmark',
   ])
 })

@@ -1,5 +1,5 @@
-// Runs one scenario with the compiled worker and prints what came of it as JSON:
-//   node worker.js scenario
+// Runs scenarios with the compiled worker, one after the other, and prints what came of each as JSON:
+//   node worker.js scenario...
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -257,4 +257,9 @@ const scenarios = {
   },
 }
 
-process.stdout.write(JSON.stringify(await scenarios[process.argv[2]]()))
+const found = []
+for (const name of process.argv.slice(2)) {
+  posted = 0
+  found.push(await scenarios[name]())
+}
+process.stdout.write(JSON.stringify(found))

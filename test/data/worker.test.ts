@@ -8,14 +8,24 @@ import { openBatches } from '../../data/stream.ts'
 import { hasWorkers } from '../../data/worker.ts'
 import { datasetOf, imagesOf } from '../support/samples.ts'
 
-/** What a scenario of worker.js comes to; a process that does not end by itself is an error. */
-async function run(scenario: string): Promise<unknown> {
+/** What scenarios of worker.js come to in one process; one that does not end by itself is an error. */
+async function runAll(...scenarios: string[]): Promise<unknown[]> {
   const { stdout } = await promisify(execFile)(
     process.execPath,
-    [resolve('test/data/worker.js'), scenario],
+    [resolve('test/data/worker.js'), ...scenarios],
     { timeout: 40_000 },
   )
   return JSON.parse(stdout)
+}
+
+const run = async (scenario: string) => (await runAll(scenario))[0]
+
+/** Those that need no process of their own. */
+const together = ['file', 'joined', 'interleaved', 'ahead', 'thrown', 'errors', 'free']
+let found: Promise<unknown[]> | undefined
+const runTogether = async (scenario: string) => {
+  found ??= runAll(...together)
+  return (await found)[together.indexOf(scenario)]
 }
 
 it('makes the same batches as the main thread, bit by bit, from any epoch and batch on', async () => {
@@ -23,19 +33,19 @@ it('makes the same batches as the main thread, bit by bit, from any epoch and ba
 })
 
 it('reads records from a file by itself', async () => {
-  expect(await run('file')).toEqual({ same: true, posted: true })
+  expect(await runTogether('file')).toEqual({ same: true, posted: true })
 })
 
 it('makes the same batches of some samples of two stores, the second without labels', async () => {
-  expect(await run('joined')).toEqual({ differing: [], posted: true })
+  expect(await runTogether('joined')).toEqual({ differing: [], posted: true })
 })
 
 it('makes two epochs side by side', async () => {
-  expect(await run('interleaved')).toBe(true)
+  expect(await runTogether('interleaved')).toBe(true)
 })
 
 it('is never more than two batches ahead', async () => {
-  expect(await run('ahead')).toEqual([3, 4, 5, 6, 7, 7, 7])
+  expect(await runTogether('ahead')).toEqual([3, 4, 5, 6, 7, 7, 7])
 })
 
 it('lets the process end, though an epoch was left and nothing closed', async () => {
@@ -43,13 +53,13 @@ it('lets the process end, though an epoch was left and nothing closed', async ()
 })
 
 it('passes on what the loop throws', async () => {
-  expect(await run('thrown')).toBe('RangeError: stop')
+  expect(await runTogether('thrown')).toBe('RangeError: stop')
 })
 
 it('passes on what goes wrong in it, and goes on where it can', async () => {
   const far =
     'UserError: augment.shift: as far as the image is wide, 11 x 11: 40 — use a smaller one'
-  expect(await run('errors')).toEqual([
+  expect(await runTogether('errors')).toEqual([
     far,
     far,
     expect.stringMatching(/^Error: internal: sample \d+ read to offset 0 of 5$/),
@@ -65,7 +75,7 @@ it('turns a crash into an error', async () => {
 })
 
 it('leaves the event loop free', async () => {
-  expect(await run('free')).toBe(true)
+  expect(await runTogether('free')).toBe(true)
 })
 
 it('is not started where nothing is changed', async () => {

@@ -1,5 +1,4 @@
 // Whatever a user can get wrong ends with one line that says where, what and what to do, and leaves nothing behind.
-import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from '@jest/globals'
@@ -7,12 +6,13 @@ import { UserError } from '../../base/errors.ts'
 import { buildArchitecture } from '../../models/index.ts'
 import { oneInput } from '../../models/layers.ts'
 import { saveModel, serializeModel } from '../../onnx/save.ts'
-import { findEntry, listEntries } from '../../pipeline/cache.ts'
+import { listEntries } from '../../pipeline/cache.ts'
 import type { RunOptions } from '../../pipeline/prepare.ts'
 import type { RecipeInput } from '../../pipeline/recipe.ts'
 import { run } from '../../pipeline/run.ts'
 import { runStage } from '../../pipeline/single.ts'
-import { atEnd, temporaryFolder, tinyData, tinyRecipe, tinyShape } from './tiny.ts'
+import { expectWholeFilesOnFullDisk, mayMount, mount } from './disks.ts'
+import { temporaryFolder, tinyData, tinyRecipe, tinyShape } from './tiny.ts'
 
 const folder = temporaryFolder()
 const cacheFolder = join(folder, 'cache')
@@ -135,7 +135,7 @@ describe('before anything is run', () => {
     )
     expect(report.teacher.providers[elsewhere]).toMatchObject({ available: false })
     expect(report.teacher.providers[elsewhere]?.reason).toBeTruthy()
-  }, 30_000)
+  })
 })
 
 describe('a stage that fails', () => {
@@ -151,7 +151,7 @@ describe('a stage that fails', () => {
     expect(listEntries(cacheFolder).map(({ stage }) => stage)).toContain('optimize')
     expect(readdirSync(join(outFolder, 'variants')).sort()).toEqual(['optimize', 'teacher'])
     expect(existsSync(join(outFolder, 'report.json'))).toBe(false)
-  }, 30_000)
+  })
 })
 
 describe('a folder that cannot be written', () => {
@@ -175,57 +175,17 @@ describe('a folder that cannot be written', () => {
     expect(String((refused[0] as PromiseRejectedResult).reason)).toMatch(
       /busy: another run is writing there: process \d+ — wait for it, or choose another folder/,
     )
-  }, 30_000)
+  })
 })
 
-/** Mounts a file system in memory; undefined where that is not allowed. */
-function mount(name: string, options: string): string | undefined {
-  const path = inFolder(name)
-  mkdirSync(path)
-  const { status } = spawnSync('mount', ['-t', 'tmpfs', '-o', options, 'tmpfs', path])
-  if (status !== 0) return undefined
-  atEnd(() => spawnSync('umount', [path]))
-  return path
-}
-
-const mayMount = (() => {
-  const probe = mount('probe', 'size=64k')
-  if (probe) spawnSync('umount', [probe])
-  return probe !== undefined
-})()
 const describeDisks = mayMount ? describe : describe.skip
 
 describeDisks(mayMount ? 'a disk' : 'a disk (skipped: mounting needs root)', () => {
-  it.each([
-    ['the variants are', '20k'],
-    ['the report is', '100k'],
-  ])(
-    'that is full while %s written has whole files alone, and the next run goes on',
-    async (_, size) => {
-      const disk = mount(`disk-of-${size}`, `size=${size}`) as string
-      const outFolder = join(disk, 'out')
-      const options = { cacheFolder, outFolder, threads: 1 }
-      await expect(run(tinyRecipe, options)).rejects.toThrow(
-        /: the disk is full — free some space and run again, finished stages are kept$/,
-      )
-      const left = readdirSync(disk, { recursive: true, encoding: 'utf8' })
-      expect(left.filter((name) => /\.tmp$|report/.test(name))).toEqual([])
-      spawnSync('mount', ['-o', 'remount,size=10m', disk])
-      expect((await run(tinyRecipe, options)).variants).toHaveLength(2)
-    },
-    30_000,
-  )
-
-  it('that is full under the cache holds whole entries alone', async () => {
-    const disk = mount('cache-disk', 'size=60k') as string
-    const running = run(tinyRecipe, { cacheFolder: disk, outFolder: inFolder('other'), threads: 1 })
-    await expect(running).rejects.toThrow(/the disk is full/)
-    for (const name of readdirSync(join(disk, 'stages')))
-      expect(await findEntry(disk, name)).toBeDefined()
-  }, 30_000)
+  it('that is full while the variants are written has whole files alone, and the next run goes on', () =>
+    expectWholeFilesOnFullDisk('20k', cacheFolder))
 
   it('that is read-only is named', async () => {
-    const disk = mount('read-only', 'ro') as string
+    const disk = mount('ro') as string
     expect(await refusal({}, { outFolder: join(disk, 'out') })).toMatch(
       /out: the file system is read-only — choose another folder/,
     )

@@ -5,7 +5,6 @@ import { beforeAll, describe, expect, it } from '@jest/globals'
 import sharp from 'sharp'
 import { random } from '../../base/random.ts'
 import {
-  bench,
   buildArchitecture,
   type DataInput,
   oneInput,
@@ -16,7 +15,7 @@ import {
 } from '../../index.ts'
 import { commandsIn } from '../cli/program.ts'
 import { temporaryFolder } from './tiny.ts'
-import { folderOf, quickly, wholeRun } from './whole.ts'
+import { folderOf, wholeRun } from './whole.ts'
 
 const cacheFolder = temporaryFolder()
 const commands = commandsIn(temporaryFolder())
@@ -106,46 +105,31 @@ describe('a folder of the Hub', () => {
     })
   })
 
-  it('is used by one stage and by a benchmark as well', async () => {
-    const file = join(hub(), 'onnx', 'model.onnx')
-    const plain = join(folderOf({ 'model.onnx': model }), 'model.onnx')
-    const folder = temporaryFolder()
-    const stage = (file: string, output: string, more: object) =>
-      runStage({
-        options: { stage: 'quantize', scheme: 'static', calibration: { samples: 32 } },
-        ...{ model: { file }, output, cacheFolder, threads: 1 },
-        data: { format: 'images', path: images },
-        ...more,
-      })
-    const [own, told] = [join(folder, 'own.onnx'), join(folder, 'told.onnx')]
-    await stage(file, own, {})
-    await stage(plain, told, {
-      data: { format: 'images', path: images, features: byHand.features },
-      preprocess: byHand.preprocess,
-    })
-    expect(readFileSync(own).equals(readFileSync(told))).toBe(true)
-    const report = await bench({
-      ...{ teacher: file, models: [own], data: { format: 'images', path: images } },
-      ...{ cacheFolder, latency: quickly.latency, knowledge: false },
-    })
-    expect(Object.keys(report.teacher.accuracy?.perClass ?? {})).toEqual(['Blue', 'Red', 'GREEN'])
-    expect(report.variants[0]?.retention?.agreement).toBeGreaterThan(0.8)
-  })
-
-  it('is taken by the command line, as a folder', async () => {
-    const small = join(temporaryFolder(), 'small.onnx')
+  it('is taken by single stages and benchmarks of the command line, as a folder or the file in it', async () => {
     const condense = async (...args: string[]) => {
       const data = `{ format: images, path: ${images} }`
       const { status, stdout, stderr } = await commands(...args, '--data', data)
       expect([status, stderr.includes('Error')]).toEqual([0, false])
       return stdout
     }
-    const folder = hub()
-    await condense('quantize', folder, '-o', small, '--scheme', 'static')
+    const folder = temporaryFolder()
+    const [own, told] = [join(folder, 'own.onnx'), join(folder, 'told.onnx')]
+    const options = ['--scheme', 'static', '--calibration.samples', '32', '--threads', '1']
+    await condense('quantize', hub(), '-o', own, ...options)
+    await runStage({
+      options: { stage: 'quantize', scheme: 'static', calibration: { samples: 32 } },
+      model: { file: join(folderOf({ 'model.onnx': model }), 'model.onnx') },
+      ...{ output: told, cacheFolder, threads: 1 },
+      data: { format: 'images', path: images, features: byHand.features },
+      preprocess: byHand.preprocess,
+    })
+    expect(readFileSync(own).equals(readFileSync(told))).toBe(true)
+    const file = join(hub(), 'onnx', 'model.onnx')
     const report = JSON.parse(
-      await condense('bench', folder, small, '--seconds', '0.02', '--no-knowledge', '--json'),
+      await condense('bench', file, own, '--seconds', '0.02', '--no-knowledge', '--json'),
     ) as Report
     expect(Object.keys(report.teacher.accuracy?.perClass ?? {})).toEqual(['Blue', 'Red', 'GREEN'])
-    expect(report.variants.map(({ id }) => id)).toEqual(['small'])
+    expect(report.variants.map(({ id }) => id)).toEqual(['own'])
+    expect(report.variants[0]?.retention?.agreement).toBeGreaterThan(0.8)
   })
 })

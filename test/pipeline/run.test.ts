@@ -52,7 +52,7 @@ describe('a run', () => {
     const finished = await tinyRun(cache)
     ;({ outFolder, events } = finished)
     report = finished.report as Report
-  }, 60_000)
+  })
 
   it('leaves the files that the design promises, and no others', () => {
     expect(filesOf(outFolder)).toEqual([
@@ -120,7 +120,7 @@ describe('a run', () => {
     expect(doneSteps(again.events).every(([, cached]) => cached)).toBe(true)
     for (const { file } of [report.teacher, ...report.variants])
       expect(hashOf(join(again.outFolder, file))).toBe(hashOf(join(outFolder, file)))
-  }, 30_000)
+  })
 
   const planned = async (recipe: RecipeInput, cacheFolder = cache) => {
     const outFolder = join(cacheFolder, 'out')
@@ -161,22 +161,23 @@ describe('a run', () => {
 
   it('goes well beside another one of the same recipe, which waits for its stages', async () => {
     const shared = temporaryFolder()
-    const both = await Promise.all([tinyRun(shared), tinyRun(shared)])
+    const recipe = { ...tinyRecipe, stages: [first!] }
+    const both = await Promise.all([tinyRun(shared, recipe), tinyRun(shared, recipe)])
     const waited = both.flatMap(({ events: told }) => told).filter(({ event }) => event === 'log')
     expect(JSON.stringify(waited)).toContain(`waiting for process ${process.pid}`)
     const cached = both.flatMap(({ events: told }) => doneSteps(told)).map(([, kept]) => kept)
-    expect(cached.filter((kept) => !kept)).toHaveLength(3)
-    for (const { outFolder: folder } of both)
-      for (const { file } of report.variants)
-        expect(hashOf(join(folder, file))).toBe(hashOf(join(outFolder, file)))
-  }, 30_000)
+    expect(cached.filter((kept) => !kept)).toHaveLength(2)
+    const [one, other] = both
+    for (const { file } of [report.teacher, report.variants[0]!])
+      expect(hashOf(join(one.outFolder, file))).toBe(hashOf(join(other.outFolder, file)))
+  })
 
   it('refuses a folder that holds another run', async () => {
     const other = { ...tinyRecipe, seed: 4 }
     await expect(run(other, { cacheFolder: cache, outFolder })).rejects.toThrow(
       'the folder holds something else — choose a new or empty folder',
     )
-  }, 30_000)
+  })
 })
 
 describe('an interrupted run', () => {
@@ -206,7 +207,7 @@ describe('an interrupted run', () => {
     const file = 'variants/teacher/model.onnx'
     expect(hashOf(join(resumed.outFolder, file))).toBe(hashOf(join(straight.outFolder, file)))
     expect(readdirSync(join(cache, 'work'))).toEqual([])
-  }, 60_000)
+  })
 
   it('can be interrupted in the benchmark, too', async () => {
     const { running, outFolder } = await tinyRun(
@@ -217,5 +218,5 @@ describe('an interrupted run', () => {
     await expect(running).rejects.toBeInstanceOf(Interrupted)
     expect(filesOf(outFolder)).not.toContain('report.json')
     expect(filesOf(outFolder).filter((name) => name.endsWith('.tmp'))).toEqual([])
-  }, 30_000)
+  })
 })

@@ -18,7 +18,10 @@ import {
 
 const count = 240
 const adam = (rate = 0.01) => ({ name: 'adam', rate }) as const
-const epochs = (number: number) => ({ epochs: number, batch: 16, optimizer: adam() })
+const epochs = (number: number, rate = 0.01) => ({
+  ...{ epochs: number, batch: 16 },
+  optimizer: adam(rate),
+})
 
 /** Rows of four numbers. */
 const points = Array.from({ length: count }, (_, index) => {
@@ -75,6 +78,7 @@ export interface Case {
 /** Whole runs by what they are of. */
 export const cases: Readonly<Record<string, Case>> = {
   'multi-label of lists': {
+    slow: true,
     recipe: () => ({
       task: 'multi-label',
       data: {
@@ -91,9 +95,9 @@ export const cases: Readonly<Record<string, Case>> = {
           'train.jsonl',
         ),
       },
-      teacher: { model: mlp(16), train: epochs(12) },
+      teacher: { model: mlp(16), train: epochs(8, 0.02) },
       stages: [
-        { stage: 'distill', student: mlp(8), ...epochs(8) },
+        { stage: 'distill', student: mlp(8), ...epochs(5, 0.02) },
         { stage: 'quantize', scheme: 'dynamic' },
       ],
     }),
@@ -139,9 +143,9 @@ export const cases: Readonly<Record<string, Case>> = {
         target: ['sum', 'product'],
         targetScale: 2,
       },
-      teacher: { model: mlp(16), train: epochs(30) },
+      teacher: { model: mlp(16), train: epochs(12, 0.03) },
       stages: [
-        { stage: 'distill', student: mlp(8), ...epochs(20) },
+        { stage: 'distill', student: mlp(8), ...epochs(10, 0.03) },
         { stage: 'quantize', scheme: 'static', calibration: { samples: 64 } },
       ],
       benchmark: { ...quickly, gates: { metrics: { mae: '<= 3' } } },
@@ -178,6 +182,7 @@ export const cases: Readonly<Record<string, Case>> = {
     metrics: ['entity-f1'],
   },
   ranking: {
+    slow: true,
     recipe: () => ({
       task: 'ranking',
       data: {
@@ -218,9 +223,9 @@ export const cases: Readonly<Record<string, Case>> = {
         },
         target: 'score',
       },
-      teacher: { model: mlp(16), train: epochs(8) },
+      teacher: { model: mlp(16), train: epochs(5, 0.02) },
       stages: [
-        { stage: 'distill', student: mlp(8), ...epochs(8) },
+        { stage: 'distill', student: mlp(8), ...epochs(5, 0.02) },
         { stage: 'quantize', scheme: 'dynamic' },
       ],
     }),

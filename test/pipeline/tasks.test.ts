@@ -1,4 +1,4 @@
-// Every task through a small whole run; further data of the same tasks is in the slow tests.
+// Every task through a small whole run; further data of the same tasks, and what knowledge is left of each, is in the slow tests.
 import { describe, expect, it } from '@jest/globals'
 import { fixture } from '../data/readers/fixtures.ts'
 import { cases, expectWholeRun } from './task-runs.ts'
@@ -6,8 +6,8 @@ import { folderOf, wholeRun } from './whole.ts'
 
 describe('a whole run', () => {
   it.each(Object.entries(cases).filter(([, { slow }]) => !slow))('of %s', (name, row) =>
-    // What is left of knowledge is measured of two of them: it takes as long as all else together.
-    expectWholeRun(row, ['tagging', 'multi-label of lists'].includes(name) && { samples: 16 }),
+    // What is left of knowledge is measured of one of them: it takes as long as all else together.
+    expectWholeRun(row, name === 'tagging' && { samples: 16 }),
   )
 })
 
