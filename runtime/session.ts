@@ -280,9 +280,11 @@ function checkFit(where: string, kind: string, info: ValueInfo, tensor: Tensor):
     throw new UserError(
       `${where}: ${kind} '${name}' has the wrong type: ${tensor.dtype} — the model has ${dtype}`,
     )
+  // ONNX Runtime says the same of a single number and of a rank that the file leaves open, and checks the former itself.
   const fits =
-    tensor.dims.length === shape.length &&
-    shape.every((dim, axis) => typeof dim !== 'number' || dim === tensor.dims[axis])
+    shape.length === 0 ||
+    (tensor.dims.length === shape.length &&
+      shape.every((dim, axis) => typeof dim !== 'number' || dim === tensor.dims[axis]))
   if (!fits)
     throw new UserError(
       `${where}: ${kind} '${name}' has the wrong shape: [${tensor.dims.join(',')}] — the model has [${shape.map((dim) => dim ?? '?').join(',')}]`,

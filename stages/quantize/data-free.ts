@@ -40,7 +40,7 @@ export interface LayerStatistics extends ChannelStatistics {
 export function statisticsOfLayers(
   graph: Graph,
   known: ReadonlyMap<string, ChannelStatistics>,
-): ReadonlyMap<string, LayerStatistics> {
+): Map<string, LayerStatistics> {
   const found = new Map<string, LayerStatistics>()
   for (const node of graph.nodes) {
     const name = node.outputs[0]?.name ?? ''

@@ -20,8 +20,9 @@ const formats: Readonly<Record<string, (path: string) => Promise<StoredArray[]>>
 /** Whether a file is a dump of activations, by its ending. */
 export const isDump = (path: string): boolean => extname(path).toLowerCase() in formats
 
-/** Bytes that are read at once. */
+/** Bytes that are read at once; a row may be larger, but not beyond the second figure. */
 const blockBytes = 2 ** 20
+const maximumRowBytes = 2 ** 28
 
 /** What was found in a dump. */
 export interface DumpedRanges {
@@ -45,13 +46,12 @@ export async function rangesFromDump(
   samples: number,
   options: CalibrationOptions,
 ): Promise<DumpedRanges> {
-  const arrays = new Map(
-    (await formats[extname(path).toLowerCase()]!(path)).map((array) => [array.name, array]),
-  )
+  const stored = await formats[extname(path).toLowerCase()]!(path)
+  const arrays = new Map(stored.map((array) => [array.name, array]))
   const ranges = new Map<Value, Range>()
   for (const value of values) {
     const array = arrays.get(value.name)
-    if (array) ranges.set(value, await rangeOf(array, options))
+    if (array) ranges.set(value, await rangeOf(checked(array), options))
   }
   const recorded = ranges.size
   const rest = values.filter((value) => !ranges.has(value))
@@ -61,7 +61,7 @@ export async function rangesFromDump(
     throw new UserError(
       `${path}: lacks activations: '${rest[0]!.name}'${rest.length > 1 ? ` and ${rest.length - 1} more` : ''} — record them too, or all inputs: ${model.graph.feeds.map(({ name }) => `'${name}'`).join(', ')}`,
     )
-  const rows = await openRows(path, inputs as StoredArray[], samples)
+  const rows = await openRows(path, (inputs as StoredArray[]).map(checked), samples)
   try {
     const { fetch } = rows
     for (const [value, range] of await measureRanges(model, rest, rows, { ...options, fetch }))
@@ -70,6 +70,16 @@ export async function rangesFromDump(
     await rows.close()
   }
   return { ranges, recorded, samples: rows.size }
+}
+
+/** Refuses an array of which not even a row can be held. */
+function checked(array: StoredArray): StoredArray {
+  const bytes = rowBytes(array)
+  if (bytes > maximumRowBytes)
+    throw new UserError(
+      `${array.where}: a row has ${bytes} bytes, more than ${maximumRowBytes} — put the samples on the first axis`,
+    )
+  return array
 }
 
 /** The range of all numbers of an array. */

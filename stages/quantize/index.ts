@@ -32,7 +32,7 @@ import { quantizeRecurrent } from './recurrent.ts'
 import { repairAfter, repairBefore, repairFirst, repairsIntegers } from './repair/repairs.ts'
 import { measureQuantization, type QuantizationSensitivity } from './sensitivity.ts'
 import { quantizeGraph, type StaticOptions, valuesToMeasure } from './static.ts'
-import { type Chooser, namesIn, valuesToTry } from './trials.ts'
+import { type Chooser, namesIn, openTrials, valuesToTry } from './trials.ts'
 import { weightsNeedData, weightsSchemes, weightsToTrain } from './weights/schemes.ts'
 
 /** What error messages call the model. */
@@ -65,9 +65,7 @@ export const quantize = defineStage({
     const wanted = wantedProviders(options, context)
     if (options.format === 'qoperator') refuseIntegerOperators(wanted)
     const widened =
-      thoseThatAsk('input channels', wanted).length > 0
-        ? widenOddConvolutions(prepared.model.graph)
-        : 0
+      thoseThatAsk('input channels', wanted).length > 0 ? widenOddConvolutions(prepared.model) : 0
     if (widened > 0)
       context.log(
         `input channels of zeros were added to ${widened} of the convolutions, which webgpu computes wrong without`,
@@ -117,8 +115,8 @@ export async function analyseQuantization(
 ): Promise<QuantizationSensitivity> {
   let found: QuantizationSensitivity | undefined
   const prepared = copyForQuantization(model, options.exclude)
-  await apply(prepared, options, context, async (ready, rewrite) => {
-    found = await measureQuantization(model, ready, rewrite, context, where)
+  await apply(prepared, options, context, async (ready, rewrite, among) => {
+    found = await measureQuantization(model, openTrials(ready, rewrite, among), context, where)
     return ready.excluded
   })
   if (!found) throw new Error('internal: nothing was measured')
@@ -150,8 +148,8 @@ async function apply(
   choose: Chooser | undefined,
 ): ReturnType<Scheme> {
   const scheme = schemes[options.scheme]
-  // Static quantization asks by itself, when the ranges are known, so that they are measured once.
-  if (!choose || options.scheme === 'static')
+  // Integers ask by themselves, when all is prepared and ranges are known, so that this is done once.
+  if (!choose || options.scheme === 'static' || options.scheme === 'dynamic')
     return await scheme(prepared, options, context, choose)
   const quiet: StageContext = { ...context, log: () => undefined, progress: () => undefined }
   // Weights that branches compute of constants make layers that can be tried, too.
@@ -184,7 +182,7 @@ const schemes: Readonly<Record<QuantizeOptions['scheme'], Scheme>> = {
     const stored = { ...options, weightBits, perChannel }
     const repaired = [...(await repairFirst(prepared, stored, context))]
     const statistics = await prepareForIntegers(prepared, where)
-    repaired.push(...(await repairBefore(prepared, stored, context)))
+    repaired.push(...(await repairBefore(prepared, stored, context, statistics)))
     const placement = place(model.graph, excluded, { symmetric: storage.symmetricActivations })
     if (placement.nodes.size === 0) throw nothingToQuantize(noLayers)
     const values = choose ? valuesToTry(placement) : valuesToMeasure(placement)
@@ -252,19 +250,22 @@ const schemes: Readonly<Record<QuantizeOptions['scheme'], Scheme>> = {
     }
   },
 
-  async dynamic(given, options, context) {
+  async dynamic(given, options, context, choose) {
     const prepared = withoutLogarithms(given, context)
     const { excluded } = prepared
     const weights = await weightOptions(options, context)
     const stored = { ...options, ...weights }
     const repaired = [...(await repairFirst(prepared, stored, context))]
-    await prepareForIntegers(prepared, where)
-    repaired.push(...(await repairBefore(prepared, stored, context)))
-    const { graph } = prepared.model
-    const layers =
-      quantizeDynamically(graph, excluded, weights) +
-      quantizeRecurrent(prepared.model, excluded, weights)
-    const tables = storeEmbeddings(prepared, options)
+    const statistics = await prepareForIntegers(prepared, where)
+    repaired.push(...(await repairBefore(prepared, stored, context, statistics)))
+    const write = (each: Prepared) => ({
+      layers:
+        quantizeDynamically(each.model.graph, each.excluded, weights) +
+        quantizeRecurrent(each.model, each.excluded, weights),
+      tables: storeEmbeddings(each, options),
+    })
+    const left = choose ? await choose(prepared, write, 'layers') : excluded
+    const { layers, tables } = write({ ...prepared, excluded: left })
     if (layers === 0 && !tables) throw nothingToQuantize(noLayers)
     return () => `dynamic: ${[`${layers} layers in 8 bits`, ...repaired].join(', ')}${tables}`
   },

@@ -93,8 +93,8 @@ export function mixerFor(
 ): Mixer {
   let said = ''
   return {
-    async choose(prepared, rewrite) {
-      const trials = openTrials(prepared, rewrite)
+    async choose(prepared, rewrite, among) {
+      const trials = openTrials(prepared, rewrite, among)
       const wanted = options.of === 'accuracy' ? 'figure' : 'likeness'
       const judge = await openJudge(model, context, where, wanted)
       const choice = await search(trials, judge, options, context, where)

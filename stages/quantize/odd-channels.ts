@@ -1,7 +1,16 @@
 // Convolutions that ONNX Runtime's WebGPU provider computes wrong, quantized or not, are given one more input channel, of
 // zeros, which leaves what they compute as it is.
-import { constantOf, type Graph, type Node, type Value } from '../../onnx/graph.ts'
+import { build } from '../../onnx/build.ts'
+import {
+  constantOf,
+  type Graph,
+  type Model,
+  type Node,
+  opsetOf,
+  type Value,
+} from '../../onnx/graph.ts'
 import { elements, type Tensor, tensorOf } from '../../onnx/tensor.ts'
+import { withBranches } from './branches.ts'
 
 /** Operators that treat each channel by itself, through whose first input the channels of their output come. */
 const channelwise: ReadonlySet<string> = new Set([
@@ -32,27 +41,51 @@ export function isOddConvolution(node: Node): boolean {
   return node.number('group', 1) === 1 && !isMatrix && isOdd
 }
 
+/** Since this opset what Pad adds is an input, as it is written here. */
+const leastOpset = 11
+
 /**
- * Gives those convolutions one more input channel, in place, where all between them and the convolution that makes their
- * input treats channels one by one; gives how many got it.
+ * Gives those convolutions, in branches of If as well, one more input channel, in place; gives how many got it.
+ *
+ * Where all between them and the convolution that makes their input treats channels one by one, that one gives it, which
+ * costs next to nothing; elsewhere a Pad does. Models of opsets before 11 are left as they are where they need a Pad.
  */
-export function widenOddConvolutions(graph: Graph): number {
+export function widenOddConvolutions(model: Model): number {
+  return withBranches(model.graph).reduce(
+    (count, graph) => count + widenIn(graph, opsetOf(model) >= leastOpset),
+    0,
+  )
+}
+
+function widenIn(graph: Graph, mayPad: boolean): number {
   let widened = 0
   // From the end: a convolution that gives one more channel may itself become one of them.
   for (const node of graph.nodes.toReversed()) {
     if (!isOddConvolution(node)) continue
     const path = pathTo(graph, node)
-    if (!path) continue
-    const [maker, ...between] = path
-    for (const input of [1, 2]) extend(graph, maker!, input, 0, 0)
-    for (const each of between)
-      if (each.opType === 'BatchNormalization')
-        for (const [index, value] of neutral.entries()) extend(graph, each, index + 1, 0, value)
-    for (const each of path) each.output().type = undefined
+    if (path) giveOneMore(graph, path)
+    else if (mayPad) pad(graph, node)
+    else continue
     extend(graph, node, 1, 1, 0)
     widened++
   }
   return widened
+}
+
+/** Lets a convolution make one more channel, of zeros, that goes through what is behind it. */
+function giveOneMore(graph: Graph, [maker, ...between]: readonly Node[]): void {
+  for (const input of [1, 2]) extend(graph, maker!, input, 0, 0)
+  for (const each of between)
+    if (each.opType === 'BatchNormalization')
+      for (const [index, value] of neutral.entries()) extend(graph, each, index + 1, 0, value)
+  for (const each of [maker!, ...between]) each.output().type = undefined
+}
+
+/** Puts one more channel, of zeros, to what a convolution reads. */
+function pad(graph: Graph, node: Node): void {
+  const rank = constantOf(node.inputs[1])!.dims.length
+  const ends = Array.from({ length: 2 * rank }, (_, place) => (place === rank + 1 ? 1 : 0))
+  node.setInput(0, build(graph, node).Pad(node.input(0), ends))
 }
 
 /** The convolution that makes what a node reads, and all between, in order; undefined where others read it as well. */

@@ -1,6 +1,6 @@
 // What static quantization does with each operator: one row for each that ONNX Runtime has an 8-bit kernel for when it
 // stands between DequantizeLinear and QuantizeLinear (its QDQ rules of version 1.30, tried one by one). All others stay
-// float.
+// float, but for Softmax, Where and ArgMax, which it takes where what is around them has pairs anyway.
 import type { Attributes } from '../../onnx/build.ts'
 import { constantOf, type Node } from '../../onnx/graph.ts'
 import { numbers, type Tensor } from '../../onnx/tensor.ts'
@@ -25,8 +25,6 @@ interface Arithmetic {
 /** Gives elements of its first input elsewhere, so that its outputs have that input's range. */
 interface Passing {
   readonly kind: 'passing'
-  /** Whether an element-wise function may as well be applied before it. */
-  readonly commutes: boolean
   supports(node: Node): boolean
 }
 
@@ -44,7 +42,7 @@ export type QuantizationRule = Layer | Arithmetic | Passing | Clipping
 
 const always = () => true
 const arithmetic: Arithmetic = { kind: 'arithmetic', supports: always }
-const passing: Passing = { kind: 'passing', commutes: true, supports: always }
+const passing: Passing = { kind: 'passing', supports: always }
 
 /** A bound of Clip; Clip's bounds are inputs since opset 11, which quantization raises a model to. */
 function bound(node: Node, index: number, absent: number): number | undefined {
@@ -98,10 +96,11 @@ const quantizationRules: Readonly<Record<string, QuantizationRule>> = {
   Tile: passing,
   MaxPool: { ...passing, supports: (node: Node) => node.outputs[1] === undefined },
   Resize: {
-    kind: 'passing',
-    // Between two samples a linear Resize mixes what was cut off with what was not.
-    commutes: false,
-    supports: (node) => node.string('mode', 'nearest') !== 'cubic',
+    ...passing,
+    // Others mix elements, which no kernel does in integers and rounds; and a crop may have numbers of its own around it.
+    supports: (node: Node) =>
+      node.string('mode', 'nearest') === 'nearest' &&
+      node.string('coordinate_transformation_mode', '') !== 'tf_crop_and_resize',
   },
   Relu: {
     kind: 'clipping',

@@ -108,7 +108,7 @@ function hasItsPlace(node: Node): boolean {
 export async function prepareForIntegers(
   { model, excluded }: Prepared,
   where: string,
-): Promise<ReadonlyMap<string, LayerStatistics>> {
+): Promise<Map<string, LayerStatistics>> {
   const { graph } = model
   const normalized = normalizedValues(graph)
   if (opsetOf(model) < leastOpset) upgradeOpset(model, leastOpset, where)

@@ -52,13 +52,6 @@ const compared = { samples: 8, batch: 1, runs: 8 } as const
  */
 const roundingDb = 30
 
-/**
- * Where quantization itself makes much noise, a rounding that falls out otherwise is worth as much: providers then have
- * to agree better with the definition than that does with the float model, by so many dB. Measured on files that are
- * right were 26 dB and more (decision 007).
- */
-const marginDb = 10
-
 /** How the time of a model is measured against that of another. */
 const timing = { rounds: 8, roundMs: 4 } as const
 
@@ -85,8 +78,9 @@ export async function checkProviders(
   )
   const larger = describeSize(float, quantized)
   if (runs.length === 0) return larger
+  // A rounding that falls out otherwise, and those behind it that it changes, are worth at most what all of them are.
   const noiseDb = await quantizationNoise(float, runs, context, where)
-  const limitDb = Math.min(roundingDb, noiseDb + marginDb)
+  const limitDb = Math.min(roundingDb, noiseDb)
   const ran: ProviderName[] = []
   const slower: string[] = []
   const check = async (provider: ProviderName): Promise<void> => {

@@ -138,8 +138,7 @@ const clipEarlier: Rewrite = (node, { graph, excluded }) => {
   const moved = node.inputs[0]
   const mover = moved?.producer
   const rule = mover && quantizationRuleOf(mover)
-  if (!moved || !mover || rule?.kind !== 'passing' || !rule.commutes || !rule.supports(mover))
-    return false
+  if (!moved || !mover || rule?.kind !== 'passing' || !rule.supports(mover)) return false
   const source = mover.input(0)
   if (moved.users.size > 1 || graph.outputs.includes(moved) || excluded.has(mover)) return false
   if (mover.outputs.length > 1 || source.users.size > 1 || !source.producer) return false

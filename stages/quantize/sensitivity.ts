@@ -1,15 +1,7 @@
 // What quantization costs where: one layer alone quantized, and all but one.
 import type { Model } from '../../onnx/graph.ts'
 import type { StageContext } from '../stage.ts'
-import type { Prepared } from './prepare.ts'
-import {
-  type Damage,
-  type Judge,
-  openJudge,
-  openTrials,
-  type Rewrite,
-  type Trials,
-} from './trials.ts'
+import { type Damage, type Judge, openJudge, type Trials } from './trials.ts'
 
 /** A layer, and what quantization does there. */
 export interface LayerSensitivity {
@@ -33,17 +25,15 @@ export interface QuantizationSensitivity {
   readonly rows: readonly LayerSensitivity[]
 }
 
-/** Measures a prepared model layer by layer; what was measured before is not measured again. */
+/** Measures a model layer by layer, by trials; what was measured before is not measured again. */
 export async function measureQuantization(
   float: Model,
-  prepared: Prepared,
-  rewrite: Rewrite,
+  trials: Trials,
   context: StageContext,
   where: string,
 ): Promise<QuantizationSensitivity> {
   const { log, progress } = context
   const judge = await openJudge(float, context, where, 'figure')
-  const trials = openTrials(prepared, rewrite)
   const { candidates } = trials
   const whole = await judge.judge(await trials.without([]))
   const rows: LayerSensitivity[] = []

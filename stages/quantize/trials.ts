@@ -24,8 +24,15 @@ import { compact, type Prepared } from './prepare.ts'
 /** Quantizes a copy of the prepared model in place; the nodes in `excluded` stay float. */
 export type Rewrite = (copy: Prepared) => unknown
 
+/** What a scheme treats one by one: layers, or what computes between them as well. */
+export type Among = 'layers' | 'layers and arithmetic'
+
 /** Told of a model that is prepared and how it is quantized, gives the nodes that had better stay float. */
-export type Chooser = (prepared: Prepared, rewrite: Rewrite) => Promise<ReadonlySet<Node>>
+export type Chooser = (
+  prepared: Prepared,
+  rewrite: Rewrite,
+  among?: Among,
+) => Promise<ReadonlySet<Node>>
 
 /** Something that can be quantized or not. */
 export interface Candidate {
@@ -41,22 +48,29 @@ export interface Trials {
   without(float: Iterable<Candidate>): Promise<Model>
 }
 
-/** The layers of a model, and the arithmetic between them, that are not excluded already. */
-function candidatesIn({ model, excluded }: Prepared): Candidate[] {
+/** The layers of a model, and the arithmetic between them where it matters, that are not excluded already. */
+function candidatesIn({ model, excluded }: Prepared, among: Among): Candidate[] {
   const graphs = withBranches(model.graph)
   const layers = new Set(graphs.flatMap(layersOf).map(({ node }) => node))
   return graphs
     .flatMap(({ nodes }) => nodes)
     .filter((node) => !excluded.has(node))
-    .filter((node) => layers.has(node) || quantizationRuleOf(node)?.kind === 'arithmetic')
+    .filter(
+      (node) =>
+        layers.has(node) || (among !== 'layers' && quantizationRuleOf(node)?.kind === 'arithmetic'),
+    )
     .map((node) => ({ name: layerName(node), opType: node.opType, node }))
 }
 
 /** Gets ready to try a way to quantize. */
-export function openTrials(prepared: Prepared, rewrite: Rewrite): Trials {
+export function openTrials(
+  prepared: Prepared,
+  rewrite: Rewrite,
+  among: Among = 'layers and arithmetic',
+): Trials {
   const { model, excluded } = prepared
   return {
-    candidates: candidatesIn(prepared),
+    candidates: candidatesIn(prepared, among),
     async without(float) {
       const copy = cloneModel(model)
       const copies = [...allNodes(copy.graph)]

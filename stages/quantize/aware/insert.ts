@@ -231,9 +231,8 @@ class Insertion {
   /** Quantizes a value where it is made: every user reads what went through. */
   #made(original: Value): void {
     const source = this.#placement.rangeOf.get(original) ?? original
-    const rule = original.producer && quantizationRuleOf(original.producer)
     // What only moves elements leaves them at the steps that they have.
-    if (source !== original && rule?.kind === 'passing' && rule.commutes) return
+    if (source !== original) return
     const value = this.#byName.get(original.name)!
     const node = value.producer!
     const index = node.outputs.indexOf(value)

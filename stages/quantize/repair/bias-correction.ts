@@ -1,9 +1,10 @@
 // Bias correction: rounding shifts the mean of what a layer gives, and the bias can take that back.
 import type { Model, Node, Value } from '../../../onnx/graph.ts'
-import { elements } from '../../../onnx/tensor.ts'
+import { elements, type Tensor, tensorOf } from '../../../onnx/tensor.ts'
 import { inferTypes } from '../../../runtime/shapes.ts'
-import { type Channelled, channelMeans } from '../../recalibrate/channel-means.ts'
+import { type Channelled, channelMeans, sumAndCount } from '../../recalibrate/channel-means.ts'
 import type { StageContext } from '../../stage.ts'
+import { sumsOver } from '../../sums.ts'
 import { type AddToOutputs, adderOf } from './biases.ts'
 import { dequantized, type QuantizedLayer, quantizedLayers } from './quantized-layers.ts'
 
@@ -26,8 +27,12 @@ type Correct = (float: Model, quantized: Model, evidence: Evidence) => Promise<B
 /** The forms of bias correction. */
 export const biasCorrections = {
   /**
-   * b - (Ŵ - W)·E[x], with the mean of each channel of the float model's input, whatever the place in the window
-   * (Nagel et al. 2019, "Data-free quantization", equation 17, with measured means).
+   * b - E[(Ŵ - W) x], the mean of what the change of the weights makes of the float model's inputs (Nagel et al. 2019,
+   * "Data-free quantization", equation 17, with measured inputs). It is measured as an output of its own, so that the
+   * mean is over the places that a window sees, the zeros of padding included: (Ŵ - W)·E[x] with one mean a channel would
+   * take the borders for the middle (measured instead, static uint8, output's signal to noise: vww96 32.8 instead of 36.0
+   * dB with one scale a tensor and 38.1 instead of 39.0 with one a channel; tiny-resnet8 24.6 and 24.2, 28.1 and 28.8;
+   * ResNet-20 26.8 and 26.5, 28.3 and 28.0).
    */
   fast: correctByInputs,
   /**
@@ -45,39 +50,35 @@ async function correctByInputs(
   quantized: Model,
   { samples, context }: Evidence,
 ): Promise<BiasCorrection> {
-  const { placed, left } = await placesIn(float, quantized, (layer) => layer.float.input(0))
-  const inputs = new Map(placed.map(({ means }) => [means.name, means]))
-  const found = await channelMeans(float, [...inputs.values()], samples, context)
-  for (const { layer, add, means } of placed) {
-    const expected = expectedShift(layer, found.get(means.name)!)
-    if (expected.every(Number.isFinite)) add(expected.map((shift) => -shift))
+  const { placed, left } = await placesIn(float, quantized)
+  const sums = await sumsOver(
+    float,
+    (g, named) =>
+      placed.flatMap(({ layer, means }) => {
+        const { opType, attributes } = layer.float
+        const inputs = [named(layer.float.input(0).name), changeOf(layer)]
+        const [shift] = g.node(opType, inputs)
+        for (const [name, attribute] of attributes) shift!.producer!.attributes.set(name, attribute)
+        return sumAndCount(g, shift!, means)
+      }),
+    { samples, context },
+  )
+  for (const [index, { add }] of placed.entries()) {
+    const count = sums[2 * index + 1]![0]!
+    const shifts = sums[2 * index]!.map((sum) => -sum / count)
+    if (shifts.every(Number.isFinite)) add(shifts)
   }
   return { layers: placed.length, left }
 }
 
-/** (Ŵ - W)·E[x] of every output. */
-function expectedShift(layer: QuantizedLayer, means: Float64Array): Float64Array {
-  const { weights, codes, float, axis, channels } = layer
+/** Ŵ - W */
+function changeOf({ weights, codes }: QuantizedLayer): Tensor {
   const [before, after] = [elements(weights, 'float32'), dequantized(codes)]
-  const shifts = new Float64Array(channels)
-  if (float.opType !== 'Conv') {
-    const columns = weights.dims[1]!
-    for (let at = 0; at < before.length; at++) {
-      const [row, column] = [Math.floor(at / columns), at % columns]
-      const [output, input] = axis === 0 ? [row, column] : [column, row]
-      shifts[output]! += (after[at]! - before[at]!) * means[input]!
-    }
-    return shifts
-  }
-  const taken = weights.dims[1]!
-  const window = before.length / (channels * taken)
-  const perGroup = channels / float.number('group', 1)
-  for (let at = 0; at < before.length; at++) {
-    const output = Math.floor(at / (taken * window))
-    const input = Math.floor(output / perGroup) * taken + (Math.floor(at / window) % taken)
-    shifts[output]! += (after[at]! - before[at]!) * means[input]!
-  }
-  return shifts
+  return tensorOf(
+    'float32',
+    weights.dims,
+    after.map((value, at) => value - before[at]!),
+  )
 }
 
 async function correctByOutputs(
@@ -85,7 +86,7 @@ async function correctByOutputs(
   quantized: Model,
   { samples, context }: Evidence,
 ): Promise<BiasCorrection> {
-  const { placed, left } = await placesIn(float, quantized, (layer) => layer.float.output())
+  const { placed, left } = await placesIn(float, quantized)
   const goals = placed.map(({ means }) => means)
   const wanted = await channelMeans(float, goals, samples, context)
   const byNode = new Map(placed.map((each) => [each.layer.node, each]))
@@ -105,7 +106,7 @@ async function correctByOutputs(
 interface Place {
   readonly layer: QuantizedLayer
   readonly add: AddToOutputs
-  /** The value of the float model whose means decide. */
+  /** What it gives in the float model. */
   readonly means: Channelled
 }
 
@@ -113,13 +114,12 @@ interface Place {
 async function placesIn(
   float: Model,
   quantized: Model,
-  deciding: (layer: QuantizedLayer) => Value,
 ): Promise<{ readonly placed: readonly Place[]; readonly left: number }> {
   const layers = quantizedLayers(float.graph, quantized.graph)
   const shapes = await shapesIn(float)
   const placed = layers.flatMap((layer) => {
     const add = adderOf(quantized.graph, layer)
-    const means = channelled(deciding(layer), shapes, layer.float.opType === 'Conv' ? 1 : -1)
+    const means = channelled(layer.float.output(), shapes, layer.float.opType === 'Conv' ? 1 : -1)
     return add && means ? [{ layer, add, means }] : []
   })
   return { placed, left: layers.length - placed.length }

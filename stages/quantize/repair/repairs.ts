@@ -6,7 +6,9 @@ import type { Dataset } from '../../../data/dataset.ts'
 import type { Model } from '../../../onnx/graph.ts'
 import { percent } from '../../shares.ts'
 import type { StageContext } from '../../stage.ts'
+import type { LayerStatistics } from '../data-free.ts'
 import type { Prepared } from '../prepare.ts'
+import { absorbBiases } from './absorption.ts'
 import { reestimateNormalizations } from './batch-normalization.ts'
 import { type BiasCorrectionName, biasCorrections } from './bias-correction.ts'
 import { equalize } from './equalization.ts'
@@ -20,11 +22,19 @@ const where = 'model'
 /** What was done, as half a sentence; undefined where there was nothing to do. */
 type Done = Promise<string | undefined>
 
+/** What BatchNormalizations said of the values of a model; repairs that change those change it, too. */
+type Statistics = Map<string, LayerStatistics>
+
 /** A repair of the float model: before BatchNormalization is folded, or when the model is ready to be measured. */
 interface FloatRepair {
   readonly summary: string
   readonly when: 'first' | 'before'
-  apply(prepared: Prepared, options: RepairOptions, context: StageContext): Done
+  apply(
+    prepared: Prepared,
+    options: RepairOptions,
+    context: StageContext,
+    statistics: Statistics,
+  ): Done
 }
 
 /** A repair of the integers, by what the float model gives. */
@@ -65,9 +75,22 @@ export const repairs = {
   equalization: defineFloat({
     summary: 'gives the weights before and behind each channel the same range',
     when: 'before',
-    async apply({ model }) {
-      const { channels, weights } = await equalize(model, where)
+    async apply({ model }, _options, _context, statistics) {
+      const { channels, weights } = await equalize(model, where, statistics)
       return channels > 0 ? `equalized ${channels} channels of ${weights} weights` : undefined
+    },
+  }),
+  'bias-absorption': defineFloat({
+    summary:
+      'moves what channels hardly ever go below before a Relu into the biases behind it, measured or, without data, by BatchNormalization',
+    when: 'before',
+    async apply({ model, excluded }, options, context, statistics) {
+      const isMeasured = context.data !== undefined && context.data.calibration.size > 0
+      const evidence = isMeasured ? { samples: samplesIn(options), context } : undefined
+      const { channels, layers } = await absorbBiases(model, excluded, statistics, evidence)
+      return channels > 0
+        ? `absorbed biases of ${channels} channels of ${layers} layers`
+        : undefined
     },
   }),
   smoothquant: defineFloat({
@@ -149,7 +172,7 @@ export const repairsShape = {
     .enum(corrections)
     .optional()
     .describe(
-      'bias-correction: fast, by the means of inputs; full, by what layers give, one after the other; full unless given.',
+      'bias-correction: fast, by what the rounding of weights alone adds on average; full, by what layers give, one after the other; full unless given.',
     ),
   smoothing: z
     .number()
@@ -224,17 +247,18 @@ export const repairFirst = (
   context: StageContext,
 ): Promise<readonly string[]> =>
   applyChosen(options, context, (repair) =>
-    repair.when === 'first' ? repair.apply(prepared, options, context) : undefined,
+    repair.when === 'first' ? repair.apply(prepared, options, context, new Map()) : undefined,
   )
 
-/** Repairs a model that is prepared for integers, in place, before its ranges are measured. */
+/** Repairs a model that is prepared for integers, in place, and what is known of its values, before its ranges are measured. */
 export const repairBefore = (
   prepared: Prepared,
   options: RepairOptions,
   context: StageContext,
+  statistics: Statistics,
 ): Promise<readonly string[]> =>
   applyChosen(options, context, (repair) =>
-    repair.when === 'before' ? repair.apply(prepared, options, context) : undefined,
+    repair.when === 'before' ? repair.apply(prepared, options, context, statistics) : undefined,
   )
 
 /** Repairs a quantized model (in its QDQ form), in place; `float` is what it was made from. */

@@ -2,7 +2,7 @@
 // squared error of a layer's outputs is δᵀ H δ for a change δ of the weights of one output, H being the sum of x xᵀ.
 import { awq } from './awq.ts'
 import { type BlockFormat, type BlockWeights, roundToNearest, type WeightMatrix } from './blocks.ts'
-import { gptq } from './gptq.ts'
+import { gptq, type InputOrder } from './gptq.ts'
 import { hqq } from './hqq.ts'
 
 /** A layer that is to be quantized. */
@@ -27,7 +27,8 @@ export interface QuantizedLayer {
 interface Algorithm {
   readonly summary: string
   readonly needsInputs: boolean
-  quantize(layer: WeightLayer, format: BlockFormat): QuantizedLayer
+  /** `order` is that of {@link gptq}. */
+  quantize(layer: WeightLayer, format: BlockFormat, order?: InputOrder): QuantizedLayer
 }
 
 /** All algorithms by name. */
@@ -42,8 +43,8 @@ export const algorithms = {
   gptq: {
     summary: 'each input makes up for the errors of those before',
     needsInputs: true,
-    quantize: ({ matrices, moments }, format) => ({
-      weights: matrices.map((matrix, group) => gptq(matrix, moments?.[group], format)),
+    quantize: ({ matrices, moments }, format, order) => ({
+      weights: matrices.map((matrix, group) => gptq(matrix, moments?.[group], format, order)),
     }),
   },
   awq: {

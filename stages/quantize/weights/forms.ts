@@ -1,11 +1,13 @@
 // How integers of a layer are written: as MatMulNBits, which multiplies with packed weights, or as DequantizeLinear
-// before the layer. The latter has scales per block for matrices and one scale an output for all else.
+// before the layer. The latter has scales per block for matrices, those of recurrences included, and one scale an output
+// for convolutions.
 import { build } from '../../../onnx/build.ts'
 import { constantOf, type Graph, type Node, type Value } from '../../../onnx/graph.ts'
 import { elements, Tensor, tensorOf } from '../../../onnx/tensor.ts'
-import { type MatrixLayer, offsetOf } from '../../prune/matrix-layers.ts'
+import { offsetOf } from '../../prune/matrix-layers.ts'
 import type { AddConstant } from '../constants.ts'
 import { type BlockWeights, integerTypes, packBits } from './blocks.ts'
+import type { StoredLayer } from './layers.ts'
 
 /** The forms by name. */
 export const formNames = ['matmul-nbits', 'qdq'] as const
@@ -13,41 +15,43 @@ export const formNames = ['matmul-nbits', 'qdq'] as const
 /** The name of a form. */
 export type FormName = (typeof formNames)[number]
 
-/** The form that a layer can have: there is no MatMulNBits for convolutions and matrices on the left side. */
-export function formOf({ node, data }: MatrixLayer, wanted: FormName): FormName {
+/** The form that a layer can have: MatMulNBits is for matrices on the right side of what flows alone. */
+export function formOf({ node, data }: StoredLayer, wanted: FormName): FormName {
   const isMatrix = node.opType === 'MatMul' || node.opType === 'Gemm'
   return isMatrix && data === 0 && node.number('transA', 0) === 0 ? wanted : 'qdq'
 }
 
 /** Whether a layer may have a scale for each block of an output. */
-export const takesBlocks = (layer: MatrixLayer): boolean => layer.node.opType !== 'Conv'
+export const takesBlocks = ({ node }: StoredLayer): boolean => node.opType !== 'Conv'
 
 /** The first opset in which DequantizeLinear has all that a layer needs. */
-export const opsetFor = (layer: MatrixLayer, { bits }: BlockWeights): number =>
+export const opsetFor = (layer: StoredLayer, { bits }: BlockWeights): number =>
   bits === 2 ? 25 : bits === 4 || takesBlocks(layer) ? 21 : 13
 
 /** Writes a layer with its weights in integers, in place; `weights` has one row of the array for each group. */
 export function writeLayer(
-  layer: MatrixLayer,
+  layer: StoredLayer,
   form: FormName,
   weights: readonly BlockWeights[],
   surroundings: {
     readonly graph: Graph
     readonly add: AddConstant
-    /** Integers that were stored before, by what they are called: layers may share weights. */
+    /** The graph that holds the weight: this one, or one around it. */
+    readonly owner: Graph
+    /** Integers that were stored before, by what they are called: layers, those of two branches too, may share weights. */
     readonly stored: Map<string, Value>
   },
 ): void {
-  const { graph, stored } = surroundings
+  const { owner, stored } = surroundings
   const { weight } = layer
   const once = (name: string, make: () => Tensor): Value => {
     const key = `${weight.name} ${form} ${name}`
-    const value = stored.get(key) ?? graph.addInitializer(name, make())
+    const value = stored.get(key) ?? owner.addInitializer(name, make())
     stored.set(key, value)
     return value
   }
   if (form === 'matmul-nbits') writeMatMul(layer, weights[0]!, surroundings, once)
-  else if (takesBlocks(layer)) writeMatrix(layer, weights[0]!, surroundings, once)
+  else if (takesBlocks(layer)) writeBlocks(layer, weights[0]!, surroundings, once)
   else writeConvolution(layer, weights, surroundings, once)
 }
 
@@ -55,7 +59,7 @@ type Once = (name: string, make: () => Tensor) => Value
 
 /** `y = x W + b` as one node: W `[N, blocks, bytes]`, a row for each output. */
 function writeMatMul(
-  { node, bias, weight }: MatrixLayer,
+  { node, bias, weight }: StoredLayer,
   weights: BlockWeights,
   { graph, add }: { readonly graph: Graph; readonly add: AddConstant },
   once: Once,
@@ -96,35 +100,39 @@ function takeOver(graph: Graph, node: Node, result: Value): void {
 }
 
 /**
- * A matrix with a scale for each block: `[outputs, inputs]`, whichever way it was.
+ * A matrix with a scale for each block: `[outputs, inputs]`, whichever way it was, or `[directions, outputs, inputs]` of a
+ * recurrence.
  *
  * With blocks along the first axis ONNX Runtime 1.30 makes a MatMulNBits of it, which on its CPU rounds inputs to 8 bits,
  * and with 2 bits is wrong wherever outputs are no multiple of 4; along the last one it computes what ONNX defines.
  */
-function writeMatrix(
-  { node, data, axes, weight }: MatrixLayer,
+function writeBlocks(
+  { node, input, axes, weight }: StoredLayer,
   { rows, columns, blocks, block, bits, codes, scales, zeroPoints }: BlockWeights,
   { graph }: { readonly graph: Graph },
   once: Once,
 ): void {
   const dtype = integerTypes[bits]
+  const { dims } = constantOf(weight)!
+  const before = dims.length === 3 ? dims.slice(0, 2) : [rows]
   const integers = once(
     weight.name,
-    () => new Tensor(dtype, [rows, columns], packBits(codes, bits)),
+    () => new Tensor(dtype, [...before, columns], packBits(codes, bits)),
   )
-  const scale = once('s', () => tensorOf('float32', [rows, blocks], scales))
-  const zero = once('z', () => new Tensor(dtype, [rows, blocks], packBits(zeroPoints, bits)))
+  const scale = once('s', () => tensorOf('float32', [...before, blocks], scales))
+  const zero = once('z', () => new Tensor(dtype, [...before, blocks], packBits(zeroPoints, bits)))
   const g = build(graph, node)
-  const matrix = g.DequantizeLinear(integers, scale, zero, { axis: 1, block_size: block })
+  const axis = before.length
+  const matrix = g.DequantizeLinear(integers, scale, zero, { axis, block_size: block })
   const turned = axes.in === 0
   if (turned && node.opType === 'Gemm') node.attributes.set('transB', { type: 'int', value: 1 })
   const isTransposed = turned && node.opType !== 'Gemm'
-  node.setInput(1 - data, isTransposed ? g.Transpose(matrix, { perm: [1, 0] }) : matrix)
+  node.setInput(input, isTransposed ? g.Transpose(matrix, { perm: [1, 0] }) : matrix)
 }
 
 /** A convolution, with a scale for each output. */
 function writeConvolution(
-  { node, form, weight, axes }: MatrixLayer,
+  { node, form, weight, axes }: StoredLayer,
   weights: readonly BlockWeights[],
   { graph }: { readonly graph: Graph },
   once: Once,

@@ -35,12 +35,14 @@ export type WeightsOptions = WeightOnlyOptions & ClusterOptions
 export function weightsIssues(
   options: WeightsOptions & { readonly scheme: string },
 ): readonly { readonly path: string; readonly message: string }[] {
-  const { scheme, bits, clusters: count, samples } = options
+  const { scheme, bits, clusters: count, samples, order, algorithm } = options
   const issues: { path: string; message: string }[] = []
   if (scheme === 'weight-only' && bits !== undefined && ![8, 4, 2].includes(bits))
     issues.push({ path: 'bits', message: `is 8, 4 or 2 with scheme 'weight-only', not ${bits}` })
   if (scheme === 'weight-only' && samples !== undefined && !weightOnlyNeedsData(options))
     issues.push({ path: 'samples', message: "goes with the algorithms 'gptq' and 'awq'" })
+  if (scheme === 'weight-only' && order !== undefined && algorithm !== 'gptq')
+    issues.push({ path: 'order', message: "goes with the algorithm 'gptq'" })
   if (scheme === 'clusters' && bits !== undefined && count !== undefined)
     issues.push({ path: 'clusters', message: 'goes without bits: give one of them' })
   return issues

@@ -7,7 +7,7 @@ import { declareDomains, type Graph, type Model, opsetOf, type Value } from '../
 import { newestOpset, upgradeOpset } from '../../../onnx/passes/upgrade.ts'
 import { elements, tensorOf } from '../../../onnx/tensor.ts'
 import { simplify } from '../../optimize.ts'
-import { type MatrixLayer, matrixLayersOf, offsetOf } from '../../prune/matrix-layers.ts'
+import { offsetOf } from '../../prune/matrix-layers.ts'
 import type { StageContext } from '../../stage.ts'
 import { sumsOver } from '../../sums.ts'
 import { foldBranches, withBranches } from '../branches.ts'
@@ -21,6 +21,8 @@ import {
 } from './algorithms.ts'
 import { dequantized, type WeightBits, type WeightMatrix } from './blocks.ts'
 import { type FormName, formNames, formOf, opsetFor, takesBlocks, writeLayer } from './forms.ts'
+import { type InputOrder, inputOrders } from './gptq.ts'
+import { type StoredLayer, storedLayersOf } from './layers.ts'
 
 /** What error messages call the model. */
 const where = 'model'
@@ -45,7 +47,7 @@ export const weightOnlyShape = {
     .enum(formNames)
     .optional()
     .describe(
-      "weight-only: matmul-nbits writes MatMul and Gemm as ONNX Runtime's MatMulNBits, and all else as qdq; qdq writes DequantizeLinear of standard ONNX (opset 21, for 2 bits 25); matmul-nbits unless given.",
+      "weight-only: matmul-nbits writes MatMul and Gemm as ONNX Runtime's MatMulNBits, and all else (Conv, LSTM, GRU, RNN) as qdq; qdq writes DequantizeLinear of standard ONNX (opset 21, for 2 bits 25); matmul-nbits unless given.",
     ),
   algorithm: z
     .enum(Object.keys(algorithms) as [AlgorithmName, ...AlgorithmName[]])
@@ -54,6 +56,16 @@ export const weightOnlyShape = {
       `weight-only: how weights are rounded. ${Object.entries(algorithms)
         .map(([name, { summary }]) => `${name}: ${summary}`)
         .join('; ')}. rtn unless given; gptq and awq need data.`,
+    ),
+  order: z
+    .enum(Object.keys(inputOrders) as [InputOrder, ...InputOrder[]])
+    .optional()
+    .describe(
+      `weight-only with gptq: the order in which the inputs of a layer are rounded. ${Object.entries(
+        inputOrders,
+      )
+        .map(([name, summary]) => `${name}: ${summary}`)
+        .join('; ')}. activation unless given.`,
     ),
   samples: z
     .int()
@@ -70,6 +82,7 @@ export interface WeightOnlyOptions {
   readonly block?: number | undefined
   readonly form?: FormName | undefined
   readonly algorithm?: AlgorithmName | undefined
+  readonly order?: InputOrder | undefined
   readonly samples?: number | undefined
 }
 
@@ -98,11 +111,11 @@ export async function weightOnly(
   await foldBranches(model, where)
   const graphs = withBranches(model.graph)
   const layers = graphs
-    .flatMap((graph) => matrixLayersOf(graph).map((layer) => ({ ...layer, graph })))
+    .flatMap((graph) => storedLayersOf(graph).map((layer) => ({ ...layer, graph })))
     .filter(({ node }) => !excluded.has(node))
   if (layers.length === 0)
     throw new UserError(
-      `${where}: there is nothing to quantize: no Conv, Gemm or MatMul with constant float32 weights is left — check the model and 'exclude'`,
+      `${where}: there is nothing to quantize: no Conv, Gemm, MatMul, LSTM, GRU or RNN with constant float32 weights is left — check the model and 'exclude'`,
     )
   const rounded = new Map<Value, QuantizedLayer>()
   const weights = [...new Set(layers.map(({ weight }) => weight))]
@@ -118,6 +131,7 @@ export async function weightOnly(
     const quantized = row.quantize(
       { matrices, moments, ...channelsOf(first) },
       { bits, block: takesBlocks(first) && columns > block ? block : fitting(columns) },
+      options.order,
     )
     rounded.set(weight, quantized)
     setWeights(first, quantized)
@@ -131,8 +145,9 @@ export async function weightOnly(
     .flatMap((own) => own.weights)
     .reduce((sum, own) => sum + own.scales.length, 0)
   const each = bits + (scales * (32 + bits)) / elementsIn
+  const nodes = new Set(layers.map(({ node }) => node))
   return () =>
-    `weight-only, ${algorithm}: ${layers.length} layers in ${bits} bits, ${each.toFixed(1)} a weight with scales`
+    `weight-only, ${algorithm}: ${nodes.size} layers in ${bits} bits, ${each.toFixed(1)} a weight with scales`
 }
 
 /** MatMulNBits takes blocks of powers of two from 16 on; one that holds all inputs is as good as any. */
@@ -155,7 +170,7 @@ function calibrationOf(
 }
 
 /** The weights of a layer as matrices. */
-export function matricesOf({ form, weight }: MatrixLayer): WeightMatrix[] {
+export function matricesOf({ form, weight }: StoredLayer): WeightMatrix[] {
   const { groups, rows, columns } = form
   const values = elements(weight.tensor!, 'float32')
   return Array.from({ length: groups }, (_, group) => ({
@@ -169,7 +184,7 @@ export function matricesOf({ form, weight }: MatrixLayer): WeightMatrix[] {
 }
 
 /** The channels of a layer's input, and which of them a column belongs to. */
-function channelsOf({ node, form, weight }: MatrixLayer) {
+function channelsOf({ node, form, weight }: StoredLayer) {
   const { groups, columns } = form
   if (node.opType !== 'Conv') return { channels: columns, channelOf: (_: number, at: number) => at }
   const taken = weight.tensor!.dims[1]!
@@ -180,24 +195,36 @@ function channelsOf({ node, form, weight }: MatrixLayer) {
   }
 }
 
-/** Second moments of a layer's inputs, over all nodes that share its weights; undefined where there are too many inputs. */
+/**
+ * Second moments of a layer's inputs, over all nodes that share its weights; undefined where no value holds them or there
+ * are too many.
+ */
 async function momentsOf(
   model: Model,
-  layers: readonly MatrixLayer[],
+  layers: readonly StoredLayer[],
   samples: Samples,
   context: StageContext,
 ): Promise<Float64Array[] | undefined> {
-  const [{ name, form }] = layers as readonly [MatrixLayer]
+  const [{ name, form }] = layers as readonly [StoredLayer]
   const { groups, columns } = form
   if (columns > mostInputs) {
     context.log(`${name}: is rounded to nearest, because ${columns} inputs are too many to measure`)
     return undefined
   }
+  const flows = layers.flatMap(({ features, node, data }) =>
+    features ? { features, input: node.input(data).name } : [],
+  )
+  if (flows.length < layers.length) {
+    context.log(
+      `${name}: weights of its state are rounded to nearest, because it is inside the node`,
+    )
+    return undefined
+  }
   const [sums] = await sumsOver(
     model,
     (g, named) => {
-      const parts = layers.map(({ node, data, features }) => {
-        const x = features(g, named(node.input(data).name))
+      const parts = flows.map(({ input, features }) => {
+        const x = features(g, named(input))
         return g.MatMul(g.Transpose(x, { perm: [0, 2, 1] }), x)
       })
       return [parts.reduce((one, other) => g.Add(one, other))]
@@ -209,7 +236,7 @@ async function momentsOf(
 }
 
 /** Gives a layer the weights that its integers stand for, in place, so that those behind see them. */
-function setWeights(layer: MatrixLayer, { weights, inputScales }: QuantizedLayer): void {
+function setWeights(layer: StoredLayer, { weights, inputScales }: QuantizedLayer): void {
   const { form, weight } = layer
   const { channelOf } = channelsOf(layer)
   const values = new Float32Array(weight.tensor!.size)
@@ -226,16 +253,13 @@ function setWeights(layer: MatrixLayer, { weights, inputScales }: QuantizedLayer
 
 function write(
   model: Model,
-  layers: readonly (MatrixLayer & { readonly graph: Graph })[],
+  layers: readonly (StoredLayer & { readonly graph: Graph })[],
   rounded: ReadonlyMap<Value, QuantizedLayer>,
   wanted: FormName,
 ): void {
-  const around = new Map(
-    withBranches(model.graph).map((graph) => [
-      graph,
-      { graph, add: shareConstants(graph), stored: new Map<string, Value>() },
-    ]),
-  )
+  const graphs = withBranches(model.graph)
+  const around = new Map(graphs.map((graph) => [graph, { graph, add: shareConstants(graph) }]))
+  const stored = new Map<string, Value>()
   let opset = opsetOf(model)
   for (const layer of layers) {
     const { weights, inputScales } = rounded.get(layer.weight)!
@@ -243,7 +267,8 @@ function write(
     const surroundings = around.get(layer.graph)!
     if (form === 'qdq') opset = Math.max(opset, opsetFor(layer, weights[0]!))
     if (inputScales) divideInput(layer, inputScales, surroundings)
-    writeLayer(layer, form, weights, surroundings)
+    const owner = graphs.find(({ initializers }) => initializers.has(layer.weight)) ?? layer.graph
+    writeLayer(layer, form, weights, { ...surroundings, owner, stored })
   }
   raise(model, opset)
   declareDomains(model)
@@ -251,7 +276,7 @@ function write(
 
 /** Divides what flows into a layer, one number a channel. */
 function divideInput(
-  { node, data }: MatrixLayer,
+  { node, data }: StoredLayer,
   scales: Float32Array,
   {
     graph,

@@ -103,7 +103,7 @@ describe('layers in branches', () => {
   })
 })
 
-it('an LSTM whose weights are computed in both branches is stored once, in 8 bits', async () => {
+describe('an LSTM whose weights are computed in both branches is stored once', () => {
   const hidden = 16
   const recurrent = (g: Builder, x: Value): Value => {
     const matrix = (label: string) => g.Unsqueeze(weights([4 * hidden, 16], label, 0.2), [0])
@@ -114,14 +114,23 @@ it('an LSTM whose weights are computed in both branches is stored once, in 8 bit
     return g.Identity(last!)
   }
   const float = forked([3, 16], recurrent, (g, x) => g.Neg(recurrent(g, x)))
-  const { model } = await quantized(float, { scheme: 'dynamic' }, takingOne([3, 16]))
-  expect(count(model, 'DynamicQuantizeLSTM')).toBe(2)
-  const stored = [...model.graph.initializers].map(({ tensor }) => tensor!)
-  const matrices = stored.filter(({ dtype, dims }) => dtype === 'int8' && dims.length === 3)
-  expect(matrices.map(({ dims }) => dims)).toEqual([
-    [1, 16, 4 * hidden],
-    [1, 16, 4 * hidden],
-  ])
-  for (const way of [0, 1])
-    expect(await likeness(float, model, randomTensor([2, 3, 16]), way)).toBeGreaterThan(0.999)
+
+  it.each([
+    ['in 8 bits for integers', { scheme: 'dynamic' }, 'DynamicQuantizeLSTM', 'int8', [16, 64]],
+    ['in 8 bits of weights', { scheme: 'weight-only', bits: 8 }, 'LSTM', 'uint8', [64, 16]],
+  ] as const)('%s', async (_, options, opType, integers, shape) => {
+    const { model } = await quantized(float, options, takingOne([3, 16]))
+    expect(count(model, opType)).toBe(2)
+    const graphs = [model.graph, ...model.graph.nodes.flatMap(({ subgraphs }) => subgraphs)]
+    const stored = graphs.flatMap(({ initializers }) => [...initializers])
+    const matrices = stored.flatMap(({ tensor }) =>
+      tensor?.dtype === integers && tensor.size === 16 * 64 ? [tensor.dims] : [],
+    )
+    expect(matrices).toEqual([
+      [1, ...shape],
+      [1, ...shape],
+    ])
+    for (const way of [0, 1])
+      expect(await likeness(float, model, randomTensor([2, 3, 16]), way)).toBeGreaterThan(0.999)
+  })
 })

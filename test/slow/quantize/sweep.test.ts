@@ -4,6 +4,7 @@
 import { afterAll, expect } from '@jest/globals'
 import type { z } from 'zod'
 import type { Dataset } from '../../../data/dataset.ts'
+import { cloneModel } from '../../../onnx/clone.ts'
 import type { Model } from '../../../onnx/graph.ts'
 import { loadModel } from '../../../onnx/load.ts'
 import { serializeModel } from '../../../onnx/save.ts'
@@ -11,8 +12,10 @@ import { runApart } from '../../../runtime/apart.ts'
 import type { Tensors } from '../../../runtime/feed.ts'
 import { type ProviderName, providerNamed } from '../../../runtime/providers.ts'
 import { withSession } from '../../../runtime/session.ts'
+import { stateFlatInputs } from '../../../stages/quantize/flat-normalization.ts'
 import type { quantize } from '../../../stages/quantize/index.ts'
 import { likenessOf } from '../../../stages/quantize/noise.ts'
+import { widenOddConvolutions } from '../../../stages/quantize/odd-channels.ts'
 import { type RecordedRun, recordRuns } from '../../../stages/verify.ts'
 import { quantized } from '../../stages/quantize/support.ts'
 import { itWithShared, sharedModel } from '../../support/shared.ts'
@@ -30,7 +33,8 @@ const floor = 0.995
 const schemes: Readonly<Record<string, readonly [options: Options, share: number]>> = {
   float16: [{ scheme: 'float16' }, 0.55],
   'weight-only': [{ scheme: 'weight-only', bits: 8, form: 'qdq' }, 0.7],
-  dynamic: [{ scheme: 'dynamic' }, 0.55],
+  // Of basic-pitch the layers of its spectrum stay float, which a logarithm reads.
+  dynamic: [{ scheme: 'dynamic' }, 0.65],
   static: [{ scheme: 'static' }, 0.8],
 }
 
@@ -53,7 +57,7 @@ interface Opened {
   readonly calibration: Dataset
   /** What is compared, with what the float model makes of it on the CPU. */
   readonly runs: readonly RecordedRun[]
-  /** Where the float model computes what it does on the CPU: the vision transformer does not on ONNX Runtime's WebGPU. */
+  /** Where the float model computes what it does on the CPU. */
   readonly providers: readonly ProviderName[]
 }
 
@@ -76,7 +80,11 @@ async function openAnew(file: string): Promise<Opened> {
     }),
   )
   const content = serializeModel(float)
-  const found = await likenessOn(content, runs, await providersHere())
+  // What quantization does for webgpu, for the vision transformer and the detectors of speech are wrong there otherwise.
+  const mended = cloneModel(float)
+  widenOddConvolutions(mended)
+  await stateFlatInputs(mended, file)
+  const found = await likenessOn(serializeModel(mended), runs, await providersHere())
   note(file, 'float', 1, found)
   const alike = providers.filter((provider) => {
     const likeness = found[provider]

@@ -20,8 +20,14 @@ import {
 
 const shapeOf = (channels: number) => [channels, 8, 8]
 
-function convolution(inputs: number, outputs: number, size: number, group: number): Model {
-  const { model, g } = newModel('m')
+function convolution(
+  inputs: number,
+  outputs: number,
+  size: number,
+  group: number,
+  opset = 21,
+): Model {
+  const { model, g } = newModel('m', opset)
   const x = g.input('x', { dtype: 'float32', shape: [1, ...shapeOf(inputs)] })
   const attributes = { group, pads: new Array(4).fill(size >> 1) }
   const y = g.Conv(x, weights([outputs, inputs / group, size, size], 'w'), attributes)
@@ -100,11 +106,23 @@ describe('webgpu', () => {
   })
 
   itWithGpu(
+    'computes the quantized convolution right whose input got one more channel',
+    async () => {
+      const { facts } = await quantized(
+        convolution(6, 16, 3, 1),
+        { scheme: 'static', providers: ['webgpu'] },
+        samplesOf(shapeOf(6), 8),
+      )
+      expect(facts.summary).toMatch(/runs alike on webgpu/)
+    },
+  )
+
+  itWithGpu(
     'fails the stage where a channel cannot be added, and says that the input differs',
     async () => {
       await expect(
         quantized(
-          convolution(6, 16, 3, 1),
+          convolution(6, 16, 3, 1, 10),
           { scheme: 'static', providers: ['webgpu'] },
           samplesOf(shapeOf(6), 8),
         ),

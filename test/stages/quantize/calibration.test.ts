@@ -1,15 +1,18 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, expect, it } from '@jest/globals'
+import { UserError } from '../../../base/errors.ts'
 import { type Builder, newModel } from '../../../onnx/build.ts'
 import type { Model, Value } from '../../../onnx/graph.ts'
 import { elements, tensorOf } from '../../../onnx/tensor.ts'
 import type { Range } from '../../../stages/quantize/arithmetic.ts'
 import { measureRanges } from '../../../stages/quantize/calibrate.ts'
 import { readCalibration, writeCalibration } from '../../../stages/quantize/calibration-file.ts'
+import { rangesFromDump } from '../../../stages/quantize/dump.ts'
 import { quantize } from '../../../stages/quantize/index.ts'
 import { temporaryFolder } from '../../support/folder.ts'
 import { reading } from '../../support/samples.ts'
+import { type NpyArray, npzOf } from './npz.ts'
 import { contextOf, samplesOf, weights } from './support.ts'
 
 const shape = [3, 6, 6] as const
@@ -251,10 +254,8 @@ describe('calibration from recorded activations', () => {
   }
 
   const samples = 40
-  const inputs = () => {
-    const values = elements(weights([samples, ...shape], 'recorded', 1), 'float32')
-    return { shape: [samples, ...shape], values: values.slice() }
-  }
+  const recorded = () => elements(weights([samples, ...shape], 'recorded', 1), 'float32')
+  const inputs = () => ({ shape: [samples, ...shape], values: recorded().slice() })
 
   it('takes ranges from arrays, and runs the model for the others', async () => {
     const model = twoLayers()
@@ -310,5 +311,151 @@ describe('calibration from recorded activations', () => {
     const file = join(temporaryFolder(), 'dump.safetensors')
     writeFileSync(file, 'nothing')
     await expect(run(twoLayers(), { file })).rejects.toThrow(/: no safetensors file: 7 bytes — /)
+  })
+
+  describe('as npz', () => {
+    /** Writes arrays as numpy does, and changes the bytes. */
+    function npz(
+      arrays: readonly NpyArray[],
+      change: (bytes: Buffer) => Uint8Array = (bytes) => bytes,
+    ): string {
+      const file = join(temporaryFolder(), 'dump.npz')
+      writeFileSync(file, change(npzOf(arrays)))
+      return file
+    }
+
+    const rangesOf = async (file: string, model = twoLayers()) => {
+      const values = [...model.graph.feeds, ...model.graph.nodes.map((node) => node.output())]
+      const options = { ...measuring, method: 'minmax' } as const
+      const { ranges, ...counts } = await rangesFromDump(file, model, values, 512, options)
+      return { ...counts, ranges: [...ranges.values()] }
+    }
+
+    const x = (more: Partial<NpyArray> = {}): NpyArray => ({
+      ...{ name: 'x', dtype: '<f4', shape: [samples, ...shape], values: recorded() },
+      ...more,
+    })
+    const extremes = { min: Math.min(...recorded()), max: Math.max(...recorded()) }
+
+    it('is the same deflated, in Fortran order and from the other end of each number', async () => {
+      const plain = await rangesOf(npz([x()]))
+      expect(plain).toMatchObject({ recorded: 1, samples })
+      expect(plain.ranges[0]).toEqual(extremes)
+      for (const more of [{ deflate: true }, { fortran: true }, { dtype: '>f4' }] as const)
+        expect(await rangesOf(npz([x(more)]))).toEqual(plain)
+    })
+
+    it.each([
+      ['<f2', [-1.5, 0.25, 2], { min: -1.5, max: 2 }],
+      ['<f8', [-1e-3, 7], { min: Math.fround(-1e-3), max: 7 }],
+      ['|u1', [3, 255], { min: 3, max: 255 }],
+      ['|i1', [-128, 5], { min: -128, max: 5 }],
+      ['<i4', [-70_000, 1], { min: -70_000, max: 1 }],
+      ['<i8', [-5, 2 ** 30], { min: -5, max: 2 ** 30 }],
+    ] as const)('takes ranges of numbers of type %s', async (dtype, values, range) => {
+      const single = modelOf((g, input) => g.Relu(input))
+      const names = ['x', single.graph.outputs[0]!.name]
+      for (const deflate of [false, true]) {
+        const arrays = names.map((name) => ({
+          name,
+          dtype,
+          shape: [values.length],
+          values,
+          deflate,
+        }))
+        const found = await rangesOf(npz(arrays), single)
+        expect(found).toEqual({ ranges: [range, range], recorded: 2, samples: 0 })
+      }
+    })
+
+    /** Sets four bytes of an entry in the directory of the archive. */
+    const claim = (offset: number, value: number) => (bytes: Buffer) => {
+      bytes.writeUInt32LE(value, bytes.indexOf('PK\x01\x02', 0, 'latin1') + offset)
+      return bytes
+    }
+
+    /** What deflate cannot make smaller. */
+    const noise = elements(weights([72_000], 'noise', 1), 'float32')
+    /** Bytes before the numbers of that array. */
+    const npyHeader =
+      10 + "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 67108865), }\n".length
+
+    it.each<[string, string, RegExp]>([
+      ['that ends early', npz([x()], (bytes) => bytes.subarray(0, 900)), /: a damaged zip: .* — /],
+      [
+        'whose array ends early',
+        npz([x({ values: recorded().slice(0, 100) })]),
+        /: x: \d+ bytes where shape \[40,3,6,6\] needs \d+ — /,
+      ],
+      [
+        'that announces more than deflate can hold',
+        npz([x({ deflate: true })], claim(24, 0x7fffffff)),
+        /: x\.npy: announces 2147483647 bytes out of \d+, which cannot be — /,
+      ],
+      [
+        'that announces more than there is',
+        npz([x()], claim(20, 0x7fffffff)),
+        /: x\.npy: announces \d+ bytes out of 2147483647, which cannot be — |damaged zip/,
+      ],
+      [
+        'with a shape beyond counting',
+        npz([x({ shape: [2 ** 31, 2 ** 31], values: [1] })]),
+        /: x: impossible shape \[2147483648,2147483648\] — /,
+      ],
+      [
+        'of wrong bytes',
+        npz([x({ deflate: true })], claim(16, 12345)),
+        /: x: wrong checksum — fetch the file again/,
+      ],
+      [
+        'deflated in Fortran order',
+        npz([x({ deflate: true, fortran: true })]),
+        /: x: compressed in Fortran order cannot be read by rows — save numpy\.ascontiguousarray\(x\)/,
+      ],
+      [
+        'whose entry leads out of it',
+        npz([x({ name: '../x' })]),
+        /: a damaged zip: invalid relative path: \.\.\/x\.npy — /,
+      ],
+      ['of other activations', npz([x({ name: 'z' })]), /: lacks activations: 'x' and \d more — /],
+      [
+        'of complex numbers',
+        npz([x({ dtype: '<c8', shape: [1], values: [1] })]),
+        /: x: elements of type 'c8' are no numbers/,
+      ],
+      [
+        'of samples of another shape',
+        npz([x({ shape: [80, 3, 6, 3] })]),
+        /does not fit the data: .*\[3,6,3\]/,
+      ],
+      [
+        'of a number beyond 32 bits',
+        npz([x({ dtype: '<i8', shape: [1], values: [2 ** 40] })]),
+        /: x: beyond 32-bit integers: 1099511627776 — /,
+      ],
+      [
+        'of a row that cannot be held',
+        npz(
+          [x({ shape: [1, 2 ** 26 + 1], values: noise, deflate: true })],
+          claim(24, 4 * (2 ** 26 + 1) + npyHeader),
+        ),
+        /: x: a row has 268435460 bytes, more than 268435456 — put the samples on the first axis/,
+      ],
+      [
+        'of samples without a number of their own',
+        npz([x({ shape: [], values: [1] }), x({ name: 'y' })]),
+        /: its inputs have different numbers of samples, or none: 'x' \[\] — /,
+      ],
+      ['without numbers', npz([x({ shape: [0, ...shape], values: [] })]), /: x: is empty: \[0,/],
+      ['without arrays', npz([]), /: holds no array — write it with numpy\.savez/],
+    ])('%s is refused in one line', async (_, file, message) => {
+      const error: unknown = await rangesOf(file).then(
+        () => undefined,
+        (thrown) => thrown,
+      )
+      expect(error).toBeInstanceOf(UserError)
+      expect((error as UserError).message).toMatch(message)
+      expect((error as UserError).message).not.toMatch(/\n/)
+    })
   })
 })

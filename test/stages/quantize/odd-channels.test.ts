@@ -12,8 +12,8 @@ import { firstSample, quantized, samplesOf, weights } from './support.ts'
 const shape = [3, 8, 8]
 
 /** Two convolutions with so many channels between them; `shared` lets another node read those, too. */
-function pair(channels: number, outputs: number, shared = false): Model {
-  const { model, g } = newModel('m')
+function pair(channels: number, outputs: number, shared = false, opset = 21): Model {
+  const { model, g } = newModel('m', opset)
   const x = g.input('x', { dtype: 'float32', shape: ['n', ...shape] })
   const bias = tensorOf('float32', [channels], new Float32Array(channels).fill(0.1))
   const made = g.Conv(x, weights([channels, 3, 3, 3], 'a'), bias, { pads: [1, 1, 1, 1] })
@@ -41,22 +41,24 @@ const resultsOf = (model: Model) =>
 
 describe('odd channels', () => {
   it.each([
-    [6, 16, false, 1],
-    [15, 4, false, 1],
-    [6, 11, false, 0],
-    [12, 16, false, 0],
-    [3, 16, false, 0],
-    [7, 16, false, 0],
-    [6, 16, true, 0],
+    [6, 16, false, 17, 1, 1],
+    [15, 4, false, 17, 1, 1],
+    [6, 11, false, 17, 0, 0],
+    [12, 16, false, 17, 0, 0],
+    [3, 16, false, 17, 0, 0],
+    [7, 16, false, 17, 0, 0],
+    // What others read as well gets its channel from a Pad.
+    [6, 16, true, 17, 0, 1],
+    [6, 16, true, 10, 0, 0],
   ])(
-    'between convolutions, %i to %i (shared %s): %i widened',
-    async (channels, outputs, shared, count) => {
-      const model = pair(channels, outputs, shared)
+    'between convolutions, %i to %i (shared %s, opset %i): %i more are given and %i read',
+    async (channels, outputs, shared, opset, given, read) => {
+      const model = pair(channels, outputs, shared, opset)
       const wider = cloneModel(model)
-      expect(widenOddConvolutions(wider.graph)).toBe(count)
+      expect(widenOddConvolutions(wider)).toBe(read)
       const [first, second] = dimsOf(wider)
-      expect([first![0], second![1]]).toEqual([channels + count, channels + count])
-      if (count === 0) return
+      expect([first![0], second![1]]).toEqual([channels + given, channels + read])
+      if (read === 0) return
       const [before, after] = [await resultsOf(model), await resultsOf(wider)]
       expect(worstOf(likenessOf([before], [after]))?.sqnrDb).toBeGreaterThan(120)
     },

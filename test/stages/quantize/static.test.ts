@@ -6,15 +6,8 @@ import { parseModel } from '../../../onnx/load.ts'
 import { serializeModel } from '../../../onnx/save.ts'
 import { elements, numbers, tensorOf } from '../../../onnx/tensor.ts'
 import { reading } from '../../support/samples.ts'
-import {
-  firstSample,
-  interpret,
-  operatorsOf,
-  quantized,
-  runOnce,
-  samplesOf,
-  weights,
-} from './support.ts'
+import { interpret } from './definition.ts'
+import { firstSample, operatorsOf, quantized, runOnce, samplesOf, weights } from './support.ts'
 
 const image = [3, 9, 9] as const
 

@@ -1,10 +1,10 @@
-// What the tests of quantization share: a context, samples, and ONNX's definitions in plain JavaScript.
+// What the tests of quantization share: a context, samples, and running models.
 import type { z } from 'zod'
 import { random } from '../../../base/random.ts'
 import type { Dataset, Splits } from '../../../data/dataset.ts'
 import { newModel } from '../../../onnx/build.ts'
-import { type Model, type Node, opsetOf, type Value } from '../../../onnx/graph.ts'
-import { elements, numbers, sizeOf, type Tensor, tensorOf } from '../../../onnx/tensor.ts'
+import type { Model } from '../../../onnx/graph.ts'
+import { elements, sizeOf, type Tensor, tensorOf } from '../../../onnx/tensor.ts'
 import { withSession } from '../../../runtime/session.ts'
 import { quantize } from '../../../stages/quantize/index.ts'
 import type { Artifact, StageContext } from '../../../stages/stage.ts'
@@ -89,124 +89,6 @@ export function operatorsOf(model: Model): Record<string, number> {
   const counts: Record<string, number> = {}
   for (const { opType } of model.graph.nodes) counts[opType] = (counts[opType] ?? 0) + 1
   return counts
-}
-
-interface Numbers {
-  readonly dims: readonly number[]
-  readonly data: readonly number[]
-}
-
-/** Runs a graph by ONNX's definitions, in float64: nothing is fused, everything is quantized where the graph says so. */
-export function interpret(model: Model, input: Tensor): readonly number[] {
-  if (opsetOf(model) < 13) throw new Error('interpret knows opset 13 and later')
-  const known = new Map<Value, Numbers>([[model.graph.feeds[0]!, toNumbers(input)]])
-  const contentOf = (value: Value): Numbers =>
-    known.get(value) ?? toNumbers(value.tensor ?? fail(`no value '${value.name}'`))
-  for (const node of model.graph.nodes) {
-    const inputs = node.inputs.map((value) => value && contentOf(value))
-    const definition = definitions[node.opType] ?? fail(`no definition of ${node.opType}`)
-    known.set(node.output(), definition(node, inputs as Numbers[]))
-  }
-  return contentOf(model.graph.outputs[0]!).data
-}
-
-const fail = (message: string): never => {
-  throw new Error(message)
-}
-
-const toNumbers = (tensor: Tensor): Numbers => ({ dims: tensor.dims, data: numbers(tensor) })
-
-const clip = (value: number, low: number, high: number) => Math.min(high, Math.max(low, value))
-
-/** Half to even, by another way than the code under test: through the parity of the floor. */
-function nearest(value: number): number {
-  const floor = Math.floor(value)
-  const rest = value - floor
-  if (rest !== 0.5) return rest < 0.5 ? floor : floor + 1
-  return floor % 2 === 0 ? floor : floor + 1
-}
-
-/** The scale or zero point of an element. */
-function parameter(from: Numbers | undefined, node: Node, dims: readonly number[], index: number) {
-  if (!from) return 0
-  if (from.data.length === 1) return from.data[0]!
-  const axis = node.number('axis', 1)
-  return from.data[Math.floor(index / sizeOf(dims.slice(axis + 1))) % dims[axis]!]!
-}
-
-/** The numbers that QuantizeLinear gives. */
-const integers: Readonly<Record<string, readonly [number, number]>> = {
-  int8: [-128, 127],
-  uint8: [0, 255],
-  int16: [-32768, 32767],
-  uint16: [0, 65535],
-}
-
-const definitions: Readonly<Record<string, (node: Node, inputs: Numbers[]) => Numbers>> = {
-  QuantizeLinear(node, [x, scale, zero]) {
-    const [low, high] = integers[node.input(2).tensor?.dtype ?? 'uint8']!
-    const data = x!.data.map((value, index) => {
-      const [s, z] = [parameter(scale, node, x!.dims, index), parameter(zero, node, x!.dims, index)]
-      return clip(nearest(Math.fround(Math.fround(value) / s)) + z, low!, high!)
-    })
-    return { dims: x!.dims, data }
-  },
-  DequantizeLinear(node, [x, scale, zero]) {
-    const data = x!.data.map(
-      (value, index) =>
-        (value - parameter(zero, node, x!.dims, index)) * parameter(scale, node, x!.dims, index),
-    )
-    return { dims: x!.dims, data }
-  },
-  LeakyRelu: (node, [x]) => ({
-    dims: x!.dims,
-    data: x!.data.map((value) => (value < 0 ? value * node.number('alpha', 0.01) : value)),
-  }),
-  Relu: (_node, [x]) => ({ dims: x!.dims, data: x!.data.map((value) => Math.max(0, value)) }),
-  Add: (_node, [a, b]) => ({ dims: a!.dims, data: a!.data.map((value, i) => value + b!.data[i]!) }),
-  Gemm(node, [a, b, c]) {
-    const [rows, inner] = a!.dims as [number, number]
-    const transposed = node.number('transB', 0) === 1
-    const columns = b!.dims[transposed ? 0 : 1]!
-    const data = Array.from({ length: rows * columns }, (_, index) => {
-      const [row, column] = [Math.floor(index / columns), index % columns]
-      let sum = c?.data[column] ?? 0
-      for (let k = 0; k < inner; k++)
-        sum +=
-          a!.data[row * inner + k]! *
-          b!.data[transposed ? column * inner + k : k * columns + column]!
-      return sum
-    })
-    return { dims: [rows, columns], data }
-  },
-  Conv(node, [x, w, b]) {
-    const [batch, inputs, height, width] = x!.dims as [number, number, number, number]
-    const [outputs, perGroup, kh, kw] = w!.dims as [number, number, number, number]
-    const [top, left, bottom, right] = node.numbers('pads', [0, 0, 0, 0]) as number[]
-    const [sh, sw] = node.numbers('strides', [1, 1]) as number[]
-    const group = node.number('group', 1)
-    const oh = Math.floor((height + top! + bottom! - kh) / sh!) + 1
-    const ow = Math.floor((width + left! + right! - kw) / sw!) + 1
-    const dims = [batch, outputs, oh, ow]
-    const data = Array.from({ length: sizeOf(dims) }, (_, index) => {
-      const [column, row] = [index % ow, Math.floor(index / ow) % oh]
-      const output = Math.floor(index / (ow * oh)) % outputs
-      const sample = Math.floor(index / (ow * oh * outputs))
-      let sum = b?.data[output] ?? 0
-      for (let c = 0; c < perGroup; c++)
-        for (let i = 0; i < kh; i++)
-          for (let j = 0; j < kw; j++) {
-            const [y, z] = [row * sh! + i - top!, column * sw! + j - left!]
-            if (y < 0 || z < 0 || y >= height || z >= width) continue
-            const channel = Math.floor(output / (outputs / group)) * perGroup + c
-            sum +=
-              x!.data[((sample * inputs + channel) * height + y) * width + z]! *
-              w!.data[((output * perGroup + c) * kh + i) * kw + j]!
-          }
-      return sum
-    })
-    return { dims, data }
-  },
 }
 
 /** BatchNormalization of an input, behind a Reshape that leaves the number of axes open, or at once. */

@@ -20,6 +20,7 @@ import { outputError } from '../../../../stages/quantize/weights/errors.ts'
 import { gptq } from '../../../../stages/quantize/weights/gptq.ts'
 import { hqq, shrinkingError } from '../../../../stages/quantize/weights/hqq.ts'
 import {
+  contextOf,
   firstSample,
   operatorsOf,
   quantized,
@@ -166,6 +167,10 @@ describe('weights in blocks', () => {
   it('refuses what does not go together', async () => {
     expect(options({ bits: 3 }).error?.issues[0]?.message).toMatch(/is 8, 4 or 2/)
     expect(options({ samples: 4 }).error?.issues[0]?.message).toMatch(/'gptq' and 'awq'/)
+    for (const algorithm of ['awq', undefined])
+      expect(options({ algorithm, order: 'stored' }).error?.issues[0]?.message).toMatch(
+        /goes with the algorithm 'gptq'/,
+      )
     expect(options({ shared: 'channel' }).error?.issues[0]?.message).toMatch(/does not go with/)
     const float = layer('MatMul', weights([64, 8], 'w'))
     await expect(quantized(float, { scheme: 'weight-only', algorithm: 'gptq' })).rejects.toThrow(
@@ -213,6 +218,127 @@ function problem() {
   return { matrix: { rows, columns, values } satisfies WeightMatrix, moments }
 }
 
+/** A recurrence with weights of its own, and what multiplies them; `width` is no multiple of a block. */
+function recurrence(
+  opType: 'LSTM' | 'GRU' | 'RNN',
+  directions: 1 | 2,
+  change: (weights: Tensor) => Tensor = (tensor) => tensor,
+): Model {
+  const [width, hidden] = [40, 48]
+  const gates = { LSTM: 4, GRU: 3, RNN: 1 }[opType]
+  const { model, g } = newModel('recurrence', 17)
+  const x = g.input('x', { dtype: 'float32', shape: ['T', 'N', width] })
+  const matrix = (columns: number, label: string) =>
+    g.constant(change(weights([directions, gates * hidden, columns], label, 0.2)), label)
+  const outputs = g.node(
+    opType,
+    [x, matrix(width, 'w'), matrix(hidden, 'r'), weights([directions, 2 * gates * hidden], 'b')],
+    {
+      name: 'memory',
+      outputs: 2,
+      attributes: { hidden_size: hidden, ...(directions === 2 && { direction: 'bidirectional' }) },
+    },
+  )
+  g.output('y', g.Identity(outputs[0]!), { dtype: 'float32' })
+  return model
+}
+
+describe('recurrences', () => {
+  const cases = [
+    ['LSTM', 1, 8],
+    ['LSTM', 2, 4],
+    ['GRU', 2, 8],
+    ['GRU', 1, 2],
+    ['RNN', 1, 4],
+    ['RNN', 2, 2],
+  ] as const
+  const x = weights([5, 2, 40], 'x', 1)
+  const answer = (model: Model, provider: 'cpu' | 'wasm') =>
+    withSession(model, { provider }, async (session) => (await session.run({ x })).y!)
+
+  it.each(cases)(
+    '%s of %d directions computes what its weights of %d bits say, bit for bit',
+    async (opType, directions, bits) => {
+      const float = recurrence(opType, directions)
+      const rounded = recurrence(opType, directions, (tensor) => {
+        const [own, rows, columns] = tensor.dims as [number, number, number]
+        const values = elements(tensor, 'float32')
+        const matrix = { rows: own * rows, columns, values }
+        return tensorOf(
+          'float32',
+          tensor.dims,
+          dequantized(roundToNearest(matrix, { bits, block: 32 })),
+        )
+      })
+      const { model, facts } = await quantized(float, { scheme: 'weight-only', bits })
+      expect(facts.summary).toMatch(new RegExp(`^weight-only, rtn: 1 layers in ${bits} bits`))
+      expect(operatorsOf(model)).toMatchObject({ DequantizeLinear: 2, [opType]: 1 })
+      for (const provider of ['cpu', 'wasm'] as const) {
+        const [expected, found] = await Promise.all(
+          [rounded, model].map(async (each) => elements(await answer(each, provider), 'float32')),
+        )
+        expect(found).toEqual(expected)
+      }
+      const share = serializeModel(model).length / serializeModel(float).length
+      expect(share).toBeLessThan(bits / 32 + 0.12)
+    },
+  )
+
+  it('stay as they are where they are excluded', async () => {
+    const { model: float, g } = newModel('both', 17)
+    const x = g.input('x', { dtype: 'float32', shape: ['T', 'N', 40] })
+    const [, last] = g.node('GRU', [x, weights([1, 144, 40], 'w'), weights([1, 144, 48], 'r')], {
+      name: 'memory',
+      outputs: 2,
+      attributes: { hidden_size: 48 },
+    })
+    g.output('y', g.MatMul(last!, weights([48, 8], 'm')), { dtype: 'float32' })
+    const options = { scheme: 'weight-only', bits: 8, form: 'qdq' } as const
+    const kept = await quantized(float, { ...options, exclude: ['memory'] })
+    expect(operatorsOf(kept.model)).toMatchObject({ GRU: 1, DequantizeLinear: 1 })
+    const { model } = await quantized(float, options)
+    expect(operatorsOf(model)).toMatchObject({ GRU: 1, DequantizeLinear: 3 })
+  })
+
+  it.each(['gptq', 'awq'] as const)(
+    '%s measures what flows in, and says that the state is not measured',
+    async (algorithm) => {
+      const float = recurrence('GRU', 2)
+      const mixing = elements(weights([40, 40], 'mixing', 1), 'float32')
+      // Steps of a sample that are mixtures of few numbers, so that errors can make up for each other.
+      const data = datasetOf({
+        source: 'mixed',
+        shape: [3, 40],
+        classes: ['0', '1'],
+        labels: new Int32Array(64),
+        write(index, into) {
+          const { normal } = random(7, index)
+          const hidden = Array.from({ length: 4 }, () => normal())
+          for (let place = 0; place < into.length; place++)
+            into[place] = hidden.reduce(
+              (sum, value, at) => sum + value * mixing[at * 40 + (place % 40)]!,
+              0.05 * normal(),
+            )
+        },
+      })
+      const options = { stage: 'quantize', scheme: 'weight-only', bits: 4 } as const
+      const distances: number[] = []
+      const logs: string[] = []
+      for (const each of ['rtn', algorithm] as const) {
+        const context = contextOf(float, data)
+        const parsed = quantize.options.parse({ ...options, algorithm: each })
+        const { model } = await quantize.run({ model: float, facts: {} }, parsed, context)
+        distances.push(1 - (await cosine(model, float, data)))
+        logs.push(...context.logs)
+      }
+      expect(logs).toContainEqual(
+        'memory: weights of its state are rounded to nearest, because it is inside the node',
+      )
+      expect(distances[1]).toBeLessThan(distances[0]!)
+    },
+  )
+})
+
 describe('algorithms', () => {
   const { matrix, moments } = problem()
   const errorOf = (rounded: Float32Array) =>
@@ -245,6 +371,38 @@ describe('algorithms', () => {
       return shrinkingError(matrix.values, (at) => rounded[at]!)
     }) as [number, number]
     expect(found).toBeLessThan(0.98 * plain)
+  })
+
+  it.each([8, 4, 2] as const)('gptq of %d bits gains by taking large inputs first', (bits) => {
+    const format = { bits, block: 32 }
+    const [stored, activation] = (['stored', 'activation'] as const).map((order) =>
+      gptq(matrix, moments, format, order),
+    ) as [BlockWeights, BlockWeights]
+    expect(errorOf(dequantized(activation))).toBeLessThan(errorOf(dequantized(stored)))
+    // Blocks are of neighbours whatever the order.
+    expect(activation.scales).toEqual(stored.scales)
+    expect(activation.zeroPoints).toEqual(stored.zeroPoints)
+  })
+
+  it('gptq by activation does not mind how inputs lie, and takes equal ones as they lie', () => {
+    const { rows, columns, values } = matrix
+    const format = { bits: 4, block: 128 } as const
+    const from = random(4, 'shuffle').permutation(columns)
+    const shuffled = values.map(
+      (_, at) => values[Math.floor(at / columns) * columns + from[at % columns]!]!,
+    )
+    const own = moments.map(
+      (_, at) => moments[from[Math.floor(at / columns)]! * columns + from[at % columns]!]!,
+    )
+    const codes = gptq(matrix, moments, format, 'activation').codes
+    const other = gptq({ rows, columns, values: shuffled }, own, format, 'activation').codes
+    expect([...other]).toEqual(
+      [...other].map((_, at) => codes[Math.floor(at / columns) * columns + from[at % columns]!]),
+    )
+    const equal = moments.map((moment, at) => (at % (columns + 1) === 0 ? 1e6 : moment))
+    expect(gptq(matrix, equal, format, 'activation').codes).toEqual(
+      gptq(matrix, equal, format, 'stored').codes,
+    )
   })
 
   it('gptq needs no inputs that flow', () => {
@@ -296,7 +454,10 @@ function correlated(shape: readonly number[]): Dataset {
 }
 
 describe('real models', () => {
-  itWithShared.each(['keras-tract-example.onnx', 'mnist-8-ortweb.onnx', 'optimum-test-asset.onnx'])(
+  itWithShared.each([
+    ...['keras-tract-example.onnx', 'mnist-8-ortweb.onnx', 'optimum-test-asset.onnx'],
+    'byte-sb-bidi-lstm.onnx',
+  ])(
     '%s is close with weights in 8 bits',
     async (file) => {
       const float = await loadModel(sharedModel(file))

@@ -1,16 +1,28 @@
 // What equalization, smoothing and splitting do to a float model: nothing but to its weights.
 import { describe, expect, it } from '@jest/globals'
+import { random } from '../../../../base/random.ts'
+import { type Attributes, type Builder, newModel } from '../../../../onnx/build.ts'
 import { cloneModel } from '../../../../onnx/clone.ts'
-import type { Model } from '../../../../onnx/graph.ts'
+import type { Model, Value } from '../../../../onnx/graph.ts'
 import { elements, tensorOf } from '../../../../onnx/tensor.ts'
 import { predict } from '../../../../runtime/predict.ts'
 import { quantizeWeights } from '../../../../stages/quantize/arithmetic.ts'
-import { copyForQuantization } from '../../../../stages/quantize/prepare.ts'
+import { copyForQuantization, prepareForIntegers } from '../../../../stages/quantize/prepare.ts'
+import { absorbBiases } from '../../../../stages/quantize/repair/absorption.ts'
 import { reestimateNormalizations } from '../../../../stages/quantize/repair/batch-normalization.ts'
 import { equalize } from '../../../../stages/quantize/repair/equalization.ts'
 import { smooth } from '../../../../stages/quantize/repair/smoothing.ts'
 import { splitOutliers } from '../../../../stages/quantize/repair/splitting.ts'
-import { contextOf, firstSample, operatorsOf, runOnce, samplesOf } from '../support.ts'
+import { datasetOf } from '../../../support/samples.ts'
+import {
+  contextOf,
+  firstSample,
+  operatorsOf,
+  quantized,
+  runOnce,
+  samplesOf,
+  weights as seededWeights,
+} from '../support.ts'
 import { attentive, constantAt, mobile, nodesOf, normalized, preparedCopy } from './models.ts'
 
 const images = samplesOf([3, 12, 12], 32)
@@ -49,6 +61,29 @@ describe('cross-layer equalization', () => {
     for (const [channel, range] of made.entries()) expect(range / taken[channel]!).toBeCloseTo(1, 2)
   })
 
+  it('leaves channels alone that carry nothing but a bias, whichever side is nothing', async () => {
+    const { prepared } = await preparedCopy(mobile())
+    // A dead filter of the stem, and an input that the layer behind the sum does not listen to.
+    for (const [at, channel, width] of [
+      [0, 3, 27],
+      [1, 5, 9],
+    ] as const) {
+      const weight = nodesOf(prepared.model, 'Conv')[at]!.input(1)
+      const values = elements(weight.tensor!, 'float32').map((value, index) =>
+        Math.floor(index / width) === channel ? 1e-14 * value : value,
+      )
+      weight.tensor = tensorOf('float32', weight.tensor!.dims, values)
+    }
+    const before = cloneModel(prepared.model)
+    // Channels 3 and 5 of the stem, one dead and one unheard, and channel 5 of the depthwise layer, which is dead.
+    const { channels } = await equalize(prepared.model, 'model')
+    expect(channels).toBe(8 + 8 + 12 + 6 - 3)
+    expect(await difference(before, prepared.model, images)).toBeLessThan(1e-5)
+    const biases = (model: Model) => constantAt(nodesOf(model, 'Conv')[0]!, 2)
+    for (const channel of [3, 5])
+      expect(biases(prepared.model)[channel]).toBe(biases(before)[channel])
+  })
+
   it('leaves channels alone that Clip cuts off above', async () => {
     const { prepared, before } = await preparedCopy(mobile('Relu6'))
     const { channels } = await equalize(prepared.model, 'model')
@@ -65,6 +100,150 @@ describe('cross-layer equalization', () => {
     const { channels } = await equalize(prepared.model, 'model')
     expect(channels).toBe(16)
     expect(await difference(before, prepared.model, tokens)).toBeLessThan(1e-5)
+  })
+})
+
+/** What stands between a layer whose channels never come near zero and the layer that reads it. */
+type Between = (g: Builder, made: Value) => Value
+
+/** Eight channels of three inputs, some far above zero, and what reads them: [N, 3, 4, 4] → [N, 5, …]. */
+function high({
+  between = (g, made) => g.Relu(made),
+  reader = {},
+  normalize = false,
+}: {
+  readonly between?: Between
+  readonly reader?: Attributes
+  readonly normalize?: boolean
+} = {}): Model {
+  const { model, g } = newModel('high', 17)
+  const x = g.input('x', { dtype: 'float32', shape: ['N', 3, 4, 4] })
+  const bias = tensorOf('float32', [8], [9, 0, 12, -9, 20, 1, 7, 0.5])
+  const one = tensorOf('float32', [8], new Float32Array(8).fill(1))
+  const zero = tensorOf('float32', [8], new Float32Array(8))
+  const first = g.node(
+    'Conv',
+    [x, seededWeights([8, 3, 1, 1], 'a'), normalize ? undefined : bias],
+    {
+      name: 'maker',
+    },
+  )[0]!
+  const made = normalize ? g.BatchNormalization(first, one, bias, zero, one) : first
+  const grouped = Number(reader.group ?? 1)
+  const w = seededWeights([4, 8 / grouped, 2, 2], 'b')
+  const [y] = g.node('Conv', [between(g, made), w, seededWeights([4], 'c')], {
+    name: 'reader',
+    attributes: reader,
+  })
+  g.output('y', y!, { dtype: 'float32' })
+  return model
+}
+
+/** Samples of ±1, of which no sum of three is further than 3 deviations from its mean. */
+const signs = datasetOf({
+  source: 'signs',
+  shape: [3, 4, 4],
+  classes: ['0', '1'],
+  labels: new Int32Array(32),
+  write(index, into) {
+    const { integer } = random(5, index)
+    for (let place = 0; place < into.length; place++) into[place] = 2 * integer(2) - 1
+  },
+})
+
+describe('absorption of high biases', () => {
+  const absorbed = async (model: Model, data?: typeof signs, exclude: readonly string[] = []) => {
+    const prepared = copyForQuantization(model, exclude, 'refuse')
+    const statistics = await prepareForIntegers(prepared, 'model')
+    const before = cloneModel(prepared.model)
+    const evidence = data && { samples: 32, context: contextOf(model, data) }
+    const done = await absorbBiases(prepared.model, prepared.excluded, statistics, evidence)
+    return { done, before, after: prepared.model, statistics }
+  }
+  const biasesOf = (model: Model, at = 0) => constantAt(nodesOf(model, 'Conv')[at]!, 2)
+
+  it.each([
+    ['a convolution', {}],
+    ['one in groups', { reader: { group: 2 } }],
+    ['one with strides', { reader: { strides: [2, 2], auto_pad: 'VALID' } }],
+    [
+      'one behind maxima and means',
+      {
+        between: (g: Builder, made: Value) =>
+          g.AveragePool(g.MaxPool(g.Relu(made), { kernel_shape: [2, 2], pads: [1, 1, 1, 1] }), {
+            kernel_shape: [2, 2],
+            pads: [1, 0, 1, 0],
+          }),
+      },
+    ],
+  ])('moves what never flows below into %s and keeps what the model computes', async (_, given) => {
+    const model = high(given)
+    const { done, before, after } = await absorbed(model, signs)
+    expect(done).toEqual({ channels: 4, layers: 1 })
+    expect(await difference(before, after, signs)).toBeLessThan(1e-5)
+    const [was, is] = [biasesOf(before), biasesOf(after)]
+    const made = constantAt(nodesOf(before, 'Conv')[0]!, 1)
+    for (let channel = 0; channel < 8; channel++) {
+      // Of ±1 with random signs the deviation of a sum is the root of the squares of its weights.
+      const own = made.subarray(3 * channel, 3 * channel + 3)
+      const deviation = Math.sqrt(own.reduce((sum, value) => sum + value ** 2, 0))
+      const expected = Math.max(0, was[channel]! - 3 * deviation)
+      expect(Math.abs(was[channel]! - is[channel]! - expected)).toBeLessThan(0.3)
+      if (expected === 0) expect(is[channel]).toBe(was[channel])
+    }
+  })
+
+  it('takes mean and deviation from BatchNormalization where there is no data, and moves the mean', async () => {
+    const { done, before, after, statistics } = await absorbed(high({ normalize: true }))
+    // β - 3γ with γ = 1 and β as in the model.
+    const moved = [6, 0, 9, 0, 17, 0, 4, 0]
+    expect(done).toEqual({ channels: 4, layers: 1 })
+    const [was, is] = [biasesOf(before), biasesOf(after)]
+    expect([...was].map((value, at) => value - is[at]!)).toEqual(moved)
+    const [said] = statistics.values()
+    expect([...said!.means]).toEqual([3, 0, 3, -9, 3, 1, 3, 0.5])
+    // Equalization before it does not lose what BatchNormalization said.
+    const prepared = copyForQuantization(high({ normalize: true }), [], 'refuse')
+    const known = await prepareForIntegers(prepared, 'model')
+    await equalize(prepared.model, 'model', known)
+    const both = await absorbBiases(prepared.model, prepared.excluded, known, undefined)
+    expect(both).toEqual(done)
+    expect(await difference(before, prepared.model, signs)).toBeLessThan(1e-5)
+  })
+
+  it.each([
+    ['static', { calibration: { from: 'data' } }, signs],
+    ['static', { calibration: { from: 'noise' } }, undefined],
+    ['dynamic', {}, signs],
+  ] as const)('is a repair of the scheme %s: %j', async (scheme, options, data) => {
+    const repair = ['bias-absorption' as const]
+    const { facts } = await quantized(
+      high({ normalize: true }),
+      { scheme, repair, ...options },
+      data,
+    )
+    expect(facts.summary).toMatch(/absorbed biases of 4 channels of 1 layers/)
+  })
+
+  it.each([
+    ['a reader pads', { reader: { pads: [1, 1, 1, 1] } }, []],
+    ['a reader pads by itself', { reader: { auto_pad: 'SAME_UPPER' } }, []],
+    ['a layer is excluded', {}, ['maker']],
+    ['a reader is excluded', {}, ['reader']],
+    [
+      'a clipping has an upper end',
+      { between: (g: Builder, made: Value) => g.Clip(made, 0, 6) },
+      [],
+    ],
+    [
+      'others read it as well',
+      { between: (g: Builder, made: Value) => g.Mul(g.Relu(made), g.Sigmoid(made)) },
+      [],
+    ],
+    ['there is no Relu', { between: (_: Builder, made: Value) => made }, []],
+  ] as const)('leaves everything where %s', async (_, given, exclude) => {
+    const { done } = await absorbed(high(given), signs, exclude)
+    expect(done).toEqual({ channels: 0, layers: 0 })
   })
 })
 

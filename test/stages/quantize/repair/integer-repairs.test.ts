@@ -3,7 +3,7 @@ import { describe, expect, it } from '@jest/globals'
 import { type Builder, newModel } from '../../../../onnx/build.ts'
 import { cloneModel } from '../../../../onnx/clone.ts'
 import type { Model } from '../../../../onnx/graph.ts'
-import { elements } from '../../../../onnx/tensor.ts'
+import { elements, tensorOf } from '../../../../onnx/tensor.ts'
 import { predict } from '../../../../runtime/predict.ts'
 import { measureRanges } from '../../../../stages/quantize/calibrate.ts'
 import { place } from '../../../../stages/quantize/placement.ts'
@@ -110,6 +110,47 @@ describe('bias correction', () => {
     expect(await shifts()).toBeLessThan(before / 2)
   })
 
+  it.each([
+    ['zeros around', [4, 3, 3, 3], { pads: [1, 1, 1, 1] }],
+    ['zeros on one side and strides', [4, 3, 5, 5], { pads: [0, 4, 1, 0], strides: [2, 3] }],
+    ['zeros as many as there have to be', [4, 3, 4, 4], { auto_pad: 'SAME_UPPER' }],
+    ['gaps and groups', [6, 1, 3, 3], { pads: [3, 3, 3, 3], dilations: [3, 3], group: 3 }],
+  ] as const)(
+    'is exact for rounded weights of a convolution with %s',
+    async (_, dims, attributes) => {
+      const model = single((g, x) =>
+        g.Conv(x, uneven(weights(dims, 'w', 0.3)), weights([dims[0]], 'b'), attributes),
+      )
+      const { float, quantized } = await pair(model, images)
+      const [layer] = quantizedLayers(float.graph, quantized.graph)
+      const { name } = layer!.float.output()
+      // The float model with what was rounded, so that its inputs are what they were.
+      const shifts = async () => {
+        const rounded = cloneModel(float)
+        const node = rounded.graph.nodes[float.graph.nodes.indexOf(layer!.float)]!
+        const [steps, scale] = layer!.node.input(2).producer!.inputs.map((each) => each!.tensor!)
+        const scales = elements(scale!, 'float32')
+        const bias = Float32Array.from(
+          elements(steps!, 'int32'),
+          (step, at) => step * scales[at % scales.length]!,
+        )
+        node.input(1).tensor = tensorOf('float32', dims, dequantized(layer!.codes))
+        node.input(2).tensor = tensorOf('float32', [dims[0]], bias)
+        const [goal, found] = [
+          await channelMean(float, name, dims[0]),
+          await channelMean(rounded, name, dims[0]),
+        ]
+        const errors = goal.map((mean, at) => Math.abs(mean - found[at]!) / scales[0]!)
+        return Math.max(...errors)
+      }
+      expect(await shifts()).toBeGreaterThan(5)
+      const context = contextOf(float, images)
+      await biasCorrections.fast(float, quantized, { samples: 64, context })
+      // In units of the bias, which was rounded twice: when it was stored, and what was added.
+      expect(await shifts()).toBeLessThan(1.01)
+    },
+  )
+
   it.each(['with', 'without'])(
     'makes the mean outputs of a layer %s a bias equal',
     async (kind) => {
@@ -150,15 +191,15 @@ describe('bias correction', () => {
 })
 
 /** The mean of each channel of a value. */
-async function channelMean(model: Model, name: string): Promise<number[]> {
+async function channelMean(model: Model, name: string, channels = 4): Promise<number[]> {
   const copy = cloneModel(model)
   const value = copy.graph.nodes
     .flatMap(({ outputs }) => outputs)
     .find((one) => one?.name === name)!
   copy.graph.outputs.splice(0, 1, value)
   const { outputs, width, size } = await predict(copy, images)
-  const sums = [0, 0, 0, 0]
-  const positions = width / 4
+  const sums = new Array<number>(channels).fill(0)
+  const positions = width / channels
   for (const [at, one] of outputs.entries()) sums[Math.floor((at % width) / positions)]! += one
   return sums.map((sum) => sum / (size * positions))
 }
