@@ -38,16 +38,18 @@ export function writeLayer(
     readonly add: AddConstant
     /** The graph that holds the weight: this one, or one around it. */
     readonly owner: Graph
-    /** Integers that were stored before, by what they are called: layers, those of two branches too, may share weights. */
-    readonly stored: Map<string, Value>
+    /** What was stored before of each weight, by form and name: layers, those of two branches too, may share weights. */
+    readonly stored: Map<Value, Map<string, Value>>
   },
 ): void {
   const { owner, stored } = surroundings
   const { weight } = layer
+  const ofWeight = stored.get(weight) ?? new Map<string, Value>()
+  stored.set(weight, ofWeight)
   const once = (name: string, make: () => Tensor): Value => {
-    const key = `${weight.name} ${form} ${name}`
-    const value = stored.get(key) ?? owner.addInitializer(name, make())
-    stored.set(key, value)
+    const key = `${form} ${name}`
+    const value = ofWeight.get(key) ?? owner.addInitializer(name, make())
+    ofWeight.set(key, value)
     return value
   }
   if (form === 'matmul-nbits') writeMatMul(layer, weights[0]!, surroundings, once)

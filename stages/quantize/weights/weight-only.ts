@@ -259,7 +259,7 @@ function write(
 ): void {
   const graphs = withBranches(model.graph)
   const around = new Map(graphs.map((graph) => [graph, { graph, add: shareConstants(graph) }]))
-  const stored = new Map<string, Value>()
+  const stored = new Map<Value, Map<string, Value>>()
   let opset = opsetOf(model)
   for (const layer of layers) {
     const { weights, inputScales } = rounded.get(layer.weight)!

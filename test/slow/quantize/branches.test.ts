@@ -103,6 +103,19 @@ describe('layers in branches', () => {
   })
 })
 
+describe('weights of the same name in two branches', () => {
+  it.each(['qdq', 'matmul-nbits'] as const)('stay two weights as %s', async (form) => {
+    const float = forked([32], dense('one'), dense('other'))
+    for (const { subgraphs } of float.graph.nodes)
+      for (const branch of subgraphs)
+        for (const [at, value] of [...branch.initializers].entries()) value.name = `w${at}`
+    const { model } = await quantized(float, { scheme: 'weight-only', bits: 8, block: 16, form })
+    const x = randomTensor([4, 32])
+    expect(await likeness(float, model, x, 1)).toBeGreaterThan(0.999)
+    expect(await likeness(float, model, x, 0)).toBeGreaterThan(0.999)
+  })
+})
+
 describe('an LSTM whose weights are computed in both branches is stored once', () => {
   const hidden = 16
   const recurrent = (g: Builder, x: Value): Value => {
