@@ -1,5 +1,5 @@
 // What a cut would leave, counted without cutting: it does not depend on which channels of a group stay.
-import { countMacs, macsOf, parametersOf, statedShape } from '../onnx/cost.ts'
+import { countMacs, macsOf, multiplications, parametersOf, statedShape } from '../onnx/cost.ts'
 import { allNodes, type Graph, type Model, type Node, type Value } from '../onnx/graph.ts'
 import { sizeOf } from '../onnx/tensor.ts'
 import type { Group } from './groups.ts'
@@ -18,7 +18,7 @@ export type Forecast = (counts: Counts) => number
 export function forecastMacs(model: Model): Forecast | undefined {
   if (countMacs(model) === undefined) return undefined
   return forecast(
-    [...allNodes(model.graph)],
+    [...allNodes(model.graph)].filter(({ opType }) => opType in multiplications),
     ({ inputs, outputs }) => [...inputs, ...outputs],
     (node, lost) =>
       macsOf(node, (value) => {
@@ -63,7 +63,11 @@ function forecast<Item>(
   const costs = new Map(items.map((item) => [item, costOf(item, lost)]))
   const itemsOf = new Map<Value | undefined, Item[]>()
   for (const item of items)
-    for (const value of valuesOf(item)) itemsOf.set(value, [...(itemsOf.get(value) ?? []), item])
+    for (const value of valuesOf(item)) {
+      const known = itemsOf.get(value)
+      if (known) known.push(item)
+      else itemsOf.set(value, [item])
+    }
   let total = [...costs.values()].reduce((sum, cost) => sum + cost, 0)
   let last: Counts = new Map()
   return (counts) => {

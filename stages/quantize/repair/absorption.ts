@@ -1,12 +1,12 @@
 // Absorption of high biases: what a channel practically never goes below need not flow. It is taken out of the bias before
 // a Relu and put, times the weights, into the biases behind, so that the channel covers a smaller range of activations.
 import { constantOf, type Graph, type Model, type Node, type Value } from '../../../onnx/graph.ts'
-import { elements, type Tensor, tensorOf } from '../../../onnx/tensor.ts'
-import { float32 } from '../../../train/losses/formulas.ts'
+import { elements, type Tensor } from '../../../onnx/tensor.ts'
+import { sumAndCount } from '../../recalibrate/channel-means.ts'
 import { sumsOver } from '../../sums.ts'
 import type { ChannelStatistics, LayerStatistics } from '../data-free.ts'
 import type { Evidence } from './bias-correction.ts'
-import { setOwnConstant } from './inputs.ts'
+import { addToConstant } from './inputs.ts'
 
 /** What an absorption did. */
 export interface Absorbed {
@@ -48,12 +48,9 @@ export async function absorbBiases(
     const moved = own?.means.map((mean, at) => Math.max(0, mean - deviations * own.deviations[at]!))
     const count = moved?.filter((value) => value > 0).length ?? 0
     if (!moved || count === 0) continue
-    addToBias(
-      model.graph,
-      maker,
-      moved.map((value) => -value),
-    )
-    for (const reader of readers) addToBias(model.graph, reader, shiftOf(reader, moved))
+    const lowered = moved.map((value) => -value)
+    addToConstant(model.graph, maker, 2, lowered)
+    for (const reader of readers) addToConstant(model.graph, reader, 2, shiftOf(reader, moved))
     const { name } = maker.output()
     const said = statistics.get(name)
     if (said)
@@ -152,14 +149,6 @@ function shiftOf(node: Node, moved: Float32Array): Float32Array {
   return Float32Array.from(shift)
 }
 
-function addToBias(graph: Graph, node: Node, shift: Float32Array): void {
-  const bias = constantOf(node.inputs[2])
-  const before = bias ? elements(bias, 'float32') : new Float32Array(shift.length)
-  const dims = bias?.dims ?? [shift.length]
-  const values = before.map((value, at) => value + shift[at]!)
-  setOwnConstant(graph, node, 2, tensorOf('float32', dims, values))
-}
-
 /** What BatchNormalizations said of layers whose weights are still the same. */
 const known = (
   pairs: readonly Pair[],
@@ -187,9 +176,10 @@ async function measured(
         const channels = outputsOf(maker)
         // Conv [N, C, …], Gemm [N, C].
         const rows = g.Reshape(made, [0, channels, -1])
-        const sum = (value: Value) => g.ReduceSum(value, [0, 2], { keepdims: 0 })
-        const size = g.Cast(g.node('Size', [made])[0]!, { to: float32 })
-        return [sum(rows), sum(g.Mul(rows, rows)), g.Div(size, channels)]
+        const axes = { axis: 1, rank: 3, channels }
+        const [first, count] = sumAndCount(g, rows, axes)
+        const [second] = sumAndCount(g, g.Mul(rows, rows), axes)
+        return [first, second, count]
       }),
     evidence,
   )

@@ -4,7 +4,7 @@ import { constantOf, type Graph, Node, Value } from '../../../onnx/graph.ts'
 import { elements, tensorOf } from '../../../onnx/tensor.ts'
 import { quantizationOf, quantizeBias, quantizeValues } from '../arithmetic.ts'
 import { extend } from '../histogram.ts'
-import { setOwnConstant } from './inputs.ts'
+import { addToConstant, setOwnConstant } from './inputs.ts'
 import { madeBy, type QuantizedLayer } from './quantized-layers.ts'
 
 /** Adds a vector, one number a channel. */
@@ -31,10 +31,7 @@ function floatAdder(
 ): AddToOutputs | undefined {
   const tensor = constantOf(node.inputs[input])
   if (tensor?.dtype !== 'float32' || !isVector(tensor.dims, channels)) return undefined
-  return (shift) => {
-    const values = elements(tensor, 'float32').map((value, at) => value + shift[at]!)
-    setOwnConstant(graph, node, input, tensorOf('float32', tensor.dims, values))
-  }
+  return (shift) => addToConstant(graph, node, input, shift)
 }
 
 /** A bias in int32, whose scale stays. */

@@ -1,6 +1,6 @@
 // The layers of a float model by the channels that they take: what smoothing and splitting of channels work on.
 import { constantOf, type Graph, type Node, type Value } from '../../../onnx/graph.ts'
-import { sizeOf, type Tensor } from '../../../onnx/tensor.ts'
+import { elements, sizeOf, type Tensor, tensorOf } from '../../../onnx/tensor.ts'
 import { quantizationRuleOf } from '../operators.ts'
 
 /** A layer that is going to be quantized. */
@@ -44,6 +44,20 @@ export function setOwnConstant(graph: Graph, node: Node, index: number, tensor: 
     value.tensor = tensor
     value.type = { dtype: tensor.dtype, shape: tensor.dims }
   } else node.setInput(index, graph.addInitializer(value?.name ?? `${node.name}_constant`, tensor))
+}
+
+/** Adds a vector to a float32 constant of a node, which becomes its own; where there is none, to zeros. */
+export function addToConstant(
+  graph: Graph,
+  node: Node,
+  index: number,
+  shift: Float32Array | Float64Array,
+): void {
+  const constant = constantOf(node.inputs[index])
+  const before = constant ? elements(constant, 'float32') : new Float32Array(shift.length)
+  const values = before.map((value, at) => value + shift[at]!)
+  const dims = constant?.dims ?? [shift.length]
+  setOwnConstant(graph, node, index, tensorOf('float32', dims, values))
 }
 
 const isOwn = (graph: Graph, value: Value): boolean =>
