@@ -121,9 +121,11 @@ function probeModel(
   const g = build(graph)
   const outputs = values.map(({ name }) => {
     const value = named.get(name)
-    const wanted = value ? write(g, value) : brought.get(name)
+    // What nodes compute is fetched without another copy; an input cannot be an output, too.
+    const whole = !extremes && value?.producer ? [value] : undefined
+    const wanted = whole ?? (value ? write(g, value) : brought.get(name))
     if (!wanted) throw new Error(`internal: no value '${name}'`)
-    graph.outputs.push(...wanted)
+    graph.outputs.push(...wanted.filter((output) => !graph.outputs.includes(output)))
     return wanted.map((output) => output.name)
   })
   removeDeadNodes(graph)

@@ -49,8 +49,8 @@ function extremesOf(values: Float32Array): Range {
   // 0 as long as all numbers are finite, then NaN.
   let doubt = 0
   const whole = values.length - (values.length % 4)
-  // Counting loops of four at a time, here and below: this sees every activation, and a loop of one value at a time
-  // takes twice as long, an iterator several times.
+  // Loops of four at a time, here and below: they see every activation, and one value at a time takes twice as long, an
+  // iterator several times.
   for (let index = 0; index < whole; index += 4) {
     const a = values[index]!
     const b = values[index + 1]!
@@ -80,51 +80,104 @@ function extremesOf(values: Float32Array): Range {
  * nothing is counted.
  */
 export function observe(histogram: Histogram, values: Float32Array): Histogram {
-  const { min, max } = extend(histogram, values)
+  let { bins, width } = histogram
+  // Nearly every batch lies within what was seen before: its extremes are found while it is counted.
+  let own = width === 0 ? extend(nothing, values) : countAll(values, perWidth(width))
+  const min = Math.min(histogram.min, own.min)
+  const max = Math.max(histogram.max, own.max)
   const largest = Math.max(Math.abs(min), Math.abs(max))
   const count = histogram.count + values.length
-  if (values.length === 0 || Number.isNaN(largest)) return { ...histogram, count, min, max }
-  let { bins, width } = histogram
-  if (width === 0 && largest > 0) {
-    // Up to here all values were zero, and zero is in the same bin at every width.
-    width = largest / half
+  if (values.length === 0 || Number.isNaN(largest)) {
+    scratch.fill(0)
+    return { ...histogram, count, min, max }
   }
-  for (; largest > half * width; width *= 2) bins = merge(bins)
-  countInto(bins, values, width === 0 ? 0 : 1 / width)
+  if (width === 0 || largest > half * width) {
+    scratch.fill(0)
+    // Where there was no width all values were zero, and zero is in the same bin at every width.
+    if (width === 0) width = largest / half
+    for (; largest > half * width; width *= 2) bins = merge(bins)
+    own = countAll(values, perWidth(width))
+  }
+  takeScratch(bins, binOf(own.min, perWidth(width)), binOf(own.max, perWidth(width)))
   return { bins, width, count, min, max }
 }
 
-const emptyCounts = () => new Uint32Array(2 * half + 1)
+const nothing: Range = { min: Infinity, max: -Infinity }
+
+const perWidth = (width: number): number => (width === 0 ? 0 : 1 / width)
+
+/** No number is below the first bin, so that cutting off the fraction rounds down. */
+const binOf = (value: number, perWidth: number): number => (value * perWidth + half) | 0
+
+/** Places that a copy of the bins has: a power of two, and more than bins, for the largest value is on the edge of the last. */
+const places = 4 * half
+
+const last = places - 1
+
+/** How far copies lie apart: were it a power of two, the same bin of each would want the same place in the cache. */
+const stride = places + 64
 
 /** Counts of one batch, in four copies: an addition need not wait for the one before, though both are about zero. */
-const scratch = [emptyCounts(), emptyCounts(), emptyCounts(), emptyCounts()] as const
+const scratch = new Uint32Array(4 * stride)
 
-/** Adds the counts of some values to the bins. */
-function countInto(bins: Float64Array, values: Float32Array, perWidth: number): void {
-  for (let start = 0; start < values.length; start += block)
-    count(values.subarray(start, start + block), perWidth)
-  const [first, second, third, fourth] = scratch
-  for (let bin = 0; bin < bins.length; bin++)
-    bins[bin]! += first[bin]! + second[bin]! + third[bin]! + fourth[bin]!
-  // The largest value itself lies on the edge of the last bin.
-  const edge = 2 * half
-  bins[edge - 1]! += first[edge]! + second[edge]! + third[edge]! + fourth[edge]!
-  for (const copy of scratch) copy.fill(0)
+/** Counts values in the scratch and gives their range; where that is not within the bins, the counts are of no use. */
+function countAll(values: Float32Array, perWidth: number): Range {
+  let { min, max } = nothing
+  for (let start = 0; start < values.length; start += block) {
+    const own = count(values.subarray(start, start + block), perWidth)
+    min = Math.min(min, own.min)
+    max = Math.max(max, own.max)
+  }
+  return { min, max }
 }
 
-/** Counts values in the scratch. */
-function count(values: Float32Array, perWidth: number): void {
-  const [first, second, third, fourth] = scratch
+function count(values: Float32Array, perWidth: number): Range {
+  let min = Infinity
+  let max = -Infinity
+  let doubt = 0
   const whole = values.length - (values.length % 4)
-  // No number is below the first bin, so that cutting off the fraction rounds down.
   for (let index = 0; index < whole; index += 4) {
-    first[(values[index]! * perWidth + half) | 0]!++
-    second[(values[index + 1]! * perWidth + half) | 0]!++
-    third[(values[index + 2]! * perWidth + half) | 0]!++
-    fourth[(values[index + 3]! * perWidth + half) | 0]!++
+    const a = values[index]!
+    const b = values[index + 1]!
+    const c = values[index + 2]!
+    const d = values[index + 3]!
+    // All places before the first count: in the other order each would wait for the memory of the one before.
+    const first = binOf(a, perWidth) & last
+    const second = (binOf(b, perWidth) & last) + stride
+    const third = (binOf(c, perWidth) & last) + 2 * stride
+    const fourth = (binOf(d, perWidth) & last) + 3 * stride
+    scratch[first] = scratch[first]! + 1
+    scratch[second] = scratch[second]! + 1
+    scratch[third] = scratch[third]! + 1
+    scratch[fourth] = scratch[fourth]! + 1
+    if (a < min) min = a
+    if (a > max) max = a
+    if (b < min) min = b
+    if (b > max) max = b
+    if (c < min) min = c
+    if (c > max) max = c
+    if (d < min) min = d
+    if (d > max) max = d
+    doubt += (a + b + c + d) * 0
   }
-  for (let index = whole; index < values.length; index++)
-    first[(values[index]! * perWidth + half) | 0]!++
+  for (let index = whole; index < values.length; index++) {
+    const value = values[index]!
+    const place = binOf(value, perWidth) & last
+    scratch[place] = scratch[place]! + 1
+    if (value < min) min = value
+    if (value > max) max = value
+    doubt += value * 0
+  }
+  return { min: min + doubt, max: max + doubt }
+}
+
+/** Moves what was counted from the first to the last of some bins into them. */
+function takeScratch(bins: Float64Array, from: number, to: number): void {
+  for (let copy = 0; copy < 4; copy++) {
+    const counts = scratch.subarray(copy * stride, copy * stride + places)
+    for (let bin = from; bin <= to; bin++) bins[Math.min(bin, 2 * half - 1)]! += counts[bin]!
+    counts.fill(0, from, to + 1)
+  }
 }
 
 /** Merges pairs of bins; the edges at even multiples stay, zero among them. */
