@@ -8,7 +8,13 @@ import { findSource, type SourceName, sources } from '../data/sources.ts'
 import { defaultCacheFolder, listEntries } from '../pipeline/cache.ts'
 import { packageVersion } from '../pipeline/version.ts'
 import { type ProviderName, providerNamed, providerNames } from '../runtime/providers.ts'
-import { dotProductsIn, machineAdvice, providerRules, rulesOf } from '../stages/quantize/machine.ts'
+import {
+  dotProductsIn,
+  machineAdvice,
+  preferredForms,
+  providerRules,
+  rulesOf,
+} from '../stages/quantize/machine.ts'
 import type { Arguments } from './commands.ts'
 import { exitCodes } from './exit.ts'
 import { table } from './table.ts'
@@ -71,8 +77,12 @@ async function integerFacts(providers: Facts['providers']): Promise<Facts['integ
   for (const { name } of providers.filter(({ available }) => available)) {
     let found: string
     try {
-      const { dtype, weightBits, reason } = await machineAdvice(name)
-      found = `${dtype} weights of ${weightBits} bits: ${reason}`
+      const { reason, ...fixed } = await machineAdvice(name, preferredForms.static)
+      const run = await machineAdvice(name, preferredForms.dynamic)
+      const [first, second] = [fixed, run].map(
+        ({ dtype, weightBits }) => `${dtype} weights of ${weightBits} bits`,
+      )
+      found = `${first}${first === second ? '' : `, dynamic ${second}`}: ${reason}`
     } catch (thrown) {
       found = messageOf(thrown)
     }

@@ -10,42 +10,62 @@ import { quantizationRuleOf } from './operators.ts'
 /** The integer operator of a layer, and the form in which it takes the constants. */
 interface IntegerForm {
   readonly opType: string
-  readonly zeroPoint: number
   readonly keepsAttributes: boolean
-  /** Makes the tensor of 8-bit weights. */
-  store(values: Int8Array, dims: readonly number[], transposed: boolean): Tensor
+  /** The type of its weights where another may be wanted; 128 stands for 0 in unsigned ones. */
+  dtype(wanted: WeightType): WeightType
+  /** Weights in the order that it reads them in. */
+  layOut(
+    values: Int8Array,
+    dims: readonly number[],
+    transposed: boolean,
+  ): { readonly values: Int8Array; readonly dims: readonly number[] }
   /** The shape in which numbers, one a channel, broadcast over the output. */
   broadcastDims(count: number, weights: Tensor): readonly number[]
+}
+
+type WeightType = DynamicOptions['dtype']
+
+/** How weights are stored in dynamic quantization. */
+export interface DynamicOptions extends WeightOptions {
+  readonly dtype: 'int8' | 'uint8'
 }
 
 /** Not every version of ONNX Runtime has a ConvInteger for signed weights; unsigned ones they all take. */
 const convolution: IntegerForm = {
   opType: 'ConvInteger',
-  zeroPoint: 128,
   keepsAttributes: true,
-  store: (values, dims) =>
-    tensorOf(
-      'uint8',
-      dims,
-      Uint8Array.from(values, (value) => value + 128),
-    ),
+  dtype: () => 'uint8',
+  layOut: (values, dims) => ({ values, dims }),
   broadcastDims: (count, { dims }) => [count, ...dims.slice(2).map(() => 1)],
 }
 
 const matrix: IntegerForm = {
   opType: 'MatMulInteger',
-  zeroPoint: 0,
   keepsAttributes: false,
-  store(values, dims, transposed) {
+  dtype: (wanted) => wanted,
+  layOut(values, dims, transposed) {
     const [rows, columns] = dims as [number, number]
-    if (!transposed) return tensorOf('int8', dims, values)
+    if (!transposed) return { values, dims }
     const moved = values.map(
       (_, index) => values[(index % rows) * columns + Math.floor(index / rows)]!,
     )
-    return tensorOf('int8', [columns, rows], moved)
+    return { values: moved, dims: [columns, rows] }
   },
   broadcastDims: (count) => [count],
 }
+
+/** What stands for 0. */
+export const middleOf = { int8: 0, uint8: 128 } as const
+
+/** Signed integers as a type has them. */
+export const storedAs = (dtype: WeightType, dims: readonly number[], values: Int8Array): Tensor =>
+  dtype === 'int8'
+    ? tensorOf(dtype, dims, values)
+    : tensorOf(
+        dtype,
+        dims,
+        Uint8Array.from(values, (value) => value + middleOf.uint8),
+      )
 
 const forms: Readonly<Record<string, IntegerForm>> = {
   Conv: convolution,
@@ -66,7 +86,7 @@ interface StoredWeights {
 export function quantizeDynamically(
   graph: Graph,
   excluded: ReadonlySet<Node>,
-  options: WeightOptions,
+  options: DynamicOptions,
 ): number {
   const inner = graph.nodes
     .flatMap(({ subgraphs }) => subgraphs)
@@ -126,7 +146,7 @@ function takeOver(graph: Graph, node: Node, result: Value): void {
 /** Quantizes weights; nodes that share them share the result. */
 function weightStore(
   graph: Graph,
-  { weightBits, perChannel }: WeightOptions,
+  { weightBits, perChannel, dtype: wanted }: DynamicOptions,
 ): (node: Node) => StoredWeights {
   const add = shareConstants(graph)
   const known = new Map<string, Value>()
@@ -141,14 +161,15 @@ function weightStore(
     const quantized = quantizeWeights(elements(weights, 'float32'), weights.dims, axis, weightBits)
     const { name } = node.input(1)
     const key = JSON.stringify([name, form.opType, transposed])
+    const dtype = form.dtype(wanted)
+    const laidOut = form.layOut(quantized.values, weights.dims, transposed)
     const values =
-      known.get(key) ??
-      graph.addInitializer(name, form.store(quantized.values, weights.dims, transposed))
+      known.get(key) ?? graph.addInitializer(name, storedAs(dtype, laidOut.dims, laidOut.values))
     known.set(key, values)
     const dims = axis === undefined ? [] : form.broadcastDims(quantized.scales.length, weights)
     return {
       values,
-      zeroPoint: form.zeroPoint === 0 ? undefined : add('z', 'uint8', [], [form.zeroPoint]),
+      zeroPoint: dtype === 'int8' ? undefined : add('z', dtype, [], [middleOf[dtype]]),
       scale: add('s', 'float32', dims, quantized.scales),
     }
   }

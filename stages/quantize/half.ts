@@ -8,6 +8,7 @@ import { type Model, type Node, opsetOf, type Value, type ValueType } from '../.
 import { upgradeOpset } from '../../onnx/passes/upgrade.ts'
 import { simplify } from '../optimize.ts'
 import type { StageContext } from '../stage.ts'
+import { foldBranches } from './branches.ts'
 import { measureRanges } from './calibrate.ts'
 import { convertToFloat16 } from './float16.ts'
 import { inferAllTypes } from './inner-types.ts'
@@ -127,6 +128,8 @@ async function store(
 ): Promise<(model: Model) => string> {
   if (opsetOf(model) < opset) upgradeOpset(model, opset, where)
   await simplify(model, where)
+  // Weights that branches compute of constants, as those of an LSTM, are found as such.
+  await foldBranches(model, where)
   refuseNaN(model.graph, excluded, where)
   const { stored, beyond } = storeConstants(model.graph, excluded, storage)
   for (const name of beyond)

@@ -11,15 +11,14 @@ import { limits, type Range } from './arithmetic.ts'
 import { type AwareResult, trainAware } from './aware/train.ts'
 import { foldBranches, withBranches } from './branches.ts'
 import { calibrate } from './calibration.ts'
-import type { WeightOptions } from './constants.ts'
-import { quantizeDynamically } from './dynamic.ts'
+import { type DynamicOptions, quantizeDynamically } from './dynamic.ts'
 import { quantizeEmbeddings } from './embeddings.ts'
 import { stateFlatInputs } from './flat-normalization.ts'
 import { withInterfaceOf } from './float-interface.ts'
 import { halfSchemes } from './half.ts'
 import { countKernels, type Kernels } from './kernels.ts'
 import { layersOfLogarithms } from './logarithms.ts'
-import { type MachineAdvice, machineAdvice, thoseThatAsk } from './machine.ts'
+import { machineAdvice, preferredForms, thoseThatAsk, weightForms } from './machine.ts'
 import { mixerFor } from './mixed.ts'
 import { widenOddConvolutions } from './odd-channels.ts'
 import { quantizationRuleOf } from './operators.ts'
@@ -308,7 +307,7 @@ async function storageOf(options: QuantizeOptions, context: StageContext): Promi
     ...weights,
     activations,
     symmetricActivations: symmetric === 'activations' || symmetric === 'both',
-    weights: options.weights ?? dtype,
+    weights: dtype,
     symmetricWeights: symmetric === 'weights' || symmetric === 'both',
   }
 }
@@ -323,15 +322,26 @@ function storeEmbeddings(
   return `, ${count} embedding${count === 1 ? '' : 's'} in 8 bits`
 }
 
-/** Sums of two 8-bit products overflow 16 bits on x86 processors before VNNI; 7-bit weights cannot reach that far. */
+/**
+ * How weights are stored: sums of two 8-bit products overflow 16 bits on x86 processors before VNNI; weights of 7 bits
+ * cannot reach that far, and unsigned ones are added otherwise.
+ */
 async function weightOptions(
-  { weightBits, perChannel = true }: QuantizeOptions,
-  context: StageContext,
-): Promise<WeightOptions & Pick<MachineAdvice, 'dtype'>> {
-  if (weightBits !== undefined) return { weightBits, perChannel, dtype: 'int8' }
-  const advice = await machineAdvice(context.provider)
-  if (advice.weightBits === 7)
-    context.log(`weights have 7 bits: ${advice.reason}; weightBits: 8 overrides it`)
+  { scheme, weights, weightBits, perChannel = true }: QuantizeOptions,
+  { provider, log }: StageContext,
+): Promise<DynamicOptions> {
+  if (scheme === 'static' && weightBits !== undefined)
+    return { weightBits, perChannel, dtype: weights ?? 'int8' }
+  const forms = preferredForms[scheme === 'static' ? scheme : 'dynamic'].filter(
+    (form) =>
+      (weights ?? weightForms[form].dtype) === weightForms[form].dtype &&
+      (weightBits ?? weightForms[form].bits) === weightForms[form].bits,
+  )
+  const advice = await machineAdvice(provider, forms)
+  if (weightBits === undefined && advice.weightBits === 7)
+    log(
+      `weights have 7 bits: ${advice.reason}; weights: uint8 keeps all 8, in slower kernels, and weightBits: 8 overrides it`,
+    )
   return { weightBits: advice.weightBits, perChannel, dtype: advice.dtype }
 }
 

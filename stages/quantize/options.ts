@@ -37,7 +37,7 @@ const integerShape = {
     .union([z.literal(7), z.literal(8)])
     .optional()
     .describe(
-      'Bits of weights; 8, or on x86 processors without VNNI, whose 8-bit products overflow, 7 unless given.',
+      'Bits of weights, 8 unless given; but where 8-bit products overflow, as on x86 processors without VNNI, static int8 weights have 7, and dynamic ones are unsigned.',
     ),
   perChannel: z
     .boolean()

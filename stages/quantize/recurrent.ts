@@ -8,9 +8,10 @@ import {
   Node,
   type Value,
 } from '../../onnx/graph.ts'
-import { elements, type Tensor, tensorOf } from '../../onnx/tensor.ts'
+import { elements, type Tensor } from '../../onnx/tensor.ts'
 import { quantizeWeights } from './arithmetic.ts'
-import { type AddConstant, shareConstants, type WeightOptions } from './constants.ts'
+import { type AddConstant, shareConstants } from './constants.ts'
+import { type DynamicOptions, middleOf, storedAs } from './dynamic.ts'
 
 /** Inputs of LSTM that its integer operator has as well, at the same place. */
 const sharedInputs = 8
@@ -19,7 +20,7 @@ const sharedInputs = 8
 export function quantizeRecurrent(
   model: Model,
   excluded: ReadonlySet<Node>,
-  options: WeightOptions,
+  options: DynamicOptions,
 ): number {
   const { graph } = model
   const add = shareConstants(graph)
@@ -85,7 +86,7 @@ function store(
   graph: Graph,
   add: AddConstant,
   tensor: Tensor,
-  { weightBits, perChannel }: WeightOptions,
+  { weightBits, perChannel, dtype }: DynamicOptions,
 ): Stored {
   const [directions, channels, width] = tensor.dims as [number, number, number]
   const weights = elements(tensor, 'float32')
@@ -109,8 +110,13 @@ function store(
   const scales = Float32Array.from(parts.flatMap((part) => [...part.scales]))
   const dims = perChannel ? [directions, channels] : [directions]
   return {
-    values: graph.addInitializer('w', tensorOf('int8', [directions, width, channels], values)),
+    values: graph.addInitializer('w', storedAs(dtype, [directions, width, channels], values)),
     scale: add('s', 'float32', dims, scales),
-    zeroPoint: add('z', 'int8', dims, new Int8Array(scales.length)),
+    zeroPoint: add(
+      'z',
+      dtype,
+      dims,
+      Array.from(scales, () => middleOf[dtype]),
+    ),
   }
 }

@@ -183,7 +183,9 @@ describe('the other commands', () => {
     expect(status).toBe(0)
     expect(stdout).toMatch(/provider cpu +yes/)
     expect(stdout).toMatch(/provider cuda +(yes|no: .+)/)
-    expect(stdout).toMatch(/integers cpu +u?int8 weights of [78] bits: .*self-test/)
+    expect(stdout).toMatch(
+      /integers cpu +u?int8 weights of [78] bits(, dynamic uint8 weights of 8 bits)?: .*self-test/,
+    )
     expect(stdout).toMatch(/activations: uint8, because /)
     expect(stdout).toMatch(/data digits +yes: in .*mnist/)
   })

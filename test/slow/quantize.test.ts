@@ -12,7 +12,8 @@ import { itWithShared } from '../support/shared.ts'
 describe('larger real models in 8 bits', () => {
   itWithShared.each<StaticRow>([
     ['conv-tiny-vww96-mobilenet025.onnx', [3, 96, 96], 1, 'agreement', 0.9, 30],
-    ['super-resolution-10.onnx', [1, 224, 224], 1, 'cosine', 0.99, 6],
+    // Its weights alone, rounded to 8 and to 7 bits, leave 28 and 16 dB of what it makes of random numbers.
+    ['super-resolution-10.onnx', [1, 224, 224], 1, 'cosine', { 7: 0.985, 8: 0.99 }, 6],
     ['ultraface-rfb-320.onnx', [3, 240, 320], 1, 'cosine', 0.99, 60],
     ['yolox-nano.onnx', [3, 416, 416], 100, 'cosine', 0.8, 340],
   ])('static: %s is close to its input and runs on integers', (...row) => expectStatic(row))

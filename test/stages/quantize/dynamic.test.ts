@@ -1,7 +1,11 @@
 import { describe, expect, it } from '@jest/globals'
 import { newModel } from '../../../onnx/build.ts'
+import { cloneModel } from '../../../onnx/clone.ts'
 import { elements } from '../../../onnx/tensor.ts'
 import { withSession } from '../../../runtime/session.ts'
+import { quantizeDynamically } from '../../../stages/quantize/dynamic.ts'
+import { machineAdvice, preferredForms } from '../../../stages/quantize/machine.ts'
+import { quantizeRecurrent } from '../../../stages/quantize/recurrent.ts'
 import { firstSample, operatorsOf, quantized, runOnce, samplesOf, weights } from './support.ts'
 
 describe('dynamic quantization', () => {
@@ -75,6 +79,34 @@ describe('dynamic quantization', () => {
     await withSession(model, { provider: 'wasm' }, async (session) => {
       expect(session.outputs).toHaveLength(1)
     })
+  })
+
+  it('stores weights signed or, for processors whose sums of those saturate, unsigned', async () => {
+    const { model: float, g } = newModel('test', 17)
+    const x = g.input('x', { dtype: 'float32', shape: [7, 1, 20] })
+    const [y] = g.node('LSTM', [x, weights([1, 48, 20], 'w'), weights([1, 48, 12], 'r')], {
+      attributes: { hidden_size: 12 },
+    })
+    const rows = g.Reshape(y!, [7, 12])
+    const made = g.MatMul(g.Gemm(rows, weights([6, 12], 'a'), { transB: 1 }), weights([6, 6], 'b'))
+    g.output('y', made, { dtype: 'float32' })
+    const sample = weights([7, 1, 20], 'x', 1)
+    const results: Float32Array[] = []
+    for (const dtype of ['int8', 'uint8'] as const) {
+      const model = cloneModel(float)
+      // Of 7 bits, so that nothing saturates anywhere.
+      const options = { weightBits: 7, perChannel: true, dtype } as const
+      expect(quantizeDynamically(model.graph, new Set(), options)).toBe(2)
+      expect(quantizeRecurrent(model, new Set(), options)).toBe(1)
+      const stored = model.graph.nodes.flatMap(({ opType, inputs }) =>
+        /MatMulInteger|DynamicQuantizeLSTM/.test(opType) ? [inputs[1]?.tensor?.dtype] : [],
+      )
+      expect(stored).toEqual([dtype, dtype, dtype])
+      results.push(await runOnce(model, sample))
+    }
+    expect(results[1]).toEqual(results[0])
+    const { weightBits } = await machineAdvice('cpu', preferredForms.dynamic)
+    expect(weightBits).toBe(8)
   })
 
   it('quantizes an activation once for all layers that read it', async () => {

@@ -1,11 +1,14 @@
 // What the machine does with integers, and what is chosen for it.
 import { describe, expect, it } from '@jest/globals'
 import { UserError } from '../../../base/errors.ts'
+import { newModel } from '../../../onnx/build.ts'
+import { elements } from '../../../onnx/tensor.ts'
 import { countKernels } from '../../../stages/quantize/kernels.ts'
 import {
   adviceFrom,
   dotProductsIn,
   machineAdvice,
+  preferredForms,
   providerRules,
   rulesOf,
   type SelfTest,
@@ -15,6 +18,7 @@ import {
   type WeightForm,
 } from '../../../stages/quantize/machine.ts'
 import { temporaryFolder } from '../../support/folder.ts'
+import { quantized, samplesOf, weights } from './support.ts'
 
 /** Results of a self-test in which kernels lose a part of the sums with these forms of weights. */
 const resultsWith = (wrong: readonly WeightForm[]): SelfTest[] =>
@@ -54,6 +58,30 @@ describe('the machine', () => {
     const advice = adviceFrom('cpu', ['avx2'], resultsWith(wrong))
     expect(advice).toMatchObject({ form, weightBits })
     expect(advice.reason).toMatch(reason)
+  })
+
+  it.each<[readonly WeightForm[], WeightForm]>([
+    [[], 'int8'],
+    [['int8'], 'uint8'],
+    [['int8', 'uint8'], 'reduced'],
+  ])('where %j lose some, those of dynamic files are %s', (wrong, form) => {
+    const advice = adviceFrom('cpu', ['avx2'], resultsWith(wrong), preferredForms.dynamic)
+    expect(advice.form).toBe(form)
+  })
+
+  it('keeps to the type of weights that was asked for', async () => {
+    const { model: float, g } = newModel('m')
+    const x = g.input('x', { dtype: 'float32', shape: ['n', 24] })
+    g.output('y', g.MatMul(x, weights([24, 24], 'w')), { dtype: 'float32', shape: ['n', 24] })
+    const largestOf = async (options: { weights: 'int8' | 'uint8' }): Promise<number> => {
+      const { model } = await quantized(float, { scheme: 'static', ...options }, samplesOf([24]))
+      const stored = [...model.graph.initializers].map(({ tensor }) => tensor!)
+      const table = stored.find(({ dtype, size }) => dtype === options.weights && size === 576)!
+      return Math.max(...elements(table, options.weights))
+    }
+    const { weightBits } = await machineAdvice('cpu')
+    expect(await largestOf({ weights: 'int8' })).toBe(weightBits === 8 ? 127 : 63)
+    expect(await largestOf({ weights: 'uint8' })).toBe(255)
   })
 
   it('refuses a provider that is wrong with all of them', () => {

@@ -9,19 +9,23 @@ import { loadModel } from '../../../onnx/load.ts'
 import { serializeModel } from '../../../onnx/save.ts'
 import { predict } from '../../../runtime/predict.ts'
 import { withSession } from '../../../runtime/session.ts'
+import { machineAdvice } from '../../../stages/quantize/machine.ts'
 import { sharedData, sharedModel } from '../../support/shared.ts'
 import { firstSample, quantized, runOnce, samplesOf } from './support.ts'
 
 const number = (summary: string | undefined, name: string): number =>
   Number(new RegExp(`${name} ([\\d.]+)`).exec(summary ?? '')?.[1])
 
-/** A model in 8 bits: how close it must be by which measure, and how many kernels must run on integers. */
+/**
+ * A model in 8 bits: how close it must be by which measure, and how many kernels must run on integers. Where sums of 8-bit
+ * products saturate weights have 7 bits, and it may have to be less close.
+ */
 export type StaticRow = readonly [
   file: string,
   shape: readonly number[],
   scale: number,
   measure: 'agreement' | 'cosine',
-  least: number,
+  least: number | { readonly 7: number; readonly 8: number },
   kernels: number,
 ]
 
@@ -33,7 +37,9 @@ export async function expectStatic(row: StaticRow): Promise<void> {
     { scheme: 'static' },
     samplesOf(shape, shape[1]! > 100 ? 2 : 8, scale),
   )
-  expect(number(facts.summary, measure)).toBeGreaterThanOrEqual(least)
+  const { weightBits } = await machineAdvice('cpu')
+  const floor = typeof least === 'number' ? least : least[weightBits]
+  expect(number(facts.summary, measure)).toBeGreaterThanOrEqual(floor)
   expect(number(facts.summary, 'samples:')).toBeGreaterThanOrEqual(kernels)
   expect(serializeModel(model).length).toBeGreaterThan(1000)
 }
@@ -51,9 +57,11 @@ export async function expectOperators([file, shape, scale]: readonly [
   expect(serializeModel(model).length).toBeLessThan(serializeModel(pairs.model).length)
   const input = firstSample(data)
   const [expected, found] = [await runOnce(pairs.model, input), await runOnce(model, input)]
-  const extent = Math.max(...expected) - Math.min(...expected)
-  for (const [index, value] of expected.entries())
-    expect(Math.abs(found[index]! - value)).toBeLessThanOrEqual((1.01 * extent) / 255)
+  const most = (of: (value: number, index: number) => number) =>
+    expected.reduce((largest, value, index) => Math.max(largest, of(value, index)), -Infinity)
+  const extent = most((value) => value) + most((value) => -value)
+  const difference = most((value, index) => Math.abs(found[index]! - value))
+  expect(difference).toBeLessThanOrEqual((1.01 * extent) / 255)
 }
 
 /** Expects that a model with weights in 8 bits, and one of half precision, opens in WebAssembly and is close. */
