@@ -26,7 +26,9 @@ export const mixedShape = {
         .gt(0)
         .max(1)
         .default(0.99)
-        .describe('What has to be left: a share of the float accuracy, or a cosine similarity.'),
+        .describe(
+          'What has to be left: a share of the float accuracy, or a cosine similarity, that one with 95 % confidence on samples like those of the calibration.',
+        ),
       of: z
         .enum(['cosine', 'accuracy'])
         .default('cosine')
@@ -72,6 +74,8 @@ const timing = { rounds: 8, roundMs: 4 } as const
 interface Choice {
   readonly float: readonly Unit[]
   readonly model: Model
+  /** What was measured, and what is compared with the floor: a cosine similarity is that or more with 95 % confidence. */
+  readonly measured: number
   readonly quality: number
 }
 
@@ -100,7 +104,9 @@ export function mixerFor(
       const choice = await search(trials, judge, options, context, where)
       const { candidates } = trials
       const float = choice.float.flat()
-      const what = `${options.of} ${choice.quality.toFixed(4)} with ${float.length} of ${candidates.length} nodes float`
+      const { measured, quality } = choice
+      const sure = quality < measured ? ` (${quality.toFixed(4)} or more with 95 % confidence)` : ''
+      const what = `${options.of} ${measured.toFixed(4)}${sure} with ${float.length} of ${candidates.length} nodes float`
       const names = float.map(({ name }) => name)
       if (names.length > 0) context.log(`mixed: float stay ${names.join(', ')}`)
       said = `mixed: ${what}`
@@ -133,7 +139,7 @@ async function search(
   const attempt = async (float: readonly Unit[]): Promise<Choice> => {
     throwIfAborted(context.signal)
     const model = await trials.without(float.flat())
-    return { float, model, quality: quality(await judge.judge(model)) }
+    return { float, model, ...quality(await judge.judge(model)) }
   }
   const whole = await attempt([])
   if (whole.quality >= floor) return whole
@@ -171,8 +177,9 @@ function qualityBy(
   { of }: MixedOptions,
   { figure }: Judge,
   where: string,
-): (damage: Damage) => number {
-  if (of === 'cosine') return ({ cosine }) => cosine
+): (damage: Damage) => Pick<Choice, 'measured' | 'quality'> {
+  if (of === 'cosine')
+    return ({ cosine, sureCosine }) => ({ measured: cosine, quality: sureCosine })
   if (!figure)
     throw new UserError(
       `${where}: mixed.of: 'accuracy' needs data: there is none — name the data, or use cosine`,
@@ -181,7 +188,10 @@ function qualityBy(
     throw new UserError(
       `${where}: mixed.of: the float model has no ${figure.metric} to keep: ${figure.score} — use cosine`,
     )
-  return ({ score }) => (score ?? 0) / figure.score
+  return ({ score }) => {
+    const share = (score ?? 0) / figure.score
+    return { measured: share, quality: share }
+  }
 }
 
 /** The power of the noise, relative to the signal, that each unit makes: alone, or as one of all. */

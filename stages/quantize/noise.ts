@@ -2,6 +2,7 @@
 import { Float16Array } from '@petamoriken/float16'
 import { elements, type Tensor } from '../../onnx/tensor.ts'
 import type { Tensors } from '../../runtime/feed.ts'
+import { sureOf } from './confidence.ts'
 
 /** How alike two series of one output are. */
 export interface Likeness {
@@ -9,13 +10,15 @@ export interface Likeness {
   readonly sqnrDb: number
   /** Cosine similarity, -1..1. */
   readonly cosine: number
+  /** What the cosine similarity is with 95 % confidence, or more, on samples like these; itself where there is one run. */
+  readonly sureCosine: number
 }
 
 interface Sums {
-  signal: number
-  noise: number
-  product: number
-  found: number
+  readonly signal: number
+  readonly noise: number
+  readonly product: number
+  readonly found: number
 }
 
 /**
@@ -27,16 +30,16 @@ export function likenessOf(
   expected: readonly Tensors[],
   found: readonly Tensors[],
 ): ReadonlyMap<string, Likeness> {
-  const sums = new Map<string, Sums>()
+  const sums = new Map<string, Sums[]>()
   for (const [run, outputs] of expected.entries())
     for (const [name, tensor] of Object.entries(outputs)) {
       const before = floatsOf(tensor)
       if (!before) continue
-      const sum = sums.get(name) ?? { signal: 0, noise: 0, product: 0, found: 0 }
-      sums.set(name, sum)
-      add(sum, before, floatsOf(found[run]?.[name]))
+      const own = sums.get(name) ?? []
+      sums.set(name, own)
+      own.push(sumsOf(before, floatsOf(found[run]?.[name])))
     }
-  return new Map([...sums].map(([name, sum]) => [name, likenessFrom(sum)]))
+  return new Map([...sums].map(([name, runs]) => [name, likenessFrom(runs)]))
 }
 
 /** The output that is least like what it was; undefined where there is none in floating point. */
@@ -66,11 +69,9 @@ function floatsOf(tensor: Tensor | undefined): ArrayLike<number> | undefined {
   return new Float16Array(buffer as ArrayBuffer, byteOffset, length)
 }
 
-function add(sum: Sums, before: ArrayLike<number>, after: ArrayLike<number> | undefined): void {
-  if (after?.length !== before.length) {
-    sum.noise = Number.POSITIVE_INFINITY
-    return
-  }
+function sumsOf(before: ArrayLike<number>, after: ArrayLike<number> | undefined): Sums {
+  const sum = { signal: 0, noise: 0, product: 0, found: 0 }
+  if (after?.length !== before.length) return { ...sum, noise: Number.POSITIVE_INFINITY }
   for (let index = 0; index < before.length; index++) {
     const [a, b] = [before[index]!, after[index]!]
     if (!Number.isFinite(a)) continue
@@ -80,14 +81,31 @@ function add(sum: Sums, before: ArrayLike<number>, after: ArrayLike<number> | un
     sum.product += a * b
     sum.found += b * b
   }
+  return sum
 }
 
-function likenessFrom({ signal, noise, product, found }: Sums): Likeness {
-  if (noise === 0) return { sqnrDb: Number.POSITIVE_INFINITY, cosine: 1 }
-  if (noise === Number.POSITIVE_INFINITY || signal === 0 || found === 0)
-    return { sqnrDb: Number.NEGATIVE_INFINITY, cosine: 0 }
-  return {
-    sqnrDb: 10 * Math.log10(signal / noise),
-    cosine: Math.min(1, product / Math.sqrt(signal * found)),
-  }
+function likenessFrom(runs: readonly Sums[]): Likeness {
+  const { signal, noise, found } = totalOf(runs)
+  const sqnrDb = found === 0 ? Number.NEGATIVE_INFINITY : 10 * Math.log10(signal / noise)
+  const cosine = cosineOf(runs)
+  const sureCosine = sureOf(
+    cosine,
+    runs.map((left) => cosineOf(runs.filter((run) => run !== left))),
+  )
+  return { sqnrDb: noise === 0 ? Number.POSITIVE_INFINITY : sqnrDb, cosine, sureCosine }
 }
+
+function cosineOf(runs: readonly Sums[]): number {
+  const { signal, noise, product, found } = totalOf(runs)
+  if (noise === 0) return 1
+  if (noise === Number.POSITIVE_INFINITY || signal === 0 || found === 0) return 0
+  return Math.min(1, product / Math.sqrt(signal * found))
+}
+
+function totalOf(runs: readonly Sums[]): Sums {
+  const total = { signal: 0, noise: 0, product: 0, found: 0 }
+  for (const run of runs) for (const key of keys) total[key] += run[key]
+  return total
+}
+
+const keys = ['signal', 'noise', 'product', 'found'] as const

@@ -97,6 +97,8 @@ export interface Damage {
   readonly sqnrDb: number
   /** Cosine similarity of the output where it is lowest. */
   readonly cosine: number
+  /** What it is with 95 % confidence, or more, on samples like those that were compared. */
+  readonly sureCosine: number
   /** The task's main figure; null without data. */
   readonly score: number | null
   /** Mean KL(float ‖ quantized), nats; null without data, or where the task has no distributions. */
@@ -122,7 +124,10 @@ export interface Judge {
 }
 
 /** What answers are compared on besides the figure: as many samples as the stage's own check takes. */
-const compared = { samples: 64, batch: 64, runs: 64 } as const
+const compared = { samples: 64, runs: 64 } as const
+
+/** Parts of the samples, each a run, by whose differences it is known how sure a likeness is. */
+const parts = 8
 
 /**
  * Runs a float model, so that others can be judged by it; the figure is measured only where it is `wanted` and there is
@@ -137,8 +142,10 @@ export async function openJudge(
   const { threads, provider, seed, task, shared, data, signal } = context
   const session = { threads, provider, where }
   const calibration: Samples | undefined = data?.calibration
+  const size = Math.min(compared.samples, calibration?.size ?? 1)
+  const batch = Math.max(1, Math.ceil(size / parts))
   const runs = await withSession(float, session, (open) =>
-    recordRuns(open, calibration, { ...compared, seed, where }),
+    recordRuns(open, calibration, { ...compared, batch, seed, where }),
   )
   const one = await withSession(float, session, (open) =>
     recordRuns(open, calibration, { samples: 1, batch: 1, runs: 1, seed, where }),
@@ -152,7 +159,12 @@ export async function openJudge(
     samples: measured && [measured.samples.fingerprint, measured.samples.size],
     ...{ task: task.summary, provider },
   }
-  const remember = openMeasurements<Damage>('quantization', about, shared)
+  const remember = openMeasurements<Damage>(
+    'quantization',
+    about,
+    shared,
+    ({ sureCosine }) => sureCosine !== undefined,
+  )
   const figure = measured && own && task.evaluate(own, measured.samples, own).accuracy
   return {
     figure: figure && { metric: figure.metric, score: figure.value },
@@ -184,7 +196,7 @@ async function likenessWith(
   runs: readonly RecordedRun[],
   model: Model,
   session: Parameters<typeof withSession>[1],
-): Promise<Pick<Damage, 'sqnrDb' | 'cosine'>> {
+): Promise<Pick<Damage, 'sqnrDb' | 'cosine' | 'sureCosine'>> {
   const found: Tensors[] = []
   await withSession(model, session, async (open) => {
     for (const { feeds } of runs) found.push(await open.run(feeds))
@@ -197,6 +209,7 @@ async function likenessWith(
   return {
     sqnrDb: Math.min(mostDb, Math.max(-mostDb, worst)),
     cosine: Math.min(1, ...[...likeness.values()].map(({ cosine }) => cosine)),
+    sureCosine: Math.min(1, ...[...likeness.values()].map(({ sureCosine }) => sureCosine)),
   }
 }
 

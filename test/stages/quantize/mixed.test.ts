@@ -58,7 +58,10 @@ describe('mixed precision', () => {
       const floor = 0.999
       const options = { scheme, perChannel: false, mixed: { floor, least, of } }
       const { model: result, facts } = await quantized(model, options, data)
-      const said = /mixed: \w+ ([\d.]+) with (\d) of 4 nodes float/.exec(facts.summary ?? '')
+      const said =
+        /mixed: \w+ ([\d.]+)(?: \([\d.]+ or more with 95 % confidence\))? with (\d) of 4 nodes float/.exec(
+          facts.summary ?? '',
+        )
       expect(Number(said?.[1])).toBeGreaterThanOrEqual(floor)
       expect(Number(said?.[2])).toBeLessThan(4)
       expect(serializeModel(result).length).toBeGreaterThan(1000)
@@ -70,7 +73,9 @@ describe('mixed precision', () => {
   it('quantizes everything where that is good enough', async () => {
     const options = { scheme: 'static', mixed: { floor: 0.5 } } as const
     const { facts } = await quantized(withOutlier(), options, data)
-    expect(facts.summary).toMatch(/mixed: cosine [\d.]+ with 0 of 4 nodes float/)
+    expect(facts.summary).toMatch(
+      /mixed: cosine [\d.]+ \([\d.]+ or more with 95 % confidence\) with 0 of 4 nodes float/,
+    )
   })
 
   it.each([
