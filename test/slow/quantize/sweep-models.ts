@@ -21,6 +21,8 @@ export interface Swept {
   readonly inputs?: Readonly<Record<string, InputSource>>
   /** Samples for ranges, and samples that are compared. */
   readonly samples: readonly [calibration: number, compared: number]
+  /** Shares of the float model's bytes that it may have instead of those of all models, by scheme. */
+  readonly shares?: Readonly<Record<string, number>>
   /** Makes ready what writes one sample into its columns. */
   open(): Promise<(index: number, into: readonly Numbers[]) => void>
 }
@@ -197,7 +199,7 @@ const pitchLength = 43_844
 const speechChunk = 576
 const chunks = 24
 
-const silero: Pick<Swept, 'columns' | 'inputs' | 'samples' | 'open'> = {
+const silero: Omit<Swept, 'file'> = {
   columns: [floats('audio', [chunks * speechChunk])],
   inputs: {
     input: { column: 'audio', chunk: speechChunk },
@@ -205,6 +207,8 @@ const silero: Pick<Swept, 'columns' | 'inputs' | 'samples' | 'open'> = {
     sr: { constant: 16_000 },
   },
   samples: [4, 2],
+  // There is no LSTM for static ranges.
+  shares: { static: 0.8 },
   open: () => speech(16_000, chunks * speechChunk, 6),
 }
 
@@ -247,6 +251,8 @@ export const swept: readonly Swept[] = [
     file: 'basic-pitch',
     columns: [floats('audio', [pitchLength, 1])],
     samples: [4, 2],
+    // The layers of its spectrum stay float, which a logarithm reads.
+    shares: { dynamic: 0.65, static: 0.65 },
     open: () => speech(22_050, pitchLength, 6),
   },
   {
@@ -270,7 +276,7 @@ export const swept: readonly Swept[] = [
   {
     file: 'yolox-nano',
     columns: [floats('image', [3, 416, 416])],
-    samples: [4, 2],
+    samples: [4, 8],
     // What OpenCV reads is blue first.
     open: async () => {
       const colours = pictures([416, 416], 104, (byte) => byte)
