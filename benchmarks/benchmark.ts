@@ -128,7 +128,7 @@ async function measureAll(request: BenchmarkRequest): ReturnType<typeof benchmar
     throwIfAborted(signal)
     const [teacher, ...variants] = findings.map((found) => {
       const against = rivalsOf(found, request.rivals ?? {}, findings, context)
-      return { ...variantOf(found, findings[0]!, context), ...(against && { against }) }
+      return { ...variantOf(found, findings, context), ...(against && { against }) }
     })
     return { teacher: teacher!, variants }
   } finally {
@@ -146,11 +146,13 @@ async function inspect(subject: Subject, task: Task): Promise<Findings> {
     size: await measureSize(subject.path, model),
     normalise: task.normaliser(model.graph),
     macs: null,
+    bytesMoved: null,
     predictions: undefined,
     failed: undefined,
     knowledge: undefined,
     providers: new Map(),
-    headlines: new Map(),
+    timed: new Map(),
+    starts: new Map(),
   }
 }
 
@@ -174,7 +176,8 @@ async function evaluate(
       const predictions = openPredictions(written)
       open.push(predictions)
       found.predictions = found.normalise(predictions)
-      found.macs = (await cell.process.ask('macs', {})) ?? null
+      const { macs, bytesMoved } = await cell.process.ask('cost', {})
+      Object.assign(found, { macs: macs ?? null, bytesMoved: bytesMoved ?? null })
     } catch (thrown) {
       const { message, user } =
         thrown instanceof UserError ? { message: thrown.message, user: true } : failureOf(thrown)

@@ -5,19 +5,21 @@ import { messageOf, UserError } from '../base/errors.ts'
 import { pick, type Samples } from '../base/samples.ts'
 import type { Dataset } from '../data/dataset.ts'
 import { storedDataset } from '../data/stored-dataset.ts'
+import { countBytesMoved } from '../onnx/bytes-moved.ts'
 import { countMacs } from '../onnx/cost.ts'
 import { loadModel } from '../onnx/load.ts'
 import { bindInputs } from '../runtime/bind.ts'
 import { predictEach, predictWith } from '../runtime/predict.ts'
 import { openSession, type Session, withSession } from '../runtime/session.ts'
 import { inferShapes } from '../runtime/shapes.ts'
+import { energyCounter } from './energy.ts'
 import { changed } from './knowledge/changes.ts'
 import { withFeatures } from './knowledge/features.ts'
 import { columnReader, gradientModel, withLabels } from './knowledge/gradients.ts'
 import { placementOf } from './placement.ts'
 import { type PredictionsFile, writePredictions } from './predictions-file.ts'
 import type { AnswerMessage, CommandMessage, CommandName, ReplyOf, RequestOf } from './protocol.ts'
-import { type Stopwatch, settle, stopwatch, timeRuns, warmUp } from './timing.ts'
+import { coldStart, type Stopwatch, settle, stopwatch, timeRuns, warmUp } from './timing.ts'
 
 /** What `open` opened. */
 interface Opened {
@@ -26,6 +28,8 @@ interface Opened {
   readonly samples: Dataset
   readonly fixedBatch: number | undefined
 }
+
+const energy = energyCounter()
 
 let opened: Opened | undefined
 let watch: Stopwatch | undefined
@@ -50,12 +54,13 @@ const handlers: {
     return { fixedBatch, peakMemoryBytes: peakMemoryBytes() }
   },
 
-  async macs() {
+  async cost() {
     const { request, fixedBatch = 1 } = current()
     const model = await loadModel(request.path)
     await inferShapes(model, { batch: fixedBatch, where: request.where })
-    const macs = countMacs(model)
-    return macs === undefined ? undefined : Math.round(macs / fixedBatch)
+    const perSample = (whole: number | undefined) =>
+      whole === undefined ? undefined : Math.round(whole / fixedBatch)
+    return { macs: perSample(countMacs(model)), bytesMoved: perSample(countBytesMoved(model)) }
   },
 
   async placement() {
@@ -114,14 +119,25 @@ const handlers: {
   async warm({ batch, indices, budgetMs }) {
     const { session, samples } = current()
     watch = await stopwatch(session, samples, { batch, indices })
-    const runs = await warmUp(watch, budgetMs)
+    const timed = await warmUp(watch, budgetMs)
     await settle()
-    return { runs }
+    return timed
   },
 
   async time(request) {
     if (!watch) throw new Error('internal: time came before warm')
-    return await timeRuns(watch, request)
+    const processor = process.cpuUsage()
+    const stop = energy?.()
+    const timed = await timeRuns(watch, request)
+    const joules = stop?.()
+    const { user, system } = process.cpuUsage(processor)
+    return { ...timed, joules, processorMs: (user + system) / 1000 }
+  },
+
+  async start() {
+    const { request, samples } = current()
+    const { path, where, provider, threads } = request
+    return await coldStart(path, { provider, threads, where }, pick(samples, Uint32Array.of(0)))
   },
 }
 

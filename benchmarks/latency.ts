@@ -3,8 +3,9 @@
 import { setTimeout } from 'node:timers/promises'
 import { random } from '../base/random.ts'
 import type { CellProcess } from './cell-process.ts'
+import { watchOthers } from './noise.ts'
 import type { Measurement } from './report/report.ts'
-import { quantilesOf, type RatioWithInterval, ratioOfMedians } from './statistics.ts'
+import { quantilesOf, type RatioWithInterval, ratioOfMedians, spreadOf } from './statistics.ts'
 
 /** How long and how often latency is measured. */
 export interface LatencyOptions {
@@ -25,12 +26,28 @@ export const defaultLatency: LatencyOptions = {
   batches: [1, 32],
   threads: [1, 'all'],
   rounds: 8,
-  runs: 100,
+  runs: 1000,
   seconds: 0.8,
 }
 
 /** The times of the timed runs of a model in ms, round by round. */
 export type Rounds = readonly Float64Array[]
+
+/** What was measured of a model. */
+export interface Timing {
+  readonly rounds: Rounds
+  /** Of the time that this took, warm-up included, the share in which the model ran. */
+  readonly timeInModel: number
+  /** Energy of all processor packages for one run, J; undefined where no counter can be read. */
+  readonly joules: number | undefined
+}
+
+/** What was measured of several models in turn, or why there is nothing of one. */
+export interface Timings<Id extends string> {
+  readonly timings: ReadonlyMap<Id, Timing | Error>
+  /** Share of the time of all processors that other programs took; undefined where the system does not tell. */
+  readonly otherLoad: number | undefined
+}
 
 /** What is measured of the models. */
 export interface RoundsPlan {
@@ -44,13 +61,24 @@ export interface RoundsPlan {
   readonly seed: number
   /** Pause between models in ms, in which the threads of the last one fall asleep. */
   readonly pauseMs: number
+  /** So many rounds are measured of every model, however slow it is, where there are as many. */
+  readonly fewestRounds: number
 }
 
 /** A model whose times have a limit: after so many times its share a slow model takes part no more. */
 const patience = 2
 
-/** So few runs are measured of every model, however slow it is. */
-const fewestRuns = 3
+/** What a model has shown so far. */
+interface Progress {
+  readonly rounds: Float64Array[]
+  runs: number
+  /** Time in the model, of all runs, and of those of rounds; of all that was done; ms. */
+  modelMs: number
+  roundsMs: number
+  wallMs: number
+  /** Energy of the runs of rounds. */
+  joules: number
+}
 
 /**
  * Measures the models of these processes: their times, or the error of those that failed.
@@ -60,49 +88,74 @@ const fewestRuns = 3
 export async function measureRounds<Id extends string>(
   cells: ReadonlyMap<Id, CellProcess>,
   plan: RoundsPlan,
-): Promise<Map<Id, Rounds | Error>> {
+): Promise<Timings<Id>> {
   const { batch, indices, rounds, runs, seconds, pauseMs } = plan
   const budgetMs = (seconds * 1000) / rounds
-  const measured = new Map<Id, Float64Array[]>()
+  const ids = [...cells.keys()]
+  const measured = new Map(ids.map((id) => [id, nothing()]))
   const failed = new Map<Id, Error>()
-  const attempt = async (id: Id, use: (cell: CellProcess) => Promise<void>) => {
+  const attempt = async (
+    id: Id,
+    use: (cell: CellProcess, found: Progress) => Promise<{ readonly modelMs: number }>,
+  ) => {
+    const found = measured.get(id)!
+    const start = process.hrtime.bigint()
     try {
-      await use(cells.get(id)!)
+      found.modelMs += (await use(cells.get(id)!, found)).modelMs
     } catch (thrown) {
       failed.set(id, thrown as Error) // a process rejects with errors alone
     }
     if (pauseMs > 0) await setTimeout(pauseMs)
+    found.wallMs += Number(process.hrtime.bigint() - start) / 1e6
   }
-  const ids = [...cells.keys()]
   for (const id of ids)
-    await attempt(id, async (cell) => {
-      await cell.ask('warm', { batch, indices, budgetMs: seconds * 250 })
-      measured.set(id, [])
-    })
+    await attempt(id, (cell) => cell.ask('warm', { batch, indices, budgetMs: seconds * 250 }))
+  const others = watchOthers()
+  const own = process.cpuUsage()
+  let processorMs = 0
   for (let round = 0; round < rounds; round++) {
     const { permutation } = random(plan.seed, 'latency', batch, round)
     for (const position of permutation(ids.length)) {
       const id = ids[position]!
-      const times = measured.get(id)
-      if (!times || failed.has(id) || isExhausted(times, seconds)) continue
-      await attempt(id, async (cell) => {
-        times.push(await cell.ask('time', { runs, budgetMs }))
+      if (failed.has(id) || isExhausted(measured.get(id)!, plan)) continue
+      await attempt(id, async (cell, found) => {
+        const timed = await cell.ask('time', { runs, budgetMs })
+        found.rounds.push(timed.times)
+        found.runs += timed.runs
+        found.roundsMs += timed.modelMs
+        found.joules += timed.joules ?? Number.NaN
+        processorMs += timed.processorMs
+        return timed
       })
     }
   }
-  return new Map(ids.map((id) => [id, failed.get(id) ?? measured.get(id)!]))
+  const { user, system } = process.cpuUsage(own)
+  return {
+    otherLoad: others(processorMs + (user + system) / 1000),
+    timings: new Map(ids.map((id) => [id, failed.get(id) ?? timingOf(measured.get(id)!)])),
+  }
 }
 
-function isExhausted(times: Rounds, seconds: number): boolean {
-  const all = flat(times)
-  const spentMs = all.reduce((sum, time) => sum + time, 0)
-  return all.length >= fewestRuns && spentMs > seconds * 1000 * patience
-}
+const nothing = (): Progress => ({
+  rounds: [],
+  ...{ runs: 0, modelMs: 0, roundsMs: 0, wallMs: 0, joules: 0 },
+})
+
+const isExhausted = ({ rounds, roundsMs }: Progress, { seconds, fewestRounds }: RoundsPlan) =>
+  rounds.length >= fewestRounds && roundsMs > seconds * 1000 * patience
+
+const timingOf = ({ rounds, runs, modelMs, wallMs, joules }: Progress): Timing => ({
+  rounds,
+  timeInModel: Math.min(1, modelMs / wallMs),
+  // A counter that stood still between two of its steps says nothing.
+  joules: joules > 0 ? joules / runs : undefined,
+})
 
 /** Sums up the times of a model for the report. */
 export function summarise(rounds: Rounds, batch: number, threads: number): Measurement {
   const times = flat(rounds)
   const { p50, p90, p99 } = quantilesOf(times)
+  const { p999, mean, deviation } = spreadOf(times)
   return {
     batch,
     threads,
@@ -110,21 +163,31 @@ export function summarise(rounds: Rounds, batch: number, threads: number): Measu
     p50Ms: p50,
     p90Ms: p90,
     p99Ms: p99,
+    p999Ms: p999,
+    meanMs: mean,
+    deviationMs: deviation,
     throughput: (batch * 1000) / p50,
   }
 }
 
-/**
- * The median time of a model over that of another, with its bootstrap interval.
- *
- * Runs of a round resemble each other, so the interval comes from the medians of the rounds; it always holds the
- * ratio itself, which is that of the medians over all runs.
- */
-export function latencyRatio(model: Rounds, reference: Rounds, seed: number): RatioWithInterval {
-  const value = quantilesOf(flat(model)).p50 / quantilesOf(flat(reference)).p50
-  const medians = (rounds: Rounds) => rounds.map((times) => quantilesOf(times).p50)
-  const [low, high] = ratioOfMedians(medians(model), medians(reference), { seed }).interval
-  return { value, interval: [Math.min(low, value), Math.max(high, value)] }
+/** A ratio of times, and the number of pairs of rounds behind its interval. */
+export interface LatencyRatio extends RatioWithInterval {
+  readonly rounds: number
 }
 
-const flat = (rounds: Rounds): number[] => rounds.flatMap((times) => [...times])
+/**
+ * The median time of a model over that of another of the same rounds, with its bootstrap interval.
+ *
+ * Runs of a round resemble each other, so the interval comes from the medians of the rounds; rounds of both lie side by side,
+ * so they are drawn in pairs. It always holds the ratio itself, which is that of the medians over all runs.
+ */
+export function latencyRatio(model: Rounds, reference: Rounds, seed: number): LatencyRatio {
+  const value = quantilesOf(flat(model)).p50 / quantilesOf(flat(reference)).p50
+  const rounds = Math.min(model.length, reference.length)
+  const medians = (of: Rounds) => of.slice(0, rounds).map((times) => quantilesOf(times).p50)
+  const [low, high] = ratioOfMedians(medians(model), medians(reference), { seed }).interval
+  return { value, interval: [Math.min(low, value), Math.max(high, value)], rounds }
+}
+
+/** All times of a model in ms, in the order in which they were measured. */
+export const flat = (rounds: Rounds): number[] => rounds.flatMap((times) => [...times])

@@ -7,6 +7,7 @@ import type { Change } from './knowledge/changes.ts'
 import type { GradientOf } from './knowledge/gradients.ts'
 import type { Placement } from './placement.ts'
 import type { PredictionsFile } from './predictions-file.ts'
+import type { Timed } from './timing.ts'
 
 /** Commands with what they ask for and what is answered; `open` comes first. */
 export interface Commands {
@@ -28,8 +29,16 @@ export interface Commands {
       readonly peakMemoryBytes: number
     }
   }
-  /** Multiply-accumulates of one sample, undefined where a shape is unknown. */
-  macs: { request: Record<string, never>; reply: number | undefined }
+  /** What one sample costs by the shapes of the model; a number is undefined where a shape is unknown. */
+  cost: {
+    request: Record<string, never>
+    reply: {
+      /** Multiply-accumulates. */
+      readonly macs: number | undefined
+      /** Weights and activations that are read and written in a run with the smallest batch, over its samples. */
+      readonly bytesMoved: number | undefined
+    }
+  }
   /** Counts the nodes that the provider itself runs, and those that fell back to another. */
   placement: {
     request: Record<string, never>
@@ -92,10 +101,23 @@ export interface Commands {
       readonly indices: Uint32Array
       readonly budgetMs: number
     }
-    reply: { readonly runs: number }
+    reply: Timed
   }
   /** Times runs at the batch size of the last `warm`, in ms: at most `runs`, for `budgetMs`, at least one. */
-  time: { request: { readonly runs: number; readonly budgetMs: number }; reply: Float64Array }
+  time: {
+    request: { readonly runs: number; readonly budgetMs: number }
+    reply: Timed & {
+      /** Processor time that the process took, ms. */
+      readonly processorMs: number
+      /** Energy that the machine's processors took, J; undefined where no counter can be read. */
+      readonly joules: number | undefined
+    }
+  }
+  /** Opens the model once more in a session of its own, and runs one sample: how long both took, ms. */
+  start: {
+    request: Record<string, never>
+    reply: { readonly sessionMs: number; readonly firstRunMs: number }
+  }
 }
 
 /** The name of a command. */

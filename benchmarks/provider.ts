@@ -17,8 +17,12 @@ import {
   isOpen,
   openCells,
 } from './cells.ts'
-import { type LatencyOptions, measureRounds, type Rounds, summarise } from './latency.ts'
+import { coldStarts } from './cold-start.ts'
+import { flat, type LatencyOptions, measureRounds, summarise, type Timing } from './latency.ts'
+import { roundSpread } from './noise.ts'
+import { pin } from './pinning.ts'
 import { evenlySpread, truthOf } from './sampling.ts'
+import { evenlyOrdered } from './statistics.ts'
 import { amend, type Findings, markUnavailable, runsOn } from './subject.ts'
 
 /** What all providers are measured with. */
@@ -75,10 +79,17 @@ export async function measureProvider(
     const concurrency = providers[provider].device === 'gpu' ? 1 : context.concurrency
     await inParallel(findings, concurrency, (found) => check(found, provider, cells, context))
     await measureLatency(findings, provider, 1, cells, context)
+    if (!software) await coldStarts(findings, provider, cells, context)
   })
   for (const threads of threadCounts(context.latency, provider).filter((count) => count > 1))
     await withCells(threads, (cells) => measureLatency(findings, provider, threads, cells, context))
 }
+
+/**
+ * So many rounds the headline has, however slow a model is: of fewer pairs of rounds even those that all agree are not
+ * significant at 5 % (the sign test's 2 / 2⁵).
+ */
+const fewestRounds = 6
 
 /** What is measured on a GPU that the CPU imitates, whose times mean nothing: few samples, and the headline alone. */
 function softwareLimits({ latency, agreementSamples }: ProviderContext) {
@@ -197,7 +208,11 @@ async function measureLatency(
         ready.set(found.subject.id, cell.process)
     }
     const headline = batch === 1 && threads === 1
-    const results = await measureRounds(ready, {
+    // Several threads need several cores, and the driver of a device has threads of its own.
+    const isAlone = threads === 1 && providers[provider].device === 'cpu'
+    const pids = [...ready.values()].flatMap(({ pid }) => pid ?? [])
+    const pinned = isAlone ? await pin(pids) : undefined
+    const { timings, otherLoad } = await measureRounds(ready, {
       batch,
       rounds: latency.rounds,
       runs: latency.runs,
@@ -205,30 +220,53 @@ async function measureLatency(
       indices: order,
       seed,
       pauseMs: threads > 1 ? 20 : 0,
-    })
+      fewestRounds: headline ? fewestRounds : 3,
+    }).finally(pinned?.release)
     throwIfAborted(signal)
+    const settings = { batch, threads, headline, otherLoad, pinned: pinned?.core }
     for (const found of findings) {
       const { id } = found.subject
-      const result = results.get(id)
+      const result = timings.get(id)
       if (result === undefined) continue
-      if (!(result instanceof Error)) note(found, provider, result, { batch, threads, headline })
+      if (!(result instanceof Error)) note(found, provider, result, settings)
       else if (headline) fail(found, provider, failureOf(result).message, context)
       else log(`${id}: ${provider}, batch ${batch}, threads ${threads}: ${result.message}`)
     }
   }
 }
 
+/** How times were measured. */
+interface TimingSettings {
+  readonly batch: number
+  readonly threads: number
+  readonly headline: boolean
+  readonly otherLoad: number | undefined
+  /** The core that the process was kept on. */
+  readonly pinned: number | undefined
+}
+
 function note(
   found: Findings,
   provider: ProviderName,
-  rounds: Rounds,
-  { batch, threads, headline }: { batch: number; threads: number; headline: boolean },
+  { rounds, timeInModel, joules }: Timing,
+  { batch, threads, headline, otherLoad, pinned }: TimingSettings,
 ): void {
-  const measurement = summarise(rounds, batch, providers[provider].threads ? threads : 0)
-  const measurements = [...(found.providers.get(provider)?.measurements ?? []), measurement]
-  amend(found, provider, { measurements })
+  const summary = {
+    ...summarise(rounds, batch, providers[provider].threads ? threads : 0),
+    timeInModel,
+  }
+  found.timed.set(provider, [...(found.timed.get(provider) ?? []), { rounds, summary }])
   if (!headline) return
-  const { p50Ms, p90Ms, p99Ms, throughput } = measurement
-  amend(found, provider, { p50Ms, p90Ms, p99Ms, throughput })
-  found.headlines.set(provider, rounds)
+  const { p50Ms, p90Ms, p99Ms, p999Ms, meanMs, deviationMs, throughput } = summary
+  const spread = roundSpread(rounds)
+  amend(found, provider, {
+    ...{ p50Ms, p90Ms, p99Ms, p999Ms, meanMs, deviationMs, throughput },
+    times: evenlyOrdered(flat(rounds), 101),
+    ...(joules !== undefined && providers[provider].device === 'cpu' && { energyJoules: joules }),
+    ...(pinned !== undefined && { pinned }),
+    noise: {
+      ...(spread !== undefined && { spread }),
+      ...(otherLoad !== undefined && { otherLoad }),
+    },
+  })
 }

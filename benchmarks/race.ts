@@ -59,7 +59,7 @@ export async function race(
     for (let round = 0; round % rounds !== 0 || round === 0 || !enough(times); round++) {
       throwIfAborted(signal)
       for (const at of random(seed, 'race', round).permutation(watches.length))
-        times[at]!.push(await timeRuns(watches[at]!, { runs: mostRuns, budgetMs: roundMs }))
+        times[at]!.push((await timeRuns(watches[at]!, { runs: mostRuns, budgetMs: roundMs })).times)
     }
     return times
   } finally {

@@ -1,5 +1,5 @@
 // The statistics of a benchmark: quantiles of latencies, ratios of medians and the Pareto front.
-import { medianSorted, quantile } from 'simple-statistics'
+import { mean, medianSorted, quantile, standardDeviation } from 'simple-statistics'
 import { random } from '../base/random.ts'
 import type { Interval } from '../base/statistics.ts'
 
@@ -16,6 +16,35 @@ export function quantilesOf(values: ArrayLike<number>): Quantiles {
   return { p50, p90, p99 }
 }
 
+/** How measured values are spread, in their unit. */
+export interface Spread {
+  /** The 99.9th percentile; undefined for fewer than a thousand values, of which it would be the largest. */
+  readonly p999: number | undefined
+  readonly mean: number
+  /** Standard deviation, outliers and all. */
+  readonly deviation: number
+}
+
+/** Sums up how measured values, at least one, in any order, are spread. */
+export function spreadOf(values: readonly number[]): Spread {
+  return {
+    p999: values.length < 1000 ? undefined : quantile([...values], 0.999),
+    mean: mean([...values]),
+    deviation: standardDeviation([...values]),
+  }
+}
+
+/** The smallest and the largest of measured values and what lies evenly between them in order, `most` values at most. */
+export function evenlyOrdered(values: ArrayLike<number>, most: number): number[] {
+  const sorted = Float64Array.from(values).sort()
+  const count = Math.min(most, sorted.length)
+  const last = Math.max(1, count - 1)
+  return Array.from(
+    { length: count },
+    (_, at) => sorted[Math.round((at * (sorted.length - 1)) / last)]!,
+  )
+}
+
 /** A ratio and the interval that encloses it with 95 % confidence. */
 export interface RatioWithInterval {
   readonly value: number
@@ -23,9 +52,10 @@ export interface RatioWithInterval {
 }
 
 /**
- * The ratio of two medians with its percentile-bootstrap interval (Efron 1979).
+ * The ratio of two medians of paired values with its percentile-bootstrap interval: pairs are drawn, so that what both
+ * values of a pair share cancels out (Efron and Tibshirani 1993, sections 8.3 and 13.3).
  *
- * Both samples hold at least one positive value; the same seed gives the same interval.
+ * Both samples hold as many positive values, at least one; the same seed gives the same interval.
  */
 export function ratioOfMedians(
   numerator: ArrayLike<number>,
@@ -33,24 +63,25 @@ export function ratioOfMedians(
   { seed, resamples = 2000 }: { seed: number; resamples?: number },
 ): RatioWithInterval {
   const { integer } = random(seed, 'ratio of medians')
-  const top = Float64Array.from(numerator).sort()
-  const bottom = Float64Array.from(denominator).sort()
-  const resampledMedian = (sorted: Float64Array) => {
-    // Drawing positions in a sorted sample and sorting those is drawing values and sorting them.
-    const drawn = Float64Array.from(sorted, () => sorted[integer(sorted.length)]!).sort()
-    return medianOf(drawn)
+  const pairs = numerator.length
+  if (pairs === 0 || denominator.length !== pairs)
+    throw new Error(`internal: ${pairs} and ${denominator.length} values are no pairs`)
+  const ratioOf = (drawn: (place: number) => number) => {
+    const medianOf = (values: ArrayLike<number>) =>
+      medianSorted(
+        Array.from({ length: pairs }, (_, place) => values[drawn(place)]!).sort(ascending),
+      )
+    return medianOf(numerator) / medianOf(denominator)
   }
-  const ratios = Float64Array.from(
-    { length: resamples },
-    () => resampledMedian(top) / resampledMedian(bottom),
-  )
-  const [low, high] = quantile(Array.from(ratios), [0.025, 0.975]) as [number, number]
-  return { value: medianOf(top) / medianOf(bottom), interval: [low, high] }
+  const ratios = Array.from({ length: resamples }, () => {
+    const drawn = Uint32Array.from({ length: pairs }, () => integer(pairs))
+    return ratioOf((place) => drawn[place]!)
+  })
+  const [low, high] = quantile(ratios, [0.025, 0.975]) as [number, number]
+  return { value: ratioOf((place) => place), interval: [low, high] }
 }
 
-const medianOf = (sorted: Float64Array): number =>
-  // The library only indexes; its types ask for an array.
-  medianSorted(sorted as unknown as number[])
+const ascending = (one: number, other: number): number => one - other
 
 /** For how many of the same samples two models were right. */
 export interface PairedCounts {

@@ -2,7 +2,7 @@
 
 import type { Predictions } from '../tasks/task.ts'
 import type { Rounds } from './latency.ts'
-import type { Knowledge, ProviderResult, Variant } from './report/report.ts'
+import type { Knowledge, Measurement, ProviderResult, Variant } from './report/report.ts'
 import type { Size } from './size.ts'
 
 /** Names of values that are compared. */
@@ -27,6 +27,12 @@ export interface Subject extends Pick<Variant, 'label' | 'stageOptions' | 'train
   readonly taps?: readonly ValuePair[]
 }
 
+/** One batch size and number of threads: the times, and their summary. */
+export interface TimedSetting {
+  readonly rounds: Rounds
+  readonly summary: Measurement
+}
+
 /** What has been found out of a model. */
 export interface Findings {
   readonly subject: Subject
@@ -34,6 +40,7 @@ export interface Findings {
   /** Puts the model's outputs on the scale of its task. */
   readonly normalise: (predictions: Predictions) => Predictions
   macs: number | null
+  bytesMoved: number | null
   /** The outputs on the CPU for every test sample, normalised; undefined where there are none. */
   predictions: Predictions | undefined
   /** Why the model is no result. */
@@ -41,8 +48,10 @@ export interface Findings {
   /** What is left of the teacher's knowledge; undefined where it was not asked for. */
   knowledge: Knowledge | null | undefined
   readonly providers: Map<string, ProviderResult>
-  /** Times at the headline's batch and threads, by provider. */
-  readonly headlines: Map<string, Rounds>
+  /** What was timed by provider, one batch size and number of threads after the other. */
+  readonly timed: Map<string, readonly TimedSetting[]>
+  /** Session creation and first run together, ms, start by start, by provider. */
+  readonly starts: Map<string, Rounds>
 }
 
 /** Adds to what is known of a model on a provider that runs it. */
@@ -56,11 +65,12 @@ export function amend(
 
 /** Notes why a provider has no numbers for a model. */
 export function markUnavailable(
-  { providers, headlines }: Findings,
+  { providers, timed, starts }: Findings,
   provider: string,
   reason: string,
 ): void {
-  headlines.delete(provider)
+  timed.delete(provider)
+  starts.delete(provider)
   providers.set(provider, { available: false, reason })
 }
 

@@ -3,7 +3,7 @@ import { setImmediate, setTimeout } from 'node:timers/promises'
 import type { Samples } from '../base/samples.ts'
 import { Tensor } from '../onnx/tensor.ts'
 import { feederFor } from '../runtime/feed.ts'
-import type { Session } from '../runtime/session.ts'
+import { openSession, type Session, type SessionOptions } from '../runtime/session.ts'
 import { quantilesOf } from './statistics.ts'
 
 /** A session with its memory bound, ready to be timed at one batch size. */
@@ -64,27 +64,60 @@ export async function stopwatch(
   }
 }
 
+/** What a session has done. */
+export interface Timed {
+  /** The times of the runs that count, ms. */
+  readonly times: Float64Array
+  /** All runs, those that do not count included. */
+  readonly runs: number
+  /** How long all of them took together, ms. */
+  readonly modelMs: number
+}
+
+/** Opens a session, runs one sample, and frees the session: the times of the first two, ms. */
+export async function coldStart(
+  path: string,
+  options: SessionOptions,
+  sample: Samples,
+): Promise<{ readonly sessionMs: number; readonly firstRunMs: number }> {
+  const begun = process.hrtime.bigint()
+  const session = await openSession(path, options)
+  const opened = process.hrtime.bigint()
+  try {
+    const feeder = feederFor(session, sample, { batch: 1, where: options.where ?? path })
+    feeder.load([0])
+    const feeds = { ...feeder.feeds(0), ...feeder.begin() }
+    const fed = process.hrtime.bigint()
+    await session.run(feeds)
+    const ran = process.hrtime.bigint()
+    return { sessionMs: Number(opened - begun) / 1e6, firstRunMs: Number(ran - fed) / 1e6 }
+  } finally {
+    await session.dispose()
+  }
+}
+
 /** Runs are compared in groups of so many. */
 const group = 5
 
 /** Two groups whose medians differ by less than this share count as equal. */
 const stable = 0.05
 
-/** Runs until the time of a run no longer changes, for `budgetMs` at most and once at least: the number of runs. */
-export async function warmUp({ measure }: Stopwatch, budgetMs: number): Promise<number> {
+/** Runs until the time of a run no longer changes, for `budgetMs` at most and once at least; no run counts. */
+export async function warmUp({ measure }: Stopwatch, budgetMs: number): Promise<Timed> {
+  const none = new Float64Array()
   let before = Number.POSITIVE_INFINITY
-  let spentMs = 0
+  let modelMs = 0
   for (let runs = 0; ; ) {
     const times: number[] = []
-    while (times.length < group && (spentMs < budgetMs || runs === 0)) {
+    while (times.length < group && (modelMs < budgetMs || runs === 0)) {
       const ms = await measure()
       times.push(ms)
-      spentMs += ms
+      modelMs += ms
       runs++
     }
-    if (times.length < group) return runs
+    if (times.length < group) return { times: none, runs, modelMs }
     const { p50 } = quantilesOf(times)
-    if (Math.abs(p50 - before) <= stable * p50) return runs
+    if (Math.abs(p50 - before) <= stable * p50) return { times: none, runs, modelMs }
     before = p50
     await setImmediate()
   }
@@ -117,17 +150,17 @@ const unkeptShare = 0.2
 export async function timeRuns(
   { measure }: Stopwatch,
   { runs, budgetMs }: { readonly runs: number; readonly budgetMs: number },
-): Promise<Float64Array> {
+): Promise<Timed> {
   const kept: number[] = []
-  let spentMs = 0
+  let modelMs = 0
   let unkept = 0
-  while (kept.length < runs && (kept.length === 0 || spentMs < budgetMs)) {
+  while (kept.length < runs && (kept.length === 0 || modelMs < budgetMs)) {
     const ms = await measure()
-    spentMs += ms
+    modelMs += ms
     if (unkept < 2 && ms < (budgetMs * unkeptShare) / 2) unkept++
     else kept.push(ms)
     // Lets the parent's end be noticed, outside of what is timed.
     if ((kept.length & 15) === 0) await setImmediate()
   }
-  return Float64Array.from(kept)
+  return { times: Float64Array.from(kept), runs: kept.length + unkept, modelMs }
 }

@@ -1,18 +1,19 @@
 // A row of the report, made of what was found out of a model and of the teacher.
 import type { Evaluation } from '../tasks/task.ts'
-import { latencyRatio } from './latency.ts'
+import { latencyRatio, type Rounds } from './latency.ts'
 import type { ProviderContext } from './provider.ts'
 import { reportedAccuracy, reportedRetention } from './report/metrics.ts'
 import type { ProviderResult, Variant } from './report/report.ts'
-import type { Findings } from './subject.ts'
+import type { Findings, TimedSetting } from './subject.ts'
 
-/** Judges a model's predictions, compares it with the teacher, and gives its row of the report. */
+/** Judges a model's predictions, compares it with the teacher, the first of all, and gives its row of the report. */
 export function variantOf(
   found: Findings,
-  teacher: Findings,
+  all: readonly Findings[],
   context: Pick<ProviderContext, 'task' | 'data' | 'seed'>,
 ): Variant {
   const { task, data } = context
+  const teacher = all[0]!
   const { path: _, ...subject } = found.subject
   const evaluation = evaluationOf(found, teacher, context)
   const failed = found.failed ?? (evaluation && noise(evaluation, found, teacher, context))
@@ -21,6 +22,7 @@ export function variantOf(
     ...(failed !== undefined && { failed }),
     ...found.size,
     macs: found.macs,
+    ...(found.bytesMoved !== null && { bytesMoved: found.bytesMoved }),
     accuracy: evaluation ? reportedAccuracy(evaluation) : null,
     retention:
       evaluation && found.predictions && teacher.predictions
@@ -28,7 +30,7 @@ export function variantOf(
         : null,
     calibrationError: evaluation?.calibrationError ?? null,
     ...(found.knowledge !== undefined && { knowledge: found.knowledge }),
-    providers: providerResults(found, teacher, context.seed),
+    providers: providerResults(found, all, context.seed),
   }
 }
 
@@ -62,16 +64,45 @@ function noise(
 
 function providerResults(
   found: Findings,
-  teacher: Findings,
+  all: readonly Findings[],
   seed: number,
 ): Record<string, ProviderResult> {
+  const [teacher] = all
+  const source = all.find(({ subject }) => subject.id === found.subject.from)
+  const over = (own: Rounds | undefined, reference: Rounds | undefined) =>
+    own && reference && latencyRatio(own, reference, seed)
   return Object.fromEntries(
     [...found.providers].map(([name, draft]) => {
-      const own = found.headlines.get(name)
+      const timed = found.timed.get(name)
+      if (!timed) return [name, draft]
       // The teacher over itself would only show how much its runs vary.
-      const reference = found === teacher ? undefined : teacher.headlines.get(name)
-      const ratio = own && reference && { latencyRatio: latencyRatio(own, reference, seed) }
-      return [name, { ...draft, ...ratio }]
+      const others = found === teacher ? undefined : teacher?.timed.get(name)
+      const { coldStart } = draft
+      const headline = timed.find(isHeadline)?.rounds
+      const ratio = over(headline, others?.find(isHeadline)?.rounds)
+      const sourceRatio = over(headline, source?.timed.get(name)?.find(isHeadline)?.rounds)
+      const startRatio = others && over(found.starts.get(name), teacher?.starts.get(name))
+      return [
+        name,
+        {
+          ...draft,
+          ...(ratio && { latencyRatio: ratio }),
+          ...(sourceRatio && { sourceRatio }),
+          ...(coldStart && startRatio && { coldStart: { ...coldStart, ratio: startRatio } }),
+          measurements: timed.map(({ rounds, summary }) => {
+            const same = others?.find((other) => settingOf(other) === settingOf({ summary }))
+            const latencyRatio = over(rounds, same?.rounds)
+            return { ...summary, ...(latencyRatio && { latencyRatio }) }
+          }),
+        },
+      ]
     }),
   )
 }
+
+const settingOf = ({ summary: { batch, threads } }: Pick<TimedSetting, 'summary'>): string =>
+  `${batch}, ${threads}`
+
+/** One sample, on one thread or as many as the provider takes. */
+const isHeadline = ({ summary: { batch, threads } }: TimedSetting): boolean =>
+  batch === 1 && threads <= 1

@@ -6,7 +6,14 @@ import { UserError } from '../../base/errors.ts'
 const count = z.int().min(0)
 const share = z.number().min(0).max(1)
 const positive = z.number().positive()
+const atLeast0 = z.number().min(0)
 const interval = z.tuple([z.number(), z.number()])
+
+const ratioSchema = z.object({
+  value: positive.describe('A time over that of another model; below 1 is faster.'),
+  interval: interval.describe('95 % interval of the ratio, by bootstrap over pairs of rounds.'),
+  rounds: count.optional().describe('Pairs of rounds behind the interval; few cannot tell.'),
+})
 
 const measurementSchema = z.object({
   batch: z.int().min(1).describe('Samples in one run.'),
@@ -15,7 +22,14 @@ const measurementSchema = z.object({
   p50Ms: positive.describe('Median time of one run, ms.'),
   p90Ms: positive.describe('90th percentile of the time of one run, ms.'),
   p99Ms: positive.describe('99th percentile of the time of one run, ms.'),
+  p999Ms: positive.optional().describe('99.9th percentile, ms; absent for fewer than 1,000 runs.'),
+  meanMs: positive.optional().describe('Mean time of one run, outliers and all, ms.'),
+  deviationMs: atLeast0.optional().describe('Standard deviation of the time of one run, ms.'),
   throughput: positive.describe('Samples per second at the median.'),
+  latencyRatio: ratioSchema.optional().describe("The median over the teacher's, rounds in pairs."),
+  timeInModel: share
+    .optional()
+    .describe('Of the time that timing took, warm-up included, the share in which the model ran.'),
 })
 
 const providerResultSchema = z.object({
@@ -34,14 +48,45 @@ const providerResultSchema = z.object({
   p50Ms: positive.nullish().describe('Headline (batch 1, one thread): median, ms.'),
   p90Ms: positive.nullish().describe('Headline: 90th percentile, ms.'),
   p99Ms: positive.nullish().describe('Headline: 99th percentile, ms.'),
+  p999Ms: positive.optional().describe('Headline: 99.9th percentile, ms; needs 1,000 runs.'),
+  meanMs: positive.optional().describe('Headline: mean, outliers and all, ms.'),
+  deviationMs: atLeast0.optional().describe('Headline: standard deviation, ms.'),
+  times: z
+    .array(positive)
+    .max(101)
+    .optional()
+    .describe('Headline: times of runs in order, ms: the least, the largest, evenly between.'),
   throughput: positive.nullish().describe('Headline: samples per second.'),
-  latencyRatio: z
-    .object({
-      value: positive.describe('Median latency of the variant over that of the teacher.'),
-      interval: interval.describe('95 % bootstrap interval of the ratio.'),
-    })
+  latencyRatio: ratioSchema
     .nullish()
     .describe('Headline latency relative to the teacher on this provider; below 1 is faster.'),
+  sourceRatio: ratioSchema
+    .optional()
+    .describe('Headline latency relative to the variant that this one was made from.'),
+  energyJoules: positive
+    .optional()
+    .describe('Headline: energy of all processor packages for one run, J; needs a counter.'),
+  pinned: count.optional().describe('Headline: the core that the process was kept on, if it was.'),
+  noise: z
+    .object({
+      spread: atLeast0
+        .optional()
+        .describe('Distance of the quartiles of the medians of rounds over their median.'),
+      otherLoad: share
+        .optional()
+        .describe('Share of the time of all processors that went to other programs.'),
+    })
+    .optional()
+    .describe('Headline: what disturbed the timing.'),
+  coldStart: z
+    .object({
+      starts: z.int().min(1).describe('Fresh sessions in a process that has the runtime loaded.'),
+      sessionMs: positive.describe('Median time of creating the session, ms.'),
+      firstRunMs: positive.describe('Median time of its first run, batch 1, ms.'),
+      ratio: ratioSchema.optional().describe("Both together over the teacher's."),
+    })
+    .optional()
+    .describe('How long the model takes to be ready and to answer for the first time.'),
   measurements: z.array(measurementSchema).optional(),
 })
 
@@ -194,9 +239,13 @@ const variantSchema = z.object({
   failed: z.string().optional().describe('Why the variant is no result; absent where it is one.'),
   sizeBytes: count.describe('The file and its external data, bytes.'),
   gzipBytes: count.describe('The same after gzip, bytes.'),
+  brotliBytes: count.optional().describe('The same after Brotli at quality 9, bytes.'),
   parameters: count.describe('Numbers in the weights.'),
   nonzeroParameters: count.describe('Those that are not zero.'),
   macs: count.nullable().describe('Multiply-accumulates of one sample; null where unknown.'),
+  bytesMoved: count
+    .nullish()
+    .describe('Weights and activations that one sample reads and writes, bytes; by shapes.'),
   accuracy: accuracySchema.nullable().describe('On the test split; null where it failed.'),
   retention: retentionSchema.nullable().describe('Against the teacher; null where it failed.'),
   calibrationError: share.nullable().describe('Expected calibration error over 15 bins.'),

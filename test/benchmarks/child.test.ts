@@ -77,10 +77,15 @@ describe('a measuring process', () => {
       expect(peakMemoryBytes).toBeLessThan(ballast.length)
       const indices = Uint32Array.of(1, 2, 3)
       await cell.ask('warm', { batch: 2, indices, budgetMs: 10 })
-      const times = await cell.ask('time', { runs: 7, budgetMs: 1000 })
-      expect(times).toHaveLength(7)
-      expect(times.every((ms) => ms > 0)).toBe(true)
-      expect(await cell.ask('macs', {})).toBe(12)
+      const timed = await cell.ask('time', { runs: 7, budgetMs: 1000 })
+      expect(timed.times).toHaveLength(7)
+      expect(timed.times.every((ms) => ms > 0)).toBe(true)
+      expect(timed.runs).toBe(9)
+      expect(timed.modelMs).toBeGreaterThan(timed.times.reduce((sum, ms) => sum + ms))
+      // Four numbers in, twelve weights, three numbers out.
+      expect(await cell.ask('cost', {})).toEqual({ macs: 12, bytesMoved: (4 + 12 + 3) * 4 })
+      const { sessionMs, firstRunMs } = await cell.ask('start', {})
+      expect(Math.min(sessionMs, firstRunMs)).toBeGreaterThan(0)
       expect(await cell.ask('placement', {})).toEqual({ nodesOnProvider: 1, nodesElsewhere: 0 })
     })
   })
@@ -160,7 +165,7 @@ describe('when a measuring process fails', () => {
     const script = `
       const { startCell } = await import(${JSON.stringify(entry)})
       const cell = startCell()
-      await cell.ask('macs', {}).catch(() => undefined)
+      await cell.ask('cost', {}).catch(() => undefined)
       console.log(cell.pid)
       setInterval(() => undefined, 1000)`
     const parent = spawn(process.execPath, ['--input-type=module', '-e', script])

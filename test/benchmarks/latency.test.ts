@@ -16,31 +16,34 @@ const showing = (...times: number[]) => {
 describe('warmUp', () => {
   it('goes on until five runs take as long as the five before', async () => {
     const watch = showing(9, 9, 9, 9, 9, 5, 5, 5, 5, 5, 5, 5, 5, 5, 5)
-    expect(await warmUp(watch, 1000)).toBe(15)
+    expect(await warmUp(watch, 1000)).toMatchObject({ runs: 15, modelMs: 95 })
   })
 
   it('stops when its time is up', async () => {
     const watch = showing(...Array.from({ length: 100 }, (_, run) => 1000 / (run + 1)))
-    expect(await warmUp(watch, 2500)).toBeLessThan(12)
+    expect((await warmUp(watch, 2500)).runs).toBeLessThan(12)
   })
 
   it('runs a slow model once', async () => {
-    expect(await warmUp(showing(5000), 100)).toBe(1)
+    expect((await warmUp(showing(5000), 100)).runs).toBe(1)
   })
 })
 
 describe('timeRuns', () => {
   it('does not keep the first two runs of a quick model', async () => {
-    const times = await timeRuns(showing(3, 2, 1), { runs: 4, budgetMs: 100 })
+    const { times, ...all } = await timeRuns(showing(3, 2, 1), { runs: 4, budgetMs: 100 })
     expect([...times]).toEqual([1, 1, 1, 1])
+    expect(all).toEqual({ runs: 6, modelMs: 9 })
   })
 
   it('keeps the only run that a slow model has time for', async () => {
-    expect([...(await timeRuns(showing(700), { runs: 4, budgetMs: 100 }))]).toEqual([700])
+    const { times } = await timeRuns(showing(700), { runs: 4, budgetMs: 100 })
+    expect([...times]).toEqual([700])
   })
 
   it('ends with its time', async () => {
-    expect(await timeRuns(showing(1, 1, 30), { runs: 50, budgetMs: 100 })).toHaveLength(4)
+    const { times } = await timeRuns(showing(1, 1, 30), { runs: 50, budgetMs: 100 })
+    expect(times).toHaveLength(4)
   })
 })
 
@@ -54,6 +57,9 @@ describe('summarise', () => {
       p50Ms: 3,
       p90Ms: 4.6,
       p99Ms: 4.96,
+      p999Ms: undefined,
+      meanMs: 3,
+      deviationMs: Math.sqrt(2),
       throughput: 32000 / 3,
     })
   })

@@ -1,6 +1,6 @@
 import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
-import { gzipSync } from 'node:zlib'
+import { brotliCompressSync, brotliDecompressSync, constants, gzipSync } from 'node:zlib'
 import { expect, it } from '@jest/globals'
 import { measureSize } from '../../benchmarks/size.ts'
 import { newModel } from '../../onnx/build.ts'
@@ -24,12 +24,26 @@ function sparse() {
   return model
 }
 
-it('measures the file, its gzip, and its weights', async () => {
+const brotliBytes = (path: string): number => {
+  const content = readFileSync(path)
+  const { BROTLI_PARAM_QUALITY, BROTLI_PARAM_LGWIN, BROTLI_PARAM_SIZE_HINT } = constants
+  const params = {
+    [BROTLI_PARAM_QUALITY]: 9,
+    [BROTLI_PARAM_LGWIN]: 24,
+    [BROTLI_PARAM_SIZE_HINT]: content.length,
+  }
+  const compressed = brotliCompressSync(content, { params })
+  expect(brotliDecompressSync(compressed).equals(content)).toBe(true)
+  return compressed.length
+}
+
+it('measures the file, its gzip and Brotli, and its weights', async () => {
   const path = join(folder, 'sparse.onnx')
   await saveModel(sparse(), path)
   expect(await measureSize(path, await loadModel(path))).toEqual({
     sizeBytes: statSync(path).size,
     gzipBytes: gzipSync(readFileSync(path), { level: 9 }).length,
+    brotliBytes: brotliBytes(path),
     parameters: 1000,
     nonzeroParameters: 750,
   })
@@ -45,6 +59,7 @@ it('counts external data', async () => {
       (sum, file) => sum + gzipSync(readFileSync(file), { level: 9 }).length,
       0,
     ),
+    brotliBytes: files.reduce((sum, file) => sum + brotliBytes(file), 0),
     parameters: 1000,
     nonzeroParameters: 750,
   })
