@@ -2,6 +2,7 @@
 import { formatBytes, formatMs, formatPercent, formatProbability, formatRatio } from './format.ts'
 import { formatDifference, mainFigure, mainMetric, metricTitle } from './metrics.ts'
 import type { ProviderResult, Report, Variant } from './report.ts'
+import { differenceOf, doubtOf, noDifference, noiseIn } from './significance.ts'
 
 /** Below this share of the teacher's accuracy no variant is recommended for its size or speed. */
 export const acceptableRetention = 0.95
@@ -86,7 +87,7 @@ export function comparison(variant: Variant): string {
   if (probability === undefined) return 'the teacher is the target'
   const p = formatProbability(probability)
   const written = (p.startsWith('<') ? `p ${p}` : `p = ${p}`).replaceAll(' ', '\u00a0')
-  if (probability >= significance) return `no significant difference (${written})`
+  if (probability >= significance) return `${noDifference} (${written})`
   return `significantly ${retention.accuracy < 1 ? 'lower' : 'higher'} (${written})`
 }
 
@@ -123,19 +124,39 @@ export function verdict(report: Report): string {
     return `${why}: the teacher stands alone.${gates}`
   }
   const { retention } = variant
+  const differs = (probabilityOf(variant) ?? 0) < significance
   const kept = retention
-    ? `keeps ${formatPercent(retention.accuracy, 1)} of the teacher's ${mainName(report)}`
+    ? `keeps ${formatPercent(retention.accuracy, 1)} of the teacher's ${mainName(report)}${differs ? '' : ` (${noDifference})`}`
     : 'was not tested for accuracy'
   const provider = ['cpu', ...timedProviders(report)].find(
     (name) =>
       !isEmulated(report, name) && latencyRatio(variant, report.teacher, name) !== undefined,
   )
   const size = share(variant.sizeBytes / report.teacher.sizeBytes)
-  const speed =
-    provider === undefined
-      ? ''
-      : ` and ${share(latencyRatio(variant, report.teacher, provider) ?? 1)} its ${nameOf(provider)} latency`
+  const speed = provider === undefined ? '' : speedOf(report, variant, provider)
   return `${variant.id} ${kept} at ${size} its bytes${speed}.${gates}`
+}
+
+/** What becomes of the teacher's latency: ` and 1/4 of its CPU latency`; no ratio where chance explains it. */
+function speedOf(report: Measured, variant: Variant, provider: string): string {
+  const tested = timed(variant, provider)?.latencyRatio
+  const latency = `${nameOf(provider)} latency`
+  if (differenceOf(tested) === 'none') return ` with ${noDifference} in ${latency}`
+  const doubt = doubtOf(tested)
+  const ratio = share(latencyRatio(variant, report.teacher, provider) ?? 1)
+  return ` and ${ratio} its ${latency}${doubt ? ` (${doubt})` : ''}`
+}
+
+/** What speaks against the times of a variant on a provider, as significance and the machine: none or some words. */
+export function latencyDoubt(variant: Variant, provider: string): string | undefined {
+  return variant.from === null ? undefined : doubtOf(timed(variant, provider)?.latencyRatio)
+}
+
+/** Why the times on a provider should be taken with care, by the teacher's own; undefined where the machine was quiet. */
+export function noiseOn(report: Measured, provider: string): string | undefined {
+  const result = timed(report.teacher, provider)
+  const reasons = result && noiseIn(result)
+  return reasons && `The machine was noisy while ${provider} was timed: ${reasons}.`
 }
 
 /** A goal and the variant that serves it best. */
@@ -169,11 +190,12 @@ export function recommendations(report: Report): Recommendation[] {
         const fastest = least(candidates, (one) => timed(one, provider)?.p50Ms)
         const p50Ms = fastest && timed(fastest, provider)?.p50Ms
         const ratio = fastest && latencyRatio(fastest, report.teacher, provider)
+        const doubt = fastest && latencyDoubt(fastest, provider)
         return {
           goal: `Fastest on ${provider}`,
           variant: fastest,
           value: p50Ms === undefined ? '' : formatMs(p50Ms),
-          relative: ratio === undefined ? '' : formatRatio(ratio),
+          relative: ratio === undefined ? '' : `${formatRatio(ratio)}${doubt ? `, ${doubt}` : ''}`,
         }
       }),
     {
@@ -218,6 +240,9 @@ export function worsenings(report: Report, variant: Variant): Map<Worsening, str
   for (const provider of timedProviders(report)) {
     const ratio = latencyRatio(variant, source, provider)
     if (ratio === undefined || ratio < slowerFrom || isEmulated(report, provider)) continue
+    const { sourceRatio, latencyRatio: teacherRatio } = timed(variant, provider) ?? {}
+    const tested = sourceRatio ?? (source === report.teacher ? teacherRatio : undefined)
+    if (tested && differenceOf(tested) !== 'slower') continue
     const times = [variant, source].map((one) => formatMs(timed(one, provider)?.p50Ms ?? 0))
     found.set(
       `latency ${provider}`,

@@ -2,11 +2,12 @@ import { describe, expect, it } from '@jest/globals'
 import {
   comparison,
   headline,
+  noiseOn,
   recommendations,
   verdict,
   worsenings,
 } from '../../benchmarks/report/judge.ts'
-import type { Report, Variant } from '../../benchmarks/report/report.ts'
+import type { ProviderResult, Report, Variant } from '../../benchmarks/report/report.ts'
 import { reportFixture } from '../support/report-fixture.ts'
 
 const report = reportFixture()
@@ -21,10 +22,21 @@ const withVariants = (...variants: readonly Variant[]): Report => ({
   gates: [],
 })
 
+/** A provider result with this latency over the teacher's. */
+const onCpu = (ratio: number, interval?: readonly [number, number], rounds?: number) => ({
+  cpu: {
+    available: true,
+    p50Ms: ratio * report.teacher.providers.cpu!.p50Ms!,
+    ...(interval && {
+      latencyRatio: { value: ratio, interval, ...(rounds !== undefined && { rounds }) },
+    }),
+  },
+})
+
 describe('verdict', () => {
   it('says what is kept, at which size and latency, and how many gates failed', () => {
     expect(plain(verdict(report))).toBe(
-      "quantize keeps 98.9 % of the teacher's accuracy at 1/36 of its bytes and 1/6.3 of its CPU latency. 1 of 3 gates failed.",
+      "quantize keeps 98.9 % of the teacher's accuracy (no significant difference) at 1/36 of its bytes and 1/6.3 of its CPU latency. 1 of 3 gates failed.",
     )
   })
 
@@ -32,11 +44,27 @@ describe('verdict', () => {
     const worse = {
       ...variant('distill'),
       sizeBytes: 2 * report.teacher.sizeBytes,
-      providers: { wasm: { available: true, p50Ms: 5, measurements: [] } },
+      retention: { ...variant('distill').retention!, p: 0.001 },
+      providers: onCpu(1.3, [1.2, 1.4]),
     }
     expect(plain(verdict(withVariants(worse)))).toBe(
-      "distill keeps 99.6 % of the teacher's accuracy at 2.0× its bytes and 1.3× its wasm latency.",
+      "distill keeps 99.6 % of the teacher's accuracy at 2.0× its bytes and 1.3× its CPU latency.",
     )
+  })
+
+  it.each([
+    [0.9, [0.8, 1.01], 8, ' with no significant difference in CPU latency.'],
+    [1.2, [0.99, 1.4], 8, ' with no significant difference in CPU latency.'],
+    [0.5, [0.4, 0.6], 5, ' and 50 % of its CPU latency (too few rounds to tell).'],
+    [0.5, undefined, undefined, ' and 50 % of its CPU latency (not tested).'],
+    [0.5, [0.4, 0.6], undefined, ' and 50 % of its CPU latency.'],
+  ] as const)('of a latency of %d within %p over %p rounds', (ratio, interval, rounds, ending) => {
+    const one = { ...variant('distill'), providers: onCpu(ratio, interval, rounds) }
+    const text = plain(verdict(withVariants(one)))
+    expect(text.slice(-ending.length)).toBe(ending)
+    const [, fastest] = recommendations(withVariants(one))
+    const isDoubtful = interval?.[0] !== 0.4 || rounds === 5
+    if (ratio < 1) expect(fastest!.relative.includes(', ')).toBe(isDoubtful)
   })
 
   it('speaks of the teacher where no variant is left', () => {
@@ -100,6 +128,22 @@ describe('comparison', () => {
   })
 })
 
+describe('noiseOn', () => {
+  const noisy = (noise: NonNullable<ProviderResult['noise']>) => {
+    const cpu = { ...report.teacher.providers.cpu!, noise }
+    return noiseOn({ ...report, teacher: { ...report.teacher, providers: { cpu } } }, 'cpu')
+  }
+
+  it('says what shook the times of the teacher', () => {
+    expect(noisy({ spread: 0.03, otherLoad: 0.02 })).toBeUndefined()
+    expect(plain(noisy({ spread: 0.12, otherLoad: 0.4 })!)).toBe(
+      'The machine was noisy while cpu was timed: the medians of rounds lie 12 % apart (quartiles), other programs took 40 % of the processors.',
+    )
+    expect(plain(noisy({ otherLoad: 0.2 })!)).not.toContain('medians')
+    expect(noiseOn(report, 'cpu')).toBeUndefined()
+  })
+})
+
 describe('worsenings', () => {
   it('finds what is worse than the teacher or than the source', () => {
     const of = (id: string) =>
@@ -114,6 +158,19 @@ describe('worsenings', () => {
     expect(of('float16')).toEqual([
       ['latency cpu', 'float16 is slower than distill on cpu: 0.348 ms against 0.212 ms'],
     ])
+  })
+
+  it('calls nothing slower that chance explains', () => {
+    const slower = (source: Pick<ProviderResult, 'sourceRatio'>) => {
+      const cpu = { ...variant('float16').providers.cpu!, ...source }
+      const one = { ...variant('float16'), providers: { cpu } }
+      return worsenings(withVariants(variant('distill'), one), one).has('latency cpu')
+    }
+    const sourceRatio = (...interval: [number, number]) => ({
+      sourceRatio: { value: 1.6, interval, rounds: 8 },
+    })
+    expect(slower(sourceRatio(0.97, 2.2))).toBe(false)
+    expect(slower(sourceRatio(1.02, 2.2))).toBe(true)
   })
 
   it('finds a file that grew', () => {

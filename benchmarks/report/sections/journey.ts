@@ -9,7 +9,14 @@ import {
   formatRatio,
 } from '../format.ts'
 import type { Worsening } from '../judge.ts'
-import { everyVariant, latencyRatio, timed, timedProviders, worsenings } from '../judge.ts'
+import {
+  everyVariant,
+  latencyDoubt,
+  latencyRatio,
+  timed,
+  timedProviders,
+  worsenings,
+} from '../judge.ts'
 import {
   formatMetric,
   formatMetricInterval,
@@ -83,8 +90,10 @@ function rowOf(report: Report, variant: Variant, providers: readonly string[]): 
     const own = timed(variant, provider)
     if (!own) return missing
     const ratio = isTeacher ? undefined : latencyRatio(variant, teacher, provider)
+    const doubt = latencyDoubt(variant, provider)
     const notes = [
       ...(ratio === undefined ? [] : [formatRatio(ratio)]),
+      ...(doubt && !own.software ? [doubt] : []),
       ...(own.software ? ['software GPU'] : []),
     ]
     return measured(

@@ -1,8 +1,9 @@
 // Latency on each provider: one plot of the headline, one table of every batch size and thread count.
 import type { Block, Cell } from '../blocks.ts'
 import { formatMs, formatNumber, formatRatio } from '../format.ts'
-import { everyVariant, timed, timedProviders } from '../judge.ts'
+import { everyVariant, isEmulated, noiseOn, timed, timedProviders } from '../judge.ts'
 import type { Measurement, ProviderResult, Report, Variant } from '../report.ts'
+import { differenceOf, doubtOf } from '../significance.ts'
 import { missing, seriesOf, variantCell } from './cells.ts'
 
 /** Shows the measured times of each provider on which anything ran. */
@@ -57,7 +58,19 @@ function onProvider(report: Report, provider: string): Block[] {
         ),
       ),
     },
+    ...howMeasured(report, provider),
   ]
+}
+
+/** What kept the times together, and what shook them. */
+function howMeasured(report: Report, provider: string): Block[] {
+  const { pinned } = timed(report.teacher, provider) ?? {}
+  const noise = isEmulated(report, provider) ? undefined : noiseOn(report, provider)
+  const items = [
+    ...(pinned === undefined ? [] : [`Processes with one thread were kept on core ${pinned}.`]),
+    ...(noise === undefined ? [] : [noise]),
+  ]
+  return items.length > 0 ? [{ kind: 'list', items }] : []
 }
 
 const settingOf = ({ batch, threads }: Measurement): string => `${batch}, ${threads}`
@@ -89,7 +102,7 @@ function relativeCell(
   report: Report,
   variant: Variant,
   provider: string,
-  { batch, threads, p50Ms }: Measurement,
+  { batch, threads, p50Ms, latencyRatio: own }: Measurement,
 ): Cell {
   if (variant === report.teacher) return missing
   const reference = timed(report.teacher, provider)?.measurements?.find(
@@ -97,13 +110,15 @@ function relativeCell(
   )
   if (!reference) return missing
   const ratio = p50Ms / reference.p50Ms
-  const bootstrapped = timed(variant, provider)?.latencyRatio
-  const [low, high] = bootstrapped?.interval ?? [ratio, ratio]
-  // The interval belongs to the headline alone: batch 1 on one thread.
-  const hasInterval = bootstrapped && batch === 1 && threads <= 1
+  const { latencyRatio: ofHeadline, software } = timed(variant, provider) ?? {}
+  // Older reports have an interval for the headline alone: batch 1 on one thread.
+  const tested = own ?? (batch === 1 && threads <= 1 ? ofHeadline : undefined)
+  const isSlower = !software && differenceOf(tested) === 'slower'
+  const doubt = tested && doubtOf(tested)
+  const interval = tested?.interval.map(formatRatio).join(' … ')
   return {
-    text: ratio > 1.005 ? `▲ ${formatRatio(ratio)}` : formatRatio(ratio),
-    ...(ratio > 1.005 && { mark: 'bad' as const }),
-    ...(hasInterval && { note: `${formatRatio(low)} … ${formatRatio(high)}` }),
+    text: isSlower ? `▲ ${formatRatio(ratio)}` : formatRatio(ratio),
+    ...(isSlower && { mark: 'bad' as const }),
+    ...(interval && { note: doubt ? `${interval}, ${doubt}` : interval }),
   }
 }

@@ -5,6 +5,7 @@ import {
   acceptableRetention,
   comparison,
   headline,
+  latencyDoubt,
   latencyRatio,
   losesAccuracy,
   mainName,
@@ -54,11 +55,11 @@ export function verdictSection(report: Report): Block[] {
 
 function figures(report: Report, variant: Variant): Figure[] {
   const { teacher } = report
-  const cost = (label: string, ratio: number, note: string): Figure => ({
+  const cost = (label: string, ratio: number, note: string, isWorse = ratio > 1): Figure => ({
     value: formatRatio(ratio),
     label,
     note,
-    ...(ratio > 1 && { mark: 'bad' as const }),
+    ...(isWorse && { mark: 'bad' as const }),
   })
   return [
     ...(variant.retention && variant.accuracy
@@ -82,8 +83,9 @@ function figures(report: Report, variant: Variant): Figure[] {
       const ratio = latencyRatio(variant, teacher, provider)
       // Emulated hardware says nothing about the real one.
       if (!own || !reference || ratio === undefined || own.software) return []
-      const note = `${formatMs(own.p50Ms)} against ${formatMs(reference.p50Ms)}, batch 1, one thread`
-      return [cost(`of its latency on ${provider}`, ratio, note)]
+      const doubt = latencyDoubt(variant, provider)
+      const note = `${formatMs(own.p50Ms)} against ${formatMs(reference.p50Ms)}, batch 1, one thread${doubt ? `; ${doubt}` : ''}`
+      return [cost(`of its latency on ${provider}`, ratio, note, ratio > 1 && !doubt)]
     }),
   ]
 }
