@@ -43,7 +43,7 @@ export const build = (yargs: Argv): Argv =>
     .option('out', {
       type: 'string',
       alias: 'o',
-      describe: 'Folder for report.json, .md and .html',
+      describe: 'Folder for report.html, .md, .json, .csv and .junit.xml',
     })
     .option('json', { type: 'boolean', default: false, describe: 'The report as JSON' })
     .example(

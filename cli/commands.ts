@@ -67,6 +67,11 @@ export const commands: readonly Command[] = [
     load: () => import('./explain.ts'),
   },
   {
+    usage: 'report <run>',
+    summary: 'Render the report of a run again, into all of its files',
+    load: () => import('./report.ts'),
+  },
+  {
     usage: 'inspect <model>',
     summary: 'Show what is in a model',
     load: () => import('./inspect.ts'),

@@ -1,11 +1,11 @@
 // What a run's students learned from, read off its report.
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { messageOf, UserError } from '../base/errors.ts'
-import { explainFileError } from '../base/files.ts'
+import { UserError } from '../base/errors.ts'
 import { adviceLines } from '../benchmarks/report/advice.ts'
 import { type MainFigure, mainFigure } from '../benchmarks/report/metrics.ts'
-import { checkReport, type Report, type Variant } from '../benchmarks/report/report.ts'
+import { readReport } from '../benchmarks/report/read.ts'
+import type { Report, Variant } from '../benchmarks/report/report.ts'
 import { lastShares } from '../stages/distill/advice.ts'
 import type { LossOptions } from '../train/losses.ts'
 import type { Scheduled } from '../train/scheduled.ts'
@@ -63,24 +63,10 @@ export function openRun(folder: string): FinishedRun {
     throw new UserError(
       `${folder}: no run is there: it has no report.json — give the folder of a finished run, as runs/<name>`,
     )
-  const report = checkReport(parsed(path), path)
+  const report = readReport(path)
   if (!report.recipe)
     throw new UserError(`${path}: it was made without a recipe — give a run of 'condense run'`)
   return { folder, report, recipe: checkRecipe(report.recipe, { where: `${path}: recipe` }).recipe }
-}
-
-function parsed(path: string): unknown {
-  let text: string
-  try {
-    text = readFileSync(path, 'utf8')
-  } catch (thrown) {
-    throw explainFileError(path, thrown)
-  }
-  try {
-    return JSON.parse(text)
-  } catch (thrown) {
-    throw new UserError(`${path}: not JSON: ${messageOf(thrown)} — run the recipe again`)
-  }
 }
 
 /** Says what every trained variant learned from; a run that trained none is a {@link UserError}. */

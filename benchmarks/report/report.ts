@@ -344,6 +344,7 @@ export type Knowledge = DeepReadonly<z.infer<typeof knowledgeSchema>>
  * {@link UserError}; `where` names the file.
  */
 export function checkReport(value: unknown, where = 'report.json'): Report {
+  refuseOtherVersions(value, where)
   const parsed = reportSchema.safeParse(value)
   const problem = parsed.success
     ? danglingReference(parsed.data)
@@ -354,6 +355,21 @@ export function checkReport(value: unknown, where = 'report.json'): Report {
     )
   }
   return value as Report // just validated; the parsed copy would lack the unknown fields
+}
+
+/** What another version wrote has other fields, of which no list of complaints would help. */
+function refuseOtherVersions(value: unknown, where: string): void {
+  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
+  const version = isObject ? (value as { version?: unknown }).version : undefined
+  if (version === 1) return
+  if (typeof version !== 'number')
+    throw new UserError(
+      `${where}: not a report: it states no version — give the report.json that 'condense run' or 'condense bench' wrote`,
+    )
+  const advice = version > 1 ? 'read it with a newer Condense' : 'run the recipe again'
+  throw new UserError(
+    `${where}: a report of version ${version}, this Condense knows version 1 — ${advice}`,
+  )
 }
 
 function danglingReference(report: Report): string | undefined {

@@ -27,8 +27,13 @@ describe('checkReport', () => {
   })
 
   const broken: readonly (readonly [string, unknown, RegExp])[] = [
-    ['nothing', undefined, /^report\.json: not a report of version 1: top level: /],
-    ['another version', { ...report, version: 2 }, /: version: .* — write it with/],
+    ['nothing', undefined, /^report\.json: not a report: it states no version — give /],
+    ['a list', [report], /: not a report: it states no version/],
+    ['no version', { ...report, version: undefined }, /: not a report: it states no version/],
+    ['a version in words', { ...report, version: '1' }, /: not a report: it states no version/],
+    ['a later version', { ...report, version: 2 }, /: a report of version 2, .* newer Condense$/],
+    ['an earlier version', { ...report, version: 0 }, /: a report of version 0, .* run the recipe/],
+    ['a version and no more', { version: 1 }, /: not a report of version 1: name: /],
     ['a text for a number', withTeacher({ sizeBytes: '12' }), /: teacher\.sizeBytes: .*number/],
     ['half a byte', withTeacher({ gzipBytes: 0.5 }), /: teacher\.gzipBytes: /],
     ['a percentage', withTeacher({ calibrationError: 4 }), /: teacher\.calibrationError: /],

@@ -143,8 +143,10 @@ describe('the other commands', () => {
     }
     expect(report.variants).toMatchObject([{ id: 'lenet', retention: { agreement: 1 } }])
     expect(readdirSync(join(folder, 'bench')).sort()).toEqual([
+      'report.csv',
       'report.html',
       'report.json',
+      'report.junit.xml',
       'report.md',
     ])
   })
