@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs'
 import { dirname, extname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Interrupted } from '../base/errors.ts'
+import { removeLeftFolders } from '../runtime/browser/folder.ts'
 import { gpuEnvironment } from '../runtime/webgpu.ts'
 import type { AnswerMessage, CommandMessage, CommandName, ReplyOf, RequestOf } from './protocol.ts'
 
@@ -89,7 +90,8 @@ export function startCell({
   const gone = new Promise<void>((resolve) => {
     child.once('close', (code, exitSignal) => {
       end(new CellFailure(explainEnd(code, exitSignal, said)))
-      resolve()
+      // Its browser ended with it, but could not tidy up.
+      resolve(removeLeftFolders(child.pid))
     })
     child.once('error', (error) => {
       end(new CellFailure(`its process failed: ${error.message}`))

@@ -9,7 +9,9 @@ import { countBytesMoved } from '../onnx/bytes-moved.ts'
 import { countMacs } from '../onnx/cost.ts'
 import { loadModel } from '../onnx/load.ts'
 import { bindInputs } from '../runtime/bind.ts'
+import { browserPeakBytes } from '../runtime/browser/memory.ts'
 import { predictEach, predictWith } from '../runtime/predict.ts'
+import { providerNamed } from '../runtime/providers.ts'
 import { openSession, type Session, withSession } from '../runtime/session.ts'
 import { inferShapes } from '../runtime/shapes.ts'
 import { energyCounter } from './energy.ts'
@@ -51,7 +53,8 @@ const handlers: {
     await predictWith(session, pick(samples, Uint32Array.of(0)), { where })
     const { fixedBatch } = bindInputs(session.inputs, samples, where)
     opened = { request, session, samples, fixedBatch }
-    return { fixedBatch, peakMemoryBytes: peakMemoryBytes() }
+    const inBrowser = providerNamed(provider).browser !== undefined
+    return { fixedBatch, peakMemoryBytes: inBrowser ? browserPeakBytes() : peakMemoryBytes() }
   },
 
   async cost() {

@@ -10,8 +10,8 @@ export interface Cell {
   readonly process: CellProcess
   /** The batch size that the model demands, undefined where it takes any. */
   readonly fixedBatch: number | undefined
-  /** Largest resident memory after the first run, bytes. */
-  readonly peakMemoryBytes: number
+  /** Largest resident memory after the first run, bytes; undefined where the system does not tell. */
+  readonly peakMemoryBytes: number | undefined
 }
 
 /** Cells, or why there is none, by the id of the model. */

@@ -1,10 +1,13 @@
-// Which nodes a provider runs itself and which fell back to the CPU, read from ONNX Runtime's profile of one run.
+// Which nodes a provider runs itself and which fell back to the CPU, read from ONNX Runtime's profile of one run, or, in
+// a browser, where it writes none, from what it says while it opens a model.
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Samples } from '../base/samples.ts'
+import { loadModel } from '../onnx/load.ts'
+import { serializeModel } from '../onnx/save.ts'
 import { predictWith } from '../runtime/predict.ts'
-import { type ProviderName, providers } from '../runtime/providers.ts'
+import { type ProviderName, providerNamed } from '../runtime/providers.ts'
 import { withSession } from '../runtime/session.ts'
 
 /** Where the nodes of a model ran, after ONNX Runtime's own rewriting. */
@@ -26,14 +29,21 @@ interface ProfileEvent {
 /**
  * Runs one sample and counts the nodes by who ran them; copies between devices are not counted.
  *
- * Undefined where the provider's package writes no profiles (WebAssembly, which has no other provider beside it).
+ * Undefined for WebAssembly, which has no other provider beside it, and where ONNX Runtime does not tell.
  */
 export async function placementOf(
   path: string,
   provider: ProviderName,
   sample: Samples,
 ): Promise<Placement | undefined> {
-  if (providers[provider].package !== 'onnxruntime-node') return undefined
+  const { browser, executionProvider } = providerNamed(provider)
+  if (executionProvider === 'wasm') return undefined
+  if (browser) {
+    const { countNodes } = await import('../runtime/browser/placement.ts')
+    const model = serializeModel(await loadModel(path))
+    const options = { build: browser, executionProvider, threads: 1, optimization: 'all' } as const
+    return await countNodes(model, { ...options, where: path })
+  }
   const folder = mkdtempSync(join(tmpdir(), 'condense-profile-'))
   try {
     await withSession(path, { provider, profile: join(folder, 'profile') }, async (session) => {

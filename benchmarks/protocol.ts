@@ -25,8 +25,11 @@ export interface Commands {
     reply: {
       /** The batch size that the model demands, undefined where it takes any. */
       readonly fixedBatch: number | undefined
-      /** Largest resident memory of the process after the first run, at batch 1 where the model takes that. */
-      readonly peakMemoryBytes: number
+      /**
+       * Largest resident memory of the process, or of the page and the GPU process of its browser, after the first run,
+       * at batch 1 where the model takes that; undefined where the system does not tell.
+       */
+      readonly peakMemoryBytes: number | undefined
     }
   }
   /** What one sample costs by the shapes of the model; a number is undefined where a shape is unknown. */

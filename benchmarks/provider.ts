@@ -4,9 +4,9 @@ import { availableParallelism } from 'node:os'
 import { throwIfAborted } from '../base/errors.ts'
 import type { Dataset } from '../data/dataset.ts'
 import { predictionsIn } from '../runtime/predict.ts'
-import { type ProviderName, providers } from '../runtime/providers.ts'
+import { type Availability, type ProviderName, providers } from '../runtime/providers.ts'
 import type { Task } from '../tasks/task.ts'
-import type { CellProcess } from './cell-process.ts'
+import { CellFailure, type CellProcess } from './cell-process.ts'
 import {
   type Cell,
   type CellOptions,
@@ -74,7 +74,7 @@ export async function measureProvider(
     }
   }
   await withCells(1, async (cells) => {
-    for (const found of findings) begin(found, provider, software, cells, context)
+    for (const found of findings) begin(found, provider, availability, cells, context)
     // A device does one thing at a time.
     const concurrency = providers[provider].device === 'gpu' ? 1 : context.concurrency
     await inParallel(findings, concurrency, (found) => check(found, provider, cells, context))
@@ -103,7 +103,7 @@ function softwareLimits({ latency, agreementSamples }: ProviderContext) {
 function begin(
   found: Findings,
   provider: ProviderName,
-  software: boolean,
+  { software, detail }: Extract<Availability, { available: true }>,
   cells: Cells,
   context: ProviderContext,
 ): void {
@@ -111,6 +111,7 @@ function begin(
   if (isOpen(cell))
     amend(found, provider, {
       ...(software && { software }),
+      ...(detail !== undefined && { detail }),
       peakMemoryBytes: cell.peakMemoryBytes,
     })
   // The reason why a model is no result has been told already.
@@ -146,7 +147,13 @@ async function check(
   const cell = cells.get(found.subject.id)
   if (!isOpen(cell) || !runsOn(found, provider)) return
   try {
-    amend(found, provider, (await cell.process.ask('placement', {})) ?? {})
+    const placement = await cell.process.ask('placement', {})
+    const { device } = providers[provider]
+    if (device === 'gpu' && !placement)
+      throw new CellFailure('ONNX Runtime does not tell which nodes it ran, so nothing is claimed')
+    if (placement?.nodesOnProvider === 0 && placement.nodesElsewhere > 0)
+      throw new CellFailure(`all of its ${placement.nodesElsewhere} nodes fell back to the CPU`)
+    amend(found, provider, placement ?? {})
     if (provider !== 'cpu' && found.predictions)
       amend(found, provider, await agreement(found, cell, context))
   } catch (thrown) {

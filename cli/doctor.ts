@@ -64,9 +64,11 @@ const providerFacts = async (): Promise<Facts['providers']> => {
     const availability = await providerNamed(name).available()
     const found = !availability.available
       ? `no: ${availability.reason}`
-      : availability.software
-        ? 'yes, on a GPU that the CPU imitates'
-        : 'yes'
+      : [
+          'yes',
+          ...(availability.software ? ['on a GPU that the CPU imitates'] : []),
+          ...(availability.detail === undefined ? [] : [availability.detail]),
+        ].join(', ')
     facts.push({ name, found, available: availability.available })
   }
   return facts

@@ -114,6 +114,7 @@ main()
 export async function runApart(request: ApartRequest): Promise<ApartResult> {
   const { model, runs, outputs, provider, threads, rival, signal, where } = request
   const row = providerNamed(provider)
+  if (row.browser) return await runInBrowser(request)
   const { resolve } = createRequire(import.meta.url)
   const content = serialize({
     path: pathToFileURL(resolve(row.package)).href,
@@ -142,6 +143,12 @@ export async function runApart(request: ApartRequest): Promise<ApartResult> {
     ),
     times: { own: answer.own, rival: answer.rival },
   }
+}
+
+/** The same in a browser, which is a process of its own. */
+async function runInBrowser(request: ApartRequest): Promise<ApartResult> {
+  const { runInPages } = await import('./browser/apart.ts')
+  return await runInPages(request, timing)
 }
 
 /** Hands a request to a new process and waits for its answer. */

@@ -38,6 +38,12 @@ async function loadWebAssembly(threads: number): Promise<Engine> {
   return engine
 }
 
+/** What WebAssembly under Node is: onnxruntime-web brings one build of it, which has SIMD and threads. */
+export async function webAssemblyBuild(): Promise<string> {
+  const { env } = await import('onnxruntime-web')
+  return `onnxruntime-web ${env.versions.web ?? env.versions.common}, SIMD and threads`
+}
+
 /** The providers that onnxruntime-node's native library was built with, by its own names. */
 export async function bundledProviders(): Promise<ReadonlySet<string>> {
   const { listSupportedBackends } = await import('onnxruntime-node')

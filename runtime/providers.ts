@@ -1,18 +1,25 @@
 // The execution providers, one row each: what runs it, on what device, and whether it is available here.
 import { UserError } from '../base/errors.ts'
 import { suggest } from '../base/suggest.ts'
-import { bundledProviders, type EnginePackage } from './engine.ts'
+import type { Build } from './browser/server.ts'
+import { bundledProviders, type EnginePackage, webAssemblyBuild } from './engine.ts'
+import { tryProvider } from './probe.ts'
 import { probeWebgpu } from './webgpu.ts'
 
-/** Whether a provider can be used here, and why not; `software` marks a GPU that the CPU imitates. */
+/**
+ * Whether a provider can be used here, and why not; `software` marks a GPU that the CPU imitates, `detail` says what
+ * does the work where the name leaves that open.
+ */
 export type Availability =
-  | { readonly available: true; readonly software?: boolean }
+  | { readonly available: true; readonly software?: boolean; readonly detail?: string }
   | { readonly available: false; readonly reason: string }
 
 /** One execution provider. */
 export interface Provider {
   readonly device: 'cpu' | 'gpu'
   readonly package: EnginePackage
+  /** The build of onnxruntime-web that a browser loads; the package runs under Node unless told. */
+  readonly browser?: Build
   /** What the package calls it. */
   readonly executionProvider: string
   /** Whether the number of threads matters. */
@@ -22,6 +29,11 @@ export interface Provider {
 }
 
 const here = async (): Promise<Availability> => ({ available: true })
+
+const webAssembly = async (): Promise<Availability> => ({
+  available: true,
+  detail: await webAssemblyBuild(),
+})
 
 /** A provider whose native libraries come with the package on some systems only. */
 const native = (
@@ -37,7 +49,40 @@ const native = (
     if (platform !== undefined && platform !== process.platform)
       return { available: false, reason: `${reason} (this is ${process.platform})` }
     const bundled = await bundledProviders()
-    return bundled.has(executionProvider) ? { available: true } : { available: false, reason }
+    if (!bundled.has(executionProvider)) return { available: false, reason }
+    return await probed(executionProvider)
+  },
+})
+
+const probes = new Map<string, Promise<Availability>>()
+
+/** Whether a provider whose libraries are here computes, too; found out once a process. */
+function probed(executionProvider: string): Promise<Availability> {
+  const found =
+    probes.get(executionProvider) ??
+    tryProvider(executionProvider, process.env).then((probe): Availability => {
+      if (probe.ran) return { available: true }
+      const how = probe.crashed ? `crashed or hung (${probe.crashed})` : `failed: ${probe.said}`
+      return { available: false, reason: `a test run ${how} — check its driver` }
+    })
+  probes.set(executionProvider, found)
+  return found
+}
+
+/** A provider of a page in a headless Chromium; what drives that is loaded when it is asked for. */
+const inBrowser = (
+  executionProvider: string,
+  browser: Build,
+  device: Provider['device'],
+): Provider => ({
+  device,
+  package: 'onnxruntime-web',
+  browser,
+  executionProvider,
+  threads: device === 'cpu',
+  async available() {
+    const { probeBrowser } = await import('./browser/probe.ts')
+    return await probeBrowser(executionProvider, browser)
   },
 })
 
@@ -58,7 +103,7 @@ export const providers = {
     package: 'onnxruntime-web',
     executionProvider: 'wasm',
     threads: true,
-    available: here,
+    available: webAssembly,
   },
   webgpu: {
     device: 'gpu',
@@ -71,6 +116,9 @@ export const providers = {
   tensorrt: native('tensorrt', nvidia),
   dml: native('dml', 'DirectML runs on Windows only', 'win32'),
   coreml: native('coreml', 'Core ML runs on macOS only', 'darwin'),
+  'wasm:browser': inBrowser('wasm', 'wasm', 'cpu'),
+  'webgpu:browser': inBrowser('webgpu', 'gpu', 'gpu'),
+  'webnn:browser': inBrowser('webnn', 'gpu', 'gpu'),
 } as const satisfies Record<string, Provider>
 
 /** The name of a provider. */

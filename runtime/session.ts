@@ -7,9 +7,10 @@ import { type Dim, type Model, opsetOf } from '../onnx/graph.ts'
 import { loadModel, parseModel } from '../onnx/load.ts'
 import { serializeModel } from '../onnx/save.ts'
 import type { DataType, Tensor } from '../onnx/tensor.ts'
+import { checkFeeds, checkFetches, checkNames, copyInto, infoOf } from './checks.ts'
 import { type Engine, loadEngine } from './engine.ts'
 import { explainOpening, explainRunning } from './explain.ts'
-import { type ProviderName, providerNamed } from './providers.ts'
+import { type Provider, type ProviderName, providerNamed } from './providers.ts'
 import { fromNative, type NativeTensor, toNative } from './values.ts'
 
 /** How a session is made. */
@@ -56,11 +57,12 @@ export interface Session {
   ): Promise<Record<string, Tensor>>
   /**
    * Binds memory once for many runs: each call reads the feeds' bytes as they are then and overwrites the fetches'.
+   * It gives the time of the run in ms where the session knows better than who calls it, as one in a browser does.
    */
   prepare(
     feeds: Readonly<Record<string, Tensor>>,
     fetches: Readonly<Record<string, Tensor>>,
-  ): () => Promise<void>
+  ): () => Promise<number | undefined>
   /** Frees the model. */
   dispose(): Promise<void>
 }
@@ -78,6 +80,7 @@ export async function openSession(
   const where = options.where ?? (typeof model === 'string' ? model : 'model')
   const row = providerNamed(provider)
   if (typeof model === 'string') checkReadable(model)
+  if (row.browser) return await openInPage(model, row, { ...options, threads, where })
   const engine = await loadEngine(row.package, threads)
   const source = await contentFor(model, row.package === 'onnxruntime-node')
   try {
@@ -92,6 +95,11 @@ export async function openSession(
       ...(optimizedFile === undefined ? {} : { optimizedModelFilePath: optimizedFile }),
       ...(profile === undefined ? {} : { enableProfiling: true, profileFilePrefix: profile }),
     })
+    const given = engine.env.wasm.numThreads
+    if (row.package === 'onnxruntime-web' && given !== threads)
+      throw new UserError(
+        `${where}: WebAssembly has ${given} threads here: ${threads} asked for — use 1`,
+      )
     // onnxruntime-web ignores preallocated outputs, so their content is copied there.
     return wrap(engine, native, where, {
       writesInPlace: row.package === 'onnxruntime-node',
@@ -100,6 +108,19 @@ export async function openSession(
   } catch (thrown) {
     throw explainOpening(where, engine.env.versions.common, thrown, await opsetIn(model))
   }
+}
+
+/** Opens a model in a browser; what drives one is loaded when it is asked for. */
+async function openInPage(
+  model: Model | Uint8Array | string,
+  { browser = 'wasm', executionProvider }: Provider,
+  { optimization = 'all', threads, where }: SessionOptions & { threads: number; where: string },
+): Promise<Session> {
+  const { openInBrowser } = await import('./browser/session.ts')
+  const content = (await contentFor(model, false)) as Uint8Array // no path, for a page has no files
+  return await openInBrowser(content, {
+    ...{ build: browser, executionProvider, threads, optimization, where },
+  })
 }
 
 /** Opens a model, lets it be used, and frees it whatever happens. */
@@ -186,7 +207,7 @@ function wrap(
   const bound = (
     feeds: Readonly<Record<string, Tensor>>,
     fetches: Readonly<Record<string, Tensor>>,
-  ): (() => Promise<void>) => {
+  ): (() => Promise<undefined>) => {
     checkFeeds(where, native.inputNames, inputs, feeds)
     checkFetches(where, outputs, fetches)
     const boundFeeds = bind(feeds)
@@ -195,12 +216,14 @@ function wrap(
       checkShared(fetches, boundFetches)
       return async () => {
         await execute(boundFeeds, boundFetches)
+        return undefined
       }
     }
     const names = Object.keys(fetches)
     return async () => {
       const results = await execute(boundFeeds, names)
       for (const name of names) copyInto(where, name, fetches[name]!, fromNative(results[name]!))
+      return undefined
     }
   }
 
@@ -230,67 +253,6 @@ function wrap(
 
 const isList = (fetches: object): fetches is readonly string[] => Array.isArray(fetches)
 
-function infoOf(metadata: InferenceSession.ValueMetadata): readonly ValueInfo[] {
-  if (!metadata.isTensor) return []
-  // Unknown dimensions read as '' in onnxruntime-node and as 2^32-1 in onnxruntime-web.
-  const shape = metadata.shape.map((dim) => (dim === '' || dim === 0xffffffff ? undefined : dim))
-  return [{ name: metadata.name, dtype: metadata.type as DataType, shape }]
-}
-
-function checkFeeds(
-  where: string,
-  names: readonly string[],
-  inputs: readonly ValueInfo[],
-  feeds: Readonly<Record<string, Tensor>>,
-): void {
-  for (const name of names)
-    if (!feeds[name]) throw new UserError(`${where}: input '${name}' is missing — feed it`)
-  checkNames(where, 'input', inputs, Object.keys(feeds))
-  for (const info of inputs) checkFit(where, 'input', info, feeds[info.name]!)
-}
-
-function checkFetches(
-  where: string,
-  outputs: readonly ValueInfo[],
-  fetches: Readonly<Record<string, Tensor>>,
-): void {
-  checkNames(where, 'output', outputs, Object.keys(fetches))
-  for (const info of outputs) {
-    const tensor = fetches[info.name]
-    if (tensor) checkFit(where, 'output', info, tensor)
-  }
-}
-
-function checkNames(
-  where: string,
-  kind: string,
-  known: readonly ValueInfo[],
-  given: readonly string[],
-): void {
-  for (const name of given)
-    if (!known.some((info) => info.name === name))
-      throw new UserError(
-        `${where}: has no ${kind} tensor of that name: '${name}' — it has ${known.map((info) => `'${info.name}'`).join(', ')}`,
-      )
-}
-
-function checkFit(where: string, kind: string, info: ValueInfo, tensor: Tensor): void {
-  const { name, dtype, shape } = info
-  if (tensor.dtype !== dtype)
-    throw new UserError(
-      `${where}: ${kind} '${name}' has the wrong type: ${tensor.dtype} — the model has ${dtype}`,
-    )
-  // ONNX Runtime says the same of a single number and of a rank that the file leaves open, and checks the former itself.
-  const fits =
-    shape.length === 0 ||
-    (tensor.dims.length === shape.length &&
-      shape.every((dim, axis) => typeof dim !== 'number' || dim === tensor.dims[axis]))
-  if (!fits)
-    throw new UserError(
-      `${where}: ${kind} '${name}' has the wrong shape: [${tensor.dims.join(',')}] — the model has [${shape.map((dim) => dim ?? '?').join(',')}]`,
-    )
-}
-
 /** Memory that is bound must be the caller's own: a copy, made of bytes that are not aligned, would be a silent bug. */
 function checkShared(
   tensors: Readonly<Record<string, Tensor>>,
@@ -301,12 +263,4 @@ function checkShared(
     if (!ArrayBuffer.isView(data) || data.buffer !== tensor.bytes.buffer)
       throw new Error(`internal: the memory of '${name}' is not aligned and cannot be bound`)
   }
-}
-
-function copyInto(where: string, name: string, target: Tensor, result: Tensor): void {
-  if (target.bytes.length !== result.bytes.length)
-    throw new UserError(
-      `${where}: output '${name}' has the wrong shape: [${target.dims.join(',')}] — the model gave [${result.dims.join(',')}]`,
-    )
-  target.bytes.set(result.bytes)
 }

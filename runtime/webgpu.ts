@@ -1,9 +1,7 @@
-// Whether WebGPU works here, found out by running a graph in a child process: a broken Vulkan driver takes its
-// whole process down.
-import { execFile } from 'node:child_process'
+// Whether WebGPU works here, and what a process needs in its environment for it.
 import { existsSync, readdirSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { delimiter, dirname, join } from 'node:path'
+import { tryProvider } from './probe.ts'
 import type { Availability } from './providers.ts'
 
 /** Environment variables; Node's own name for this type would ask users of our declarations for Node's types. */
@@ -40,42 +38,13 @@ export function probeWebgpu(): Promise<Availability> {
   return probed
 }
 
-const script = `
-const { InferenceSession, Tensor } = require(process.argv[1])
-const options = { executionProviders: ['webgpu'], logSeverityLevel: 4 }
-InferenceSession.create(Buffer.from(process.argv[2], 'base64'), options)
-  .then((session) => session.run({ x: new Tensor('float32', [1, 2, 3, 4], [4]) }))
-  .then(({ y }) => process.stdout.write(Array.from(y.data).join()))
-  .catch((error) => process.stderr.write(error.message))
-`
-
 /** The same anew, in a given environment. */
 export async function tryWebgpu(environment: Environment): Promise<Availability> {
-  const packagePath = createRequire(import.meta.url).resolve('onnxruntime-node')
-  const content = Buffer.from(await squareModel()).toString('base64')
-  return await new Promise((resolve) => {
-    execFile(
-      process.execPath,
-      ['-e', script, packagePath, content],
-      { env: environment, timeout: 60_000, killSignal: 'SIGKILL' },
-      (error, stdout, stderr) => {
-        if (stdout === '1,4,9,16') resolve({ available: true, ...softwareMark(environment) })
-        else if (error?.signal)
-          resolve({ available: false, reason: `the GPU driver crashed or hung (${error.signal})` })
-        else resolve({ available: false, reason: reasonIn(stderr || stdout) })
-      },
-    )
-  })
-}
-
-/** y = x * x. What writes models is loaded here: the table of providers is read where no model is. */
-async function squareModel(): Promise<Uint8Array> {
-  const { newModel } = await import('../onnx/build.ts')
-  const { serializeModel } = await import('../onnx/save.ts')
-  const { model, g } = newModel('probe')
-  const x = g.input('x', { dtype: 'float32', shape: [4] })
-  g.output('y', g.Mul(x, x), { dtype: 'float32', shape: [4] })
-  return serializeModel(model)
+  const found = await tryProvider('webgpu', environment)
+  if (found.ran) return { available: true, ...softwareMark(environment) }
+  if (found.crashed)
+    return { available: false, reason: `the GPU driver crashed or hung (${found.crashed})` }
+  return { available: false, reason: reasonIn(found.said) }
 }
 
 const softwareHint =
@@ -86,7 +55,7 @@ const softwareHint =
 function reasonIn(output: string): string {
   if (/No supported adapters|Couldn't load Vulkan/.test(output))
     return `no GPU adapter was found${softwareHint}`
-  return `a test run failed: ${output.replace(/\s+/g, ' ').trim().slice(0, 200) || 'it gave no output'}${softwareHint}`
+  return `a test run failed: ${output || 'it gave no output'}${softwareHint}`
 }
 
 /** On Linux a real GPU has a device node; without one, or with a driver known to be software, the CPU does the work. */

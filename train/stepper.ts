@@ -23,7 +23,7 @@ export interface StepperSettings {
   readonly mostSteps: number
 }
 
-type Run = () => Promise<void>
+type Run = () => Promise<unknown>
 
 /** Steps shorter than this are taken several a run, in ms. */
 const shortStep = 15

@@ -36,6 +36,7 @@ const providerResultSchema = z.object({
   available: z.boolean().describe('Whether the variant ran on this provider.'),
   reason: z.string().optional().describe('Why it did not run; present where it did not.'),
   software: z.boolean().optional().describe('The GPU is emulated: its latency means nothing.'),
+  detail: z.string().optional().describe('What did the work: browser, device, kind of build.'),
   agreementWithCpu: share
     .nullish()
     .describe(

@@ -228,25 +228,27 @@ export interface ProviderRule {
   readonly reason: string
 }
 
+const webgpu = ['webgpu', 'webgpu:browser'] as const
+
 /** What providers ask of quantized files, and why it is so; what is chosen for all is chosen without asking. */
 export const providerRules: readonly ProviderRule[] = [
   {
     concerns: 'bias',
-    providers: ['webgpu'],
+    providers: webgpu,
     choice: 'int32 without a zero point',
     reason:
       'older WebGPU providers refuse zero points in int32; that of ONNX Runtime 1.30 takes them',
   },
   {
     concerns: 'input channels',
-    providers: ['webgpu'],
+    providers: webgpu,
     choice:
       'one more, of zeros, for convolutions with a multiple of 3 above 3 that is none of 4, and outputs that are one of 4',
     reason: 'WebGPU of ONNX Runtime 1.30 computes those wrong, in float as well',
   },
   {
     concerns: 'normalization',
-    providers: ['webgpu'],
+    providers: webgpu,
     choice: 'the shape of rows that are normalized is stated',
     reason:
       'WebGPU of ONNX Runtime 1.30 mixes up the channels of rows whose number of axes it does not know, in float as well',
@@ -259,13 +261,13 @@ export const providerRules: readonly ProviderRule[] = [
   },
   {
     concerns: 'operators',
-    providers: ['webgpu', 'cuda', 'tensorrt', 'dml', 'coreml'],
+    providers: [...webgpu, 'cuda', 'tensorrt', 'dml', 'coreml', 'webnn:browser'],
     choice: 'format qdq',
     reason: 'they have no QLinear kernels, so that those run on the CPU with copies between',
   },
   {
     concerns: 'activations',
-    providers: ['cpu', 'wasm'],
+    providers: ['cpu', 'wasm', 'wasm:browser'],
     choice: 'uint8',
     reason: 'ONNX Runtime leaves many kernels with int8 activations float on x86',
   },

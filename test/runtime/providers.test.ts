@@ -16,15 +16,23 @@ import { gpuEnvironment, tryWebgpu } from '../../runtime/webgpu.ts'
 
 describe('the table of providers', () => {
   it('has a row for each name, and each says whether it is available', async () => {
-    expect(providerNames).toEqual(['cpu', 'wasm', 'webgpu', 'cuda', 'tensorrt', 'dml', 'coreml'])
-    for (const name of providerNames) {
+    expect(providerNames).toEqual([
+      ...['cpu', 'wasm', 'webgpu', 'cuda', 'tensorrt', 'dml', 'coreml'],
+      ...['wasm:browser', 'webgpu:browser', 'webnn:browser'],
+    ])
+    // Those of browsers have tests of their own.
+    for (const name of providerNames.filter((each) => !providerNamed(each).browser)) {
       const availability = await providers[name].available()
       if (!availability.available) expect(availability.reason).toMatch(/^[^\n]{10,300}$/)
     }
   })
 
-  it.each(['cpu', 'wasm'] as const)('has %s everywhere', async (name) => {
-    expect(await providers[name].available()).toEqual({ available: true })
+  it('has cpu and wasm everywhere, and says which build of WebAssembly', async () => {
+    expect(await providers.cpu.available()).toEqual({ available: true })
+    expect(await providers.wasm.available()).toEqual({
+      available: true,
+      detail: expect.stringMatching(/^onnxruntime-web \d+\.\d+\.\d+, SIMD and threads$/),
+    })
   })
 
   const elsewhere: readonly (readonly [ProviderName, NodeJS.Platform, string])[] = [
@@ -45,7 +53,7 @@ describe('the table of providers', () => {
   it('refuses an unknown name and suggests the nearest', () => {
     expect(() => providerNamed('webgup')).toThrow(
       new UserError(
-        "provider: unknown: 'webgup' — did you mean 'webgpu'? known: cpu, wasm, webgpu, cuda, tensorrt, dml, coreml",
+        "provider: unknown: 'webgup' — did you mean 'webgpu'? known: cpu, wasm, webgpu, cuda, tensorrt, dml, coreml, wasm:browser, webgpu:browser, webnn:browser",
       ),
     )
     expect(() => providerNamed('toString')).toThrow(UserError)

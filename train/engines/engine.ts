@@ -18,7 +18,7 @@ export interface Runner {
   prepare(
     feeds: Readonly<Record<string, Tensor>>,
     fetches: Readonly<Record<string, Tensor>>,
-  ): () => Promise<void>
+  ): () => Promise<unknown>
   dispose(): Promise<void>
 }
 

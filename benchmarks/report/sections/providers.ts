@@ -9,7 +9,10 @@ import { missing, variantCell } from './cells.ts'
 export function providers(report: Report): Block[] {
   const names = providersOf(report)
   if (names.length === 0) return []
-  const reasons = names.flatMap((provider) => reasonsOn(report, provider))
+  const notes = names.flatMap((provider) => [
+    ...detailsOf(report, provider),
+    ...reasonsOn(report, provider),
+  ])
   return [
     {
       kind: 'table',
@@ -23,7 +26,7 @@ export function providers(report: Report): Block[] {
         ...names.map((provider) => cellOf(report, provider, resultOn(variant, provider))),
       ]),
     },
-    ...(reasons.length > 0 ? [{ kind: 'list', items: reasons } as const] : []),
+    ...(notes.length > 0 ? [{ kind: 'list', items: notes } as const] : []),
   ]
 }
 
@@ -48,6 +51,14 @@ function cellOf(report: Report, provider: string, result: ProviderResult | undef
     ...(notes.length > 0 && { note: notes.join(', ') }),
     ...((fellBack || (agrees && agreementWithCpu < 0.99)) && { mark: 'bad' as const }),
   }
+}
+
+/** What did the work of a provider, once for all variants. */
+function detailsOf(report: Report, provider: string): string[] {
+  const details = everyVariant(report).flatMap(
+    (variant) => resultOn(variant, provider)?.detail ?? [],
+  )
+  return [...new Set(details)].map((detail) => `${provider}: ${detail}`)
 }
 
 // The same reason for several variants is told once.
