@@ -30,6 +30,9 @@ export interface CellProcess {
   close(): Promise<void>
 }
 
+/** A process that does not end by itself for so long is killed. */
+const patienceMs = 2000
+
 /** Who waits for an answer. */
 interface Waiting {
   resolve(reply: unknown): void
@@ -78,13 +81,16 @@ export function startCell({
         end(new CellFailure(`it gave no answer for ${silenceMs / 1000} s`))
       }, silenceMs)
   }
-  const end = (reason: Error) => {
+  const fail = (reason: Error) => {
     ended ??= reason
     clearTimeout(silence)
     signal?.removeEventListener('abort', abort)
-    child.kill('SIGKILL')
     for (const { reject } of waiting.values()) reject(ended)
     waiting.clear()
+  }
+  const end = (reason: Error) => {
+    fail(reason)
+    child.kill('SIGKILL')
   }
   const abort = () => end(new Interrupted())
   const gone = new Promise<void>((resolve) => {
@@ -127,8 +133,11 @@ export function startCell({
       return answer as ReplyOf<Name> // the process answers what the protocol says
     },
     close() {
-      end(new CellFailure('it was closed'))
-      return gone
+      fail(new CellFailure('it was closed'))
+      // It ends with its channel, and its browser with it; one that is busy does not notice.
+      if (child.connected) child.disconnect()
+      const late = setTimeout(() => child.kill('SIGKILL'), patienceMs)
+      return gone.finally(() => clearTimeout(late))
     },
   }
 }

@@ -53,8 +53,9 @@ const handlers: {
     await predictWith(session, pick(samples, Uint32Array.of(0)), { where })
     const { fixedBatch } = bindInputs(session.inputs, samples, where)
     opened = { request, session, samples, fixedBatch }
-    const inBrowser = providerNamed(provider).browser !== undefined
-    return { fixedBatch, peakMemoryBytes: inBrowser ? browserPeakBytes() : peakMemoryBytes() }
+    const { browser, device } = providerNamed(provider)
+    const peak = browser ? browserPeakBytes(device) : peakMemoryBytes()
+    return { fixedBatch, peakMemoryBytes: peak }
   },
 
   async cost() {

@@ -2,13 +2,13 @@
 import { readdirSync, readFileSync } from 'node:fs'
 
 /**
- * The largest resident memory of the pages of this process's browsers, and of their GPU processes, bytes; undefined
- * where the system does not tell (only Linux does).
+ * The largest resident memory of the page that a model of this process lives in, bytes, with that of the browser's GPU
+ * process where it works for the page; undefined where the system does not tell (only Linux does).
  */
-export function browserPeakBytes(): number | undefined {
+export function browserPeakBytes(device: 'cpu' | 'gpu'): number | undefined {
   if (process.platform !== 'linux') return undefined
   const parents = new Map<number, number>()
-  const peaks = new Map<number, number>()
+  const peaks: { readonly pid: number; readonly peak: number; readonly kind: string }[] = []
   for (const entry of readdirSync('/proc')) {
     const pid = Number(entry)
     if (!Number.isInteger(pid)) continue
@@ -17,13 +17,20 @@ export function browserPeakBytes(): number | undefined {
       parents.set(pid, Number(/^PPid:\s*(\d+)/m.exec(status)?.[1]))
       const peak = Number(/^VmHWM:\s*(\d+) kB$/m.exec(status)?.[1]) * 1024
       const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8')
-      if (peak > 0 && /--type=(renderer|gpu-process)\b/.test(command)) peaks.set(pid, peak)
+      const kind = /--type=(renderer|gpu-process)\b/.exec(command)?.[1]
+      if (peak > 0 && kind) peaks.push({ pid, peak, kind })
     } catch {
       // It has just ended.
     }
   }
   const isOurs = (pid: number | undefined): boolean =>
     pid === process.pid || (pid !== undefined && pid > 1 && isOurs(parents.get(pid)))
-  const own = [...peaks].filter(([pid]) => isOurs(pid))
-  return own.length > 0 ? own.reduce((sum, [, peak]) => sum + peak, 0) : undefined
+  // An empty page, which every browser has, is smaller.
+  const largest = (kind: string) =>
+    peaks
+      .filter((one) => one.kind === kind && isOurs(one.pid))
+      .reduce((most, { peak }) => Math.max(most, peak), 0)
+  const page = largest('renderer')
+  if (page === 0) return undefined
+  return device === 'gpu' ? page + largest('gpu-process') : page
 }
