@@ -134,8 +134,8 @@ export function startCell({
     },
     close() {
       fail(new CellFailure('it was closed'))
-      // It ends with its channel, and its browser with it; one that is busy does not notice.
-      if (child.connected) child.disconnect()
+      // It ends, and its browser with it; one that is busy does not notice.
+      child.kill('SIGTERM')
       const late = setTimeout(() => child.kill('SIGKILL'), patienceMs)
       return gone.finally(() => clearTimeout(late))
     },

@@ -218,4 +218,5 @@ process.on('message', (message) => {
 })
 // Ctrl-C reaches every process of the terminal; the parent decides what becomes of this one.
 process.on('SIGINT', () => undefined)
+process.on('SIGTERM', () => process.exit())
 process.on('disconnect', () => process.exit())

@@ -33,7 +33,7 @@ export const build = (yargs: Argv): Argv =>
     })
     .options(settingDeclarations)
     .option('teacher', { type: 'string', describe: 'The teacher; the first model unless given' })
-    .option('providers', { type: 'string', default: 'cpu', describe: 'As cpu,wasm,webgpu' })
+    .option('providers', { type: 'string', default: 'cpu', describe: 'As cpu,wasm,webgpu:browser' })
     .option('seconds', { type: 'string', describe: 'Time for each model and provider, s' })
     .option('knowledge', {
       type: 'boolean',

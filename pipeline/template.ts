@@ -45,7 +45,7 @@ stages:
     scheme: float16
 
 benchmark:
-  providers: [cpu, wasm]    # also webgpu, cuda, tensorrt, dml, coreml; what is not there says why
+  providers: [cpu, wasm]    # as condense doctor lists them; what is not there says why
   gates:                    # relative to the teacher; a run that misses one exits with 3
     variant: int8
     retention: '>= 0.98'    # accuracy
