@@ -25,6 +25,9 @@ const storageTypes: ReadonlySet<DataType> = new Set<DataType>([
   'float8e4m3fnuz',
   'float8e5m2',
   'float8e5m2fnuz',
+  'uint8',
+  'uint4',
+  'uint2',
 ])
 
 const isStorage = ({ opType, inputs }: Node): boolean => {

@@ -34,8 +34,18 @@ const quantizedOperators: ReadonlySet<string> = new Set([
   'QuantizeLinear',
 ])
 
-const isQuantized = ({ opType }: Node): boolean =>
-  opType.startsWith('QLinear') || quantizedOperators.has(opType)
+/** Fewer integers than these need not be weights. */
+const fewest = 64
+
+/** Whether a node brings integers that are stored back to float, as the first of the operators that do. */
+const unpacks = ({ opType, inputs, outputs }: Node): boolean =>
+  opType === 'Cast' &&
+  /^uint[248]$/.test(inputs[0]?.tensor?.dtype ?? '') &&
+  inputs[0]!.tensor!.size >= fewest &&
+  [...(outputs[0]?.users ?? [])].some((user) => user.opType === 'Sub')
+
+const isQuantized = (node: Node): boolean =>
+  node.opType.startsWith('QLinear') || quantizedOperators.has(node.opType) || unpacks(node)
 
 /** Refuses a model that is quantized with a {@link UserError}; `verb` is what is to be done to the float model. */
 export function refuseQuantized(graph: Graph, verb: string): void {
@@ -88,7 +98,8 @@ export function copyForQuantization(
     node,
   }))
   const chosen = select(items, exclude, 'exclude').map(({ node }) => node)
-  const excluded = new Set([...chosen, ...(found ? nodes.filter(hasItsPlace) : [])])
+  const placed = found ? [...nodes.filter(hasItsPlace), ...behindUnpacking(nodes)] : []
+  const excluded = new Set([...chosen, ...placed])
   return { model, excluded, quantized: (found ?? small) !== undefined }
 }
 
@@ -99,6 +110,17 @@ function hasItsPlace(node: Node): boolean {
   const makers = node.inputs.map((input) => input?.producer)
   const users = node.outputs.flatMap((output) => [...(output?.users ?? [])])
   return [...makers, ...users].some((other) => other && isQuantized(other))
+}
+
+/** The nodes that make weights of stored integers, and of nothing that flows. */
+function behindUnpacking(nodes: readonly Node[]): ReadonlySet<Node> {
+  const found = new Set<Node>()
+  for (const node of nodes) {
+    const makers = node.inputs.flatMap((input) => (input && !input.tensor ? [input.producer] : []))
+    const all = makers.length > 0 && makers.every((maker) => maker && found.has(maker))
+    if (unpacks(node) || all) found.add(node)
+  }
+  return found
 }
 
 /**

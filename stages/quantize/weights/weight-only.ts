@@ -47,7 +47,7 @@ export const weightOnlyShape = {
     .enum(formNames)
     .optional()
     .describe(
-      "weight-only: matmul-nbits writes MatMul and Gemm as ONNX Runtime's MatMulNBits, and all else (Conv, LSTM, GRU, RNN) as qdq; qdq writes DequantizeLinear of standard ONNX (opset 21, for 2 bits 25); matmul-nbits unless given.",
+      "weight-only: matmul-nbits writes MatMul and Gemm as ONNX Runtime's MatMulNBits, and all else (Conv, LSTM, GRU, RNN) as integers that it makes floats of once, when it opens the file; qdq writes DequantizeLinear of standard ONNX (opset 21, for 2 bits 25), which it computes at every run; matmul-nbits unless given.",
     ),
   algorithm: z
     .enum(Object.keys(algorithms) as [AlgorithmName, ...AlgorithmName[]])
@@ -265,7 +265,7 @@ function write(
     const { weights, inputScales } = rounded.get(layer.weight)!
     const form = formOf(layer, wanted)
     const surroundings = around.get(layer.graph)!
-    if (form === 'qdq') opset = Math.max(opset, opsetFor(layer, weights[0]!))
+    opset = Math.max(opset, opsetFor(layer, form, weights[0]!))
     if (inputScales) divideInput(layer, inputScales, surroundings)
     const owner = graphs.find(({ initializers }) => initializers.has(layer.weight)) ?? layer.graph
     writeLayer(layer, form, weights, { ...surroundings, owner, stored })

@@ -2,10 +2,12 @@ import { describe, expect, it } from '@jest/globals'
 import { random } from '../../../../base/random.ts'
 import type { Dataset } from '../../../../data/dataset.ts'
 import { newModel } from '../../../../onnx/build.ts'
-import type { Model } from '../../../../onnx/graph.ts'
+import { cloneModel } from '../../../../onnx/clone.ts'
+import { allNodes, type Graph, type Model } from '../../../../onnx/graph.ts'
 import { loadModel, parseModel } from '../../../../onnx/load.ts'
 import { serializeModel } from '../../../../onnx/save.ts'
 import { elements, type Tensor, tensorOf } from '../../../../onnx/tensor.ts'
+import { foldConstants } from '../../../../runtime/fold.ts'
 import { withSession } from '../../../../runtime/session.ts'
 import { quantize } from '../../../../stages/quantize/index.ts'
 import { awq } from '../../../../stages/quantize/weights/awq.ts'
@@ -28,6 +30,7 @@ import {
   samplesOf,
   weights,
 } from '../../../stages/quantize/support.ts'
+import { temporaryFolder } from '../../../support/folder.ts'
 import { datasetOf } from '../../../support/samples.ts'
 import { itWithShared, sharedModel } from '../../../support/shared.ts'
 
@@ -270,19 +273,68 @@ describe('recurrences', () => {
           dequantized(roundToNearest(matrix, { bits, block: 32 })),
         )
       })
-      const { model, facts } = await quantized(float, { scheme: 'weight-only', bits })
-      expect(facts.summary).toMatch(new RegExp(`^weight-only, rtn: 1 layers in ${bits} bits`))
-      expect(operatorsOf(model)).toMatchObject({ DequantizeLinear: 2, [opType]: 1 })
-      for (const provider of ['cpu', 'wasm'] as const) {
-        const [expected, found] = await Promise.all(
-          [rounded, model].map(async (each) => elements(await answer(each, provider), 'float32')),
-        )
-        expect(found).toEqual(expected)
+      for (const form of ['qdq', 'matmul-nbits'] as const) {
+        const { model, facts } = await quantized(float, { scheme: 'weight-only', bits, form })
+        expect(facts.summary).toMatch(new RegExp(`^weight-only, rtn: 1 layers in ${bits} bits`))
+        const made = form === 'qdq' ? { DequantizeLinear: 2 } : { Cast: 4, Sub: 2, Mul: 2 }
+        expect(operatorsOf(model)).toMatchObject({ ...made, [opType]: 1 })
+        for (const provider of ['cpu', 'wasm'] as const) {
+          const [expected, found] = await Promise.all(
+            [rounded, model].map(async (each) => elements(await answer(each, provider), 'float32')),
+          )
+          expect(found).toEqual(expected)
+        }
+        const share = serializeModel(model).length / serializeModel(float).length
+        // Rows of 40 and 48 inputs are filled up to blocks of 32 where they are folded.
+        expect(share).toBeLessThan((form === 'qdq' ? 1 : 64 / 44) * (bits / 32) + 0.13)
       }
-      const share = serializeModel(model).length / serializeModel(float).length
-      expect(share).toBeLessThan(bits / 32 + 0.12)
     },
   )
+
+  it.each([8, 4, 2] as const)(
+    'of %d bits become floats once, when the file is opened, inside branches too',
+    async (bits) => {
+      const { model, g } = newModel('branches', 17)
+      const x = g.input('x', { dtype: 'float32', shape: ['N', 4, 8, 8] })
+      const made = (label: string): Graph => {
+        const { model: branch, g: b } = newModel(label, 17)
+        const image = b.Conv(x, weights([8, 4, 3, 3], 'shared'), { pads: [1, 1, 1, 1] })
+        const steps = b.Reshape(image, [8, -1, 64])
+        b.output(
+          `${label}-y`,
+          b.node('GRU', [steps, weights([1, 96, 64], 'w'), weights([1, 96, 32], label)], {
+            attributes: { hidden_size: 32 },
+          })[0]!,
+          { dtype: 'float32' },
+        )
+        return branch.graph
+      }
+      const condition = g.Greater(g.ReduceMax(x, { keepdims: 0 }), 0)
+      const attributes = { then_branch: made('then'), else_branch: made('else') }
+      g.output('y', g.node('If', [condition], { attributes })[0]!, { dtype: 'float32' })
+      const { model: result } = await quantized(model, { scheme: 'weight-only', bits })
+      const optimizedFile = `${temporaryFolder()}/optimized.onnx`
+      await withSession(result, { optimizedFile }, async () => undefined)
+      const { graph } = await loadModel(optimizedFile)
+      const left = [...allNodes(graph)].map(({ opType }) => opType)
+      expect(left).toContain('GRU')
+      expect(left.filter((opType) => /Cast|Sub|Mul|Dequantize/.test(opType))).toEqual([])
+    },
+  )
+
+  it('are kept as they are by what folds constants, and known to be quantized', async () => {
+    const float = recurrence('LSTM', 1)
+    const { model } = await quantized(float, { scheme: 'weight-only', bits: 8 })
+    const before = serializeModel(model).length
+    const folded = cloneModel(model)
+    await foldConstants(folded)
+    expect(serializeModel(folded).length).toBeLessThan(1.05 * before)
+    await expect(quantized(model, { scheme: 'weight-only' })).rejects.toThrow(
+      /it is quantized already: it has Cast/,
+    )
+    const kept = await quantized(model, { scheme: 'weight-only', quantized: 'keep' })
+    expect(kept.model).toBe(model)
+  })
 
   it('stay as they are where they are excluded', async () => {
     const { model: float, g } = newModel('both', 17)
