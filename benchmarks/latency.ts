@@ -1,6 +1,5 @@
 // Latency of several models on one provider: after warm-up, in rounds that visit every model in another order, so
 // that what slows the machine down for a while slows all of them down.
-import { setTimeout } from 'node:timers/promises'
 import { random } from '../base/random.ts'
 import type { CellProcess } from './cell-process.ts'
 import { watchOthers } from './noise.ts'
@@ -59,8 +58,8 @@ export interface RoundsPlan {
   /** Numbers of the samples that are run in turn. */
   readonly indices: Uint32Array
   readonly seed: number
-  /** Pause between models in ms, in which the threads of the last one fall asleep. */
-  readonly pauseMs: number
+  /** So long threads of the last model may spin before they fall asleep, ms; runs that meet them do not count. */
+  readonly disturbedMs: number
   /** So many rounds are measured of every model, however slow it is, where there are as many. */
   readonly fewestRounds: number
 }
@@ -89,7 +88,7 @@ export async function measureRounds<Id extends string>(
   cells: ReadonlyMap<Id, CellProcess>,
   plan: RoundsPlan,
 ): Promise<Timings<Id>> {
-  const { batch, indices, rounds, runs, seconds, pauseMs } = plan
+  const { batch, indices, rounds, runs, seconds, disturbedMs } = plan
   const budgetMs = (seconds * 1000) / rounds
   const ids = [...cells.keys()]
   const measured = new Map(ids.map((id) => [id, nothing()]))
@@ -105,11 +104,15 @@ export async function measureRounds<Id extends string>(
     } catch (thrown) {
       failed.set(id, thrown as Error) // a process rejects with errors alone
     }
-    if (pauseMs > 0) await setTimeout(pauseMs)
     found.wallMs += Number(process.hrtime.bigint() - start) / 1e6
   }
   for (const id of ids)
     await attempt(id, (cell) => cell.ask('warm', { batch, indices, budgetMs: seconds * 250 }))
+  // All at once, for what goes on in the background of one would disturb any other.
+  const settled = process.hrtime.bigint()
+  await Promise.allSettled([...cells.values()].map((cell) => cell.ask('settle', {})))
+  const settleMs = Number(process.hrtime.bigint() - settled) / 1e6
+  for (const found of measured.values()) found.wallMs += settleMs / ids.length
   const others = watchOthers()
   const own = process.cpuUsage()
   let processorMs = 0
@@ -119,7 +122,7 @@ export async function measureRounds<Id extends string>(
       const id = ids[position]!
       if (failed.has(id) || isExhausted(measured.get(id)!, plan)) continue
       await attempt(id, async (cell, found) => {
-        const timed = await cell.ask('time', { runs, budgetMs })
+        const timed = await cell.ask('time', { runs, budgetMs, disturbedMs })
         found.rounds.push(timed.times)
         found.runs += timed.runs
         found.roundsMs += timed.modelMs

@@ -7,7 +7,7 @@ import type { Change } from './knowledge/changes.ts'
 import type { GradientOf } from './knowledge/gradients.ts'
 import type { Placement } from './placement.ts'
 import type { PredictionsFile } from './predictions-file.ts'
-import type { Timed } from './timing.ts'
+import type { Timed, TimingPlan } from './timing.ts'
 
 /** Commands with what they ask for and what is answered; `open` comes first. */
 export interface Commands {
@@ -94,10 +94,7 @@ export interface Commands {
     }
     reply: PredictionsFile
   }
-  /**
-   * Runs batches of these samples until the time of a run is stable, for `budgetMs` at most, and then waits until the
-   * idle process is quiet.
-   */
+  /** Runs batches of these samples until the time of a run is stable, for `budgetMs` at most. */
   warm: {
     request: {
       readonly batch: number
@@ -106,9 +103,11 @@ export interface Commands {
     }
     reply: Timed
   }
+  /** Waits until the idle process is quiet. */
+  settle: { request: Record<string, never>; reply: undefined }
   /** Times runs at the batch size of the last `warm`, in ms: at most `runs`, for `budgetMs`, at least one. */
   time: {
-    request: { readonly runs: number; readonly budgetMs: number }
+    request: TimingPlan
     reply: Timed & {
       /** Processor time that the process took, ms. */
       readonly processorMs: number

@@ -4,7 +4,12 @@ import { availableParallelism } from 'node:os'
 import { throwIfAborted } from '../base/errors.ts'
 import type { Dataset } from '../data/dataset.ts'
 import { predictionsIn } from '../runtime/predict.ts'
-import { type Availability, type ProviderName, providers } from '../runtime/providers.ts'
+import {
+  type Availability,
+  type ProviderName,
+  providerNamed,
+  providers,
+} from '../runtime/providers.ts'
 import type { Task } from '../tasks/task.ts'
 import { CellFailure, type CellProcess } from './cell-process.ts'
 import {
@@ -215,8 +220,9 @@ async function measureLatency(
         ready.set(found.subject.id, cell.process)
     }
     const headline = batch === 1 && threads === 1
-    // Several threads need several cores, and the driver of a device has threads of its own.
-    const isAlone = threads === 1 && providers[provider].device === 'cpu'
+    const { device, browser } = providerNamed(provider)
+    // Several threads need several cores, the driver of a device has threads of its own, a browser many processes.
+    const isAlone = threads === 1 && device === 'cpu' && !browser
     const pids = [...ready.values()].flatMap(({ pid }) => pid ?? [])
     const pinned = isAlone ? await pin(pids) : undefined
     const { timings, otherLoad } = await measureRounds(ready, {
@@ -226,11 +232,15 @@ async function measureLatency(
       seconds: headline ? latency.seconds : latency.seconds / 4,
       indices: order,
       seed,
-      pauseMs: threads > 1 ? 20 : 0,
+      disturbedMs: threads > 1 ? 20 : 0,
       fewestRounds: headline ? fewestRounds : 3,
     }).finally(pinned?.release)
     throwIfAborted(signal)
-    const settings = { batch, threads, headline, otherLoad, pinned: pinned?.core }
+    const settings = {
+      ...{ batch, threads, headline, pinned: pinned?.core },
+      // What a browser does is ours too.
+      otherLoad: browser ? undefined : otherLoad,
+    }
     for (const found of findings) {
       const { id } = found.subject
       const result = timings.get(id)

@@ -13,7 +13,7 @@ export interface Stopwatch {
 }
 
 /** At most so many bytes of samples are kept in memory to be run in turn. */
-const poolBytes = 2 ** 25
+const poolBytes = 2 ** 23
 
 /**
  * Prepares to time runs of `batch` samples, which are taken in turn from the samples of these numbers; of samples that
@@ -23,7 +23,7 @@ export async function stopwatch(
   session: Session,
   samples: Samples,
   { batch, indices }: { readonly batch: number; readonly indices: Uint32Array },
-): Promise<Stopwatch> {
+): Promise<Stopwatch & { /** The run that getting ready took, ms. */ readonly firstMs: number }> {
   const feeder = feederFor(session, samples, { batch, where: 'model', exactly: true })
   const begin = feeder.begin()
   const take = (which: number) => {
@@ -45,8 +45,11 @@ export async function stopwatch(
     ]),
   )
   const inputs = Object.values(feeds)
+  const start = process.hrtime.bigint()
+  const outputs = await session.run(feeds)
+  const firstMs = Number(process.hrtime.bigint() - start) / 1e6
   const fetches = Object.fromEntries(
-    Object.entries(await session.run(feeds)).map(([name, { dtype, dims, byteLength }]) => [
+    Object.entries(outputs).map(([name, { dtype, dims, byteLength }]) => [
       name,
       new Tensor(dtype, dims, new Uint8Array(byteLength)),
     ]),
@@ -54,6 +57,7 @@ export async function stopwatch(
   const run = session.prepare(feeds, fetches)
   let turn = 0
   return {
+    firstMs,
     async measure() {
       const next = pool[turn++ % pool.length]!
       for (const [input, { bytes }] of inputs.entries()) bytes.set(next[input]!)
@@ -130,7 +134,7 @@ export async function warmUp({ measure }: Stopwatch, budgetMs: number): Promise<
  * process that is measured next.
  */
 export async function settle(): Promise<void> {
-  const stepMs = 50
+  const stepMs = 10
   for (let waitedMs = 0; waitedMs < 2000; waitedMs += stepMs) {
     const before = process.cpuUsage()
     await setTimeout(stepMs)
@@ -139,25 +143,40 @@ export async function settle(): Promise<void> {
   }
 }
 
-/** At most this share of the budget goes to runs that are not kept. */
+/** At most this share of the budget goes to the first two runs where they are not kept. */
 const unkeptShare = 0.2
+
+/** A disturbance of less than this share of a run is none. */
+const bearable = 0.05
+
+/** How runs are timed. */
+export interface TimingPlan {
+  /** Runs at most. */
+  readonly runs: number
+  /** Time for the runs that are kept and the first two, ms. */
+  readonly budgetMs: number
+  /** So long the threads of the process that was measured before may still spin, ms; none unless told. */
+  readonly disturbedMs?: number
+}
 
 /**
  * Times runs: at most `runs`, for `budgetMs`, at least one.
  *
- * The first two are not kept where there is time for them: another process has had the caches since the last round.
+ * The first two are not kept where there is time for them: another process has had the caches since the last round. Nor are
+ * those that begin while another process disturbs them, if it does so for a noticeable part of a run.
  */
 export async function timeRuns(
   { measure }: Stopwatch,
-  { runs, budgetMs }: { readonly runs: number; readonly budgetMs: number },
+  { runs, budgetMs, disturbedMs = 0 }: TimingPlan,
 ): Promise<Timed> {
   const kept: number[] = []
   let modelMs = 0
   let unkept = 0
-  while (kept.length < runs && (kept.length === 0 || modelMs < budgetMs)) {
+  while (kept.length < runs && (kept.length === 0 || modelMs < budgetMs + disturbedMs)) {
     const ms = await measure()
+    const isDisturbed = modelMs < disturbedMs && disturbedMs - modelMs > ms * bearable
     modelMs += ms
-    if (unkept < 2 && ms < (budgetMs * unkeptShare) / 2) unkept++
+    if (isDisturbed || (unkept < 2 && ms < (budgetMs * unkeptShare) / 2)) unkept++
     else kept.push(ms)
     // Lets the parent's end be noticed, outside of what is timed.
     if ((kept.length & 15) === 0) await setImmediate()

@@ -3,6 +3,7 @@ import { UserError } from '../../base/errors.ts'
 import { suggest } from '../../base/suggest.ts'
 import { describeHost } from '../host.ts'
 import { quantilesOf } from '../statistics.ts'
+import { benchmarking } from './benchmark.ts'
 import { help } from './help.ts'
 import { load } from './load.ts'
 import { prune } from './prune.ts'
@@ -12,7 +13,7 @@ import { trainStep } from './train.ts'
 import { trainGrowth } from './train-growth.ts'
 
 const questions: Readonly<Record<string, Question>> = {
-  ...{ help, load, prune, quantize },
+  ...{ benchmark: benchmarking, help, load, prune, quantize },
   train: trainStep,
   'train-growth': trainGrowth,
 }

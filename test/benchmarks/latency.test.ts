@@ -41,6 +41,17 @@ describe('timeRuns', () => {
     expect([...times]).toEqual([700])
   })
 
+  it('does not keep runs that another process disturbs', async () => {
+    const plan = { runs: 50, budgetMs: 4, disturbedMs: 20 }
+    const quick = await timeRuns(showing(1.5), plan)
+    // Fourteen begin in the first 20 ms; what is left of the last of these is no disturbance for the next.
+    expect(quick).toMatchObject({ runs: 16 })
+    expect(quick.times).toHaveLength(2)
+    expect(await timeRuns(showing(300), plan)).toMatchObject({ runs: 2, modelMs: 600 })
+    // A twentieth of a run is within what repeats.
+    expect(await timeRuns(showing(500), plan)).toMatchObject({ runs: 1, modelMs: 500 })
+  })
+
   it('ends with its time', async () => {
     const { times } = await timeRuns(showing(1, 1, 30), { runs: 50, budgetMs: 100 })
     expect(times).toHaveLength(4)
