@@ -4,7 +4,7 @@ import { UserError } from '../../base/errors.ts'
 import { cloneModel } from '../../onnx/clone.ts'
 import type { Model, Node, Value } from '../../onnx/graph.ts'
 import { liftConstants } from '../../onnx/passes/constants.ts'
-import type { ProviderName } from '../../runtime/providers.ts'
+import { type ProviderName, providerNamed } from '../../runtime/providers.ts'
 import { defineStage, type Facts, type StageContext } from '../stage.ts'
 import { compareModels, describeComparison } from '../verify.ts'
 import { limits, type Range } from './arithmetic.ts'
@@ -18,7 +18,14 @@ import { withInterfaceOf } from './float-interface.ts'
 import { halfSchemes } from './half.ts'
 import { countKernels, type Kernels } from './kernels.ts'
 import { layersOfLogarithms } from './logarithms.ts'
-import { machineAdvice, preferredForms, thoseThatAsk, weightForms } from './machine.ts'
+import {
+  type MachineAdvice,
+  machineAdvice,
+  preferredForms,
+  thoseThatAsk,
+  type WeightForm,
+  weightForms,
+} from './machine.ts'
 import { mixerFor } from './mixed.ts'
 import { widenOddConvolutions } from './odd-channels.ts'
 import { quantizationRuleOf } from './operators.ts'
@@ -327,9 +334,10 @@ function storeEmbeddings(
  * cannot reach that far, and unsigned ones are added otherwise.
  */
 async function weightOptions(
-  { scheme, weights, weightBits, perChannel = true }: QuantizeOptions,
-  { provider, log }: StageContext,
+  options: QuantizeOptions,
+  context: StageContext,
 ): Promise<DynamicOptions> {
+  const { scheme, weights, weightBits, perChannel = true } = options
   if (scheme === 'static' && weightBits !== undefined)
     return { weightBits, perChannel, dtype: weights ?? 'int8' }
   const forms = preferredForms[scheme === 'static' ? scheme : 'dynamic'].filter(
@@ -337,12 +345,26 @@ async function weightOptions(
       (weights ?? weightForms[form].dtype) === weightForms[form].dtype &&
       (weightBits ?? weightForms[form].bits) === weightForms[form].bits,
   )
-  const advice = await machineAdvice(provider, forms)
+  const advice = await adviceForAll(wantedProviders(options, context), forms)
   if (weightBits === undefined && advice.weightBits === 7)
-    log(
+    context.log(
       `weights have 7 bits: ${advice.reason}; weights: uint8 keeps all 8, in slower kernels, and weightBits: 8 overrides it`,
     )
   return { weightBits: advice.weightBits, perChannel, dtype: advice.dtype }
+}
+
+/** What is right on all of the providers that are here: what suits the pickiest of them suits the others. */
+async function adviceForAll(
+  wanted: readonly ProviderName[],
+  forms: readonly WeightForm[],
+): Promise<MachineAdvice> {
+  const all: MachineAdvice[] = []
+  for (const provider of wanted)
+    if ((await providerNamed(provider).available()).available)
+      all.push(await machineAdvice(provider, forms))
+  if (all.length === 0) return await machineAdvice('cpu', forms)
+  const rank = ({ form }: MachineAdvice) => forms.indexOf(form)
+  return all.reduce((most, each) => (rank(each) > rank(most) ? each : most))
 }
 
 const noLayers = 'no Conv, Gemm or MatMul with constant float32 weights is left'

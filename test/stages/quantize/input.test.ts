@@ -73,6 +73,23 @@ describe('a model that is quantized already', () => {
     },
   )
 
+  it('is extended where weights are unpacked when the file is opened', async () => {
+    const { model: half } = await quantized(
+      three(),
+      { scheme: 'weight-only', bits: 8, exclude: ['last'] },
+      data,
+    )
+    const arithmetic = ({ Cast, Sub, Mul }: Record<string, number>) => ({ Cast, Sub, Mul })
+    expect(arithmetic(operatorsOf(half))).toEqual({ Cast: 4, Sub: 2, Mul: 2 })
+    await expect(quantized(half, { scheme: 'static' }, data)).rejects.toThrow(
+      /already: it has Cast/,
+    )
+    const { model } = await quantized(half, { scheme: 'static', quantized: 'extend' }, data)
+    expect(arithmetic(operatorsOf(model))).toEqual({ Cast: 4, Sub: 2, Mul: 2 })
+    expect(operatorsOf(model)).toMatchObject({ Conv: 3, QuantizeLinear: 2 })
+    expect(await closeness(model, three())).toBeGreaterThan(0.999)
+  })
+
   it('is extended by layers with weights in 8 bits', async () => {
     const float = three()
     const part = await quantized(float, { scheme: 'dynamic', exclude: ['second'] })

@@ -3,6 +3,7 @@ import { describe, expect, it } from '@jest/globals'
 import { UserError } from '../../../base/errors.ts'
 import { newModel } from '../../../onnx/build.ts'
 import { elements } from '../../../onnx/tensor.ts'
+import { quantize } from '../../../stages/quantize/index.ts'
 import { countKernels } from '../../../stages/quantize/kernels.ts'
 import {
   adviceFrom,
@@ -18,7 +19,7 @@ import {
   type WeightForm,
 } from '../../../stages/quantize/machine.ts'
 import { temporaryFolder } from '../../support/folder.ts'
-import { quantized, samplesOf, weights } from './support.ts'
+import { contextOf, quantized, samplesOf, weights } from './support.ts'
 
 /** Results of a self-test in which kernels lose a part of the sums with these forms of weights. */
 const resultsWith = (wrong: readonly WeightForm[]): SelfTest[] =>
@@ -82,6 +83,22 @@ describe('the machine', () => {
     const { weightBits } = await machineAdvice('cpu')
     expect(await largestOf({ weights: 'int8' })).toBe(weightBits === 8 ? 127 : 63)
     expect(await largestOf({ weights: 'uint8' })).toBe(255)
+  })
+
+  it('looks at all of the providers that are wanted, and passes over those that are not here', async () => {
+    const { model: float, g } = newModel('m')
+    const x = g.input('x', { dtype: 'float32', shape: ['n', 24] })
+    g.output('y', g.MatMul(x, weights([24, 24], 'w')), { dtype: 'float32', shape: ['n', 24] })
+    const data = samplesOf([24])
+    const options = quantize.options.parse({
+      ...{ stage: 'quantize', scheme: 'static', providers: ['coreml', 'wasm', 'cpu'] },
+    })
+    // It was trained elsewhere, where sums do not saturate.
+    const context = { ...contextOf(float, data), provider: 'wasm' } as const
+    const { facts } = await quantize.run({ model: float, facts: {} }, options, context)
+    expect(facts.summary).toMatch(/runs alike on wasm, cpu/)
+    const { weightBits } = await machineAdvice('cpu')
+    expect(context.logs.join().includes('weights have 7 bits')).toBe(weightBits === 7)
   })
 
   it('refuses a provider that is wrong with all of them', () => {
