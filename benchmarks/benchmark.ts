@@ -17,6 +17,7 @@ import type { Task } from '../tasks/task.ts'
 import { type Cells, closeCells, failureOf, inParallel, isOpen, openCells } from './cells.ts'
 import { type KnowledgeOptions, measureKnowledge } from './knowledge/measure.ts'
 import { defaultLatency, type LatencyOptions } from './latency.ts'
+import { measureLayers } from './layers/measure.ts'
 import { type OpenPredictions, openPredictions } from './predictions-file.ts'
 import { measureProvider, type ProviderContext } from './provider.ts'
 import type { Variant } from './report/report.ts'
@@ -47,6 +48,8 @@ export interface BenchmarkRequest {
   readonly agreementSamples?: number
   /** How what is left of the teacher's knowledge is measured; false for not at all. */
   readonly knowledge?: KnowledgeOptions | false
+  /** Whether the layers of every model are profiled on the CPU; not unless told. */
+  readonly layers?: boolean
   /** Variants that are compared with others too, each with the ids of these; with the teacher alone unless told. */
   readonly rivals?: Rivals
   /** A process that owes an answer and says nothing for so long is given up, ms; two minutes unless told. */
@@ -85,7 +88,7 @@ async function measureAll(request: BenchmarkRequest): ReturnType<typeof benchmar
   const subjects = [request.teacher, ...request.variants]
   const task: Task = tasks[request.task ?? 'classification']
   const { knowledge = {} } = request
-  const units = 4 + (knowledge ? 2 : 0) + providers.length * 4
+  const units = 4 + (knowledge ? 2 : 0) + (request.layers ? 1 : 0) + providers.length * 4
   const progress = meter(subjects.length * units, request.onProgress)
   throwIfAborted(signal)
   if (data.size === 0) throw new UserError('test data: there are no samples — use other data')
@@ -120,6 +123,7 @@ async function measureAll(request: BenchmarkRequest): ReturnType<typeof benchmar
       if (providers.includes('cpu')) await measureProvider(findings, 'cpu', context, cells)
       // Last, for what this does to the memory of the processes must not show in their latency.
       if (knowledge) await measureKnowledge(findings, cells, context, knowledge)
+      if (request.layers) await measureLayers(findings, cells, context)
     } finally {
       await closeCells(cells)
     }
@@ -150,6 +154,7 @@ async function inspect(subject: Subject, task: Task): Promise<Findings> {
     predictions: undefined,
     failed: undefined,
     knowledge: undefined,
+    layers: undefined,
     providers: new Map(),
     timed: new Map(),
     starts: new Map(),

@@ -18,6 +18,7 @@ import { energyCounter } from './energy.ts'
 import { changed } from './knowledge/changes.ts'
 import { withFeatures } from './knowledge/features.ts'
 import { columnReader, gradientModel, withLabels } from './knowledge/gradients.ts'
+import { layerTable } from './layers/table.ts'
 import { placementOf } from './placement.ts'
 import { type PredictionsFile, writePredictions } from './predictions-file.ts'
 import type { AnswerMessage, CommandMessage, CommandName, ReplyOf, RequestOf } from './protocol.ts'
@@ -65,6 +66,10 @@ const handlers: {
     const perSample = (whole: number | undefined) =>
       whole === undefined ? undefined : Math.round(whole / fixedBatch)
     return { macs: perSample(countMacs(model)), bytesMoved: perSample(countBytesMoved(model)) }
+  },
+
+  async layers({ data, ...request }) {
+    return await layerTable(request, data && storedDataset(data))
   },
 
   async placement() {

@@ -5,8 +5,10 @@ import type { ProviderName } from '../runtime/providers.ts'
 import type { Task } from '../tasks/task.ts'
 import type { Change } from './knowledge/changes.ts'
 import type { GradientOf } from './knowledge/gradients.ts'
+import type { LayersRequest } from './layers/table.ts'
 import type { Placement } from './placement.ts'
 import type { PredictionsFile } from './predictions-file.ts'
+import type { LayerTable } from './report/report.ts'
 import type { Timed, TimingPlan } from './timing.ts'
 
 /** Commands with what they ask for and what is answered; `open` comes first. */
@@ -41,6 +43,14 @@ export interface Commands {
       /** Weights and activations that are read and written in a run with the smallest batch, over its samples. */
       readonly bytesMoved: number | undefined
     }
+  }
+  /**
+   * Profiles a model and gives the table of its layers. It needs no `open`: the request says all of it, and without
+   * data the inputs are made up.
+   */
+  layers: {
+    request: LayersRequest & { readonly data: DatasetRecipe | undefined }
+    reply: LayerTable
   }
   /** Counts the nodes that the provider itself runs, and those that fell back to another. */
   placement: {

@@ -2,7 +2,13 @@
 
 import type { Predictions } from '../tasks/task.ts'
 import type { Rounds } from './latency.ts'
-import type { Knowledge, Measurement, ProviderResult, Variant } from './report/report.ts'
+import type {
+  Knowledge,
+  LayerTable,
+  Measurement,
+  ProviderResult,
+  Variant,
+} from './report/report.ts'
 import type { Size } from './size.ts'
 
 /** Names of values that are compared. */
@@ -47,6 +53,8 @@ export interface Findings {
   failed: string | undefined
   /** What is left of the teacher's knowledge; undefined where it was not asked for. */
   knowledge: Knowledge | null | undefined
+  /** What its nodes cost on the CPU; undefined where that was not measured. */
+  layers: LayerTable | undefined
   readonly providers: Map<string, ProviderResult>
   /** What was timed by provider, one batch size and number of threads after the other. */
   readonly timed: Map<string, readonly TimedSetting[]>

@@ -30,6 +30,7 @@ export function variantOf(
         : null,
     calibrationError: evaluation?.calibrationError ?? null,
     ...(found.knowledge !== undefined && { knowledge: found.knowledge }),
+    ...(found.layers && { layers: found.layers }),
     providers: providerResults(found, all, context.seed),
   }
 }

@@ -57,6 +57,11 @@ export const commands: readonly Command[] = [
     load: () => import('./bench.ts'),
   },
   {
+    usage: 'profile <model>',
+    summary: 'Show what each layer costs, and what compression did to it',
+    load: () => import('./profile.ts'),
+  },
+  {
     usage: 'sensitivity <model>',
     summary: 'Show what a model loses where it is pruned or quantized',
     load: () => import('./sensitivity.ts'),

@@ -139,22 +139,36 @@ export function parametersOf(model: Model): Parameters[] {
   return found
 }
 
+/** How many parameters there are, and how many of them are not zero. */
+export interface ParameterCount {
+  readonly parameters: number
+  readonly nonzero: number
+}
+
+/** Counts the parameters of a model ({@link parametersOf}), and how many of them are not zero. */
+export function countParameters(model: Model): ParameterCount {
+  let parameters = 0
+  let nonzero = 0
+  for (const found of parametersOf(model)) {
+    const counted = parametersIn(found)
+    parameters += counted.parameters
+    nonzero += counted.nonzero
+  }
+  return { parameters, nonzero }
+}
+
 /**
- * Counts the parameters of a model ({@link parametersOf}), and how many of them are not zero.
+ * Counts the parameters that one constant holds.
  *
  * A quantized weight is zero where it equals its zero point. Weights packed into bytes (MatMulNBits) are counted one
  * by one, all of them as not zero.
  */
-export function countParameters(model: Model): { parameters: number; nonzero: number } {
-  let parameters = 0
-  let nonzero = 0
-  for (const { node, input, tensor } of parametersOf(model)) {
-    const packed = node.opType === 'MatMulNBits' && input === 1
-    const size = packed ? node.number('N', 0) * node.number('K', 0) : tensor.size
-    parameters += size
-    nonzero += packed ? size : countNonzero(tensor, zeroPointOf(node, input))
+export function parametersIn({ node, input, tensor }: Parameters): ParameterCount {
+  if (node.opType === 'MatMulNBits' && input === 1) {
+    const size = node.number('N', 0) * node.number('K', 0)
+    return { parameters: size, nonzero: size }
   }
-  return { parameters, nonzero }
+  return { parameters: tensor.size, nonzero: countNonzero(tensor, zeroPointOf(node, input)) }
 }
 
 function isParameter(node: Node, index: number, tensor: Tensor): boolean {

@@ -137,6 +137,8 @@ function measure(
       providers: recipe.benchmark.providers,
       latency: recipe.benchmark.latency,
       knowledge: recipe.benchmark.knowledge,
+      // Both look into the models, and both are left out of a quick run.
+      layers: recipe.benchmark.knowledge !== false,
       rivals,
       workFolder,
       seed: recipe.seed,

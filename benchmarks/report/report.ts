@@ -230,6 +230,52 @@ const rivalSchema = z.object({
   klDivergence: z.number().min(0).nullable().describe('Mean KL(other ‖ variant) in nats.'),
 })
 
+const layerRowSchema = z.object({
+  name: z.string().describe('The node as ONNX Runtime ran it, after its own rewriting.'),
+  operator: z.string(),
+  layers: z.array(z.string()).describe('The nodes of the file that became it.'),
+  ran: z.string().describe('The provider that ran it, by its own name.'),
+  outputShape: z.array(count).nullable().describe('Of the first output, in the layout of the run.'),
+  weightBytes: count.describe('All constants that it reads, as they lie in the file.'),
+  parameters: count.describe('Numbers in the weights.'),
+  macs: count.nullable().describe('Multiply-accumulates of one sample; null where unknown.'),
+  bits: z
+    .number()
+    .min(0)
+    .nullable()
+    .describe('Bits that the file spends on a number of the largest weight; null for none.'),
+  sparsity: share.nullable().describe('Share of the weights that are zero; null for none.'),
+  share: share.describe('Of the time of a run.'),
+  ms: z.number().min(0).describe('Median of its own time in a run.'),
+  spreadMs: interval.describe('The middle half of these times.'),
+  sqnrDb: z
+    .union([z.number(), z.literal('exact')])
+    .nullable()
+    .describe(
+      "Signal over noise of what it gives against the teacher's; null where none is like it.",
+    ),
+  against: z.string().nullable().describe("The teacher's value that it was compared with."),
+})
+
+const layerTableSchema = z.object({
+  provider: z.string(),
+  threads: count,
+  batch: z.int().min(1),
+  runs: count.describe('Profiled runs, without the warm-up.'),
+  totalMs: z.number().min(0).describe('Medians of all parts of a profiled run together.'),
+  clock: z
+    .enum(['processor', 'device'])
+    .describe('Who timed the nodes; the processor of a GPU notes how long handing work over took.'),
+  random: z.boolean().describe('True where the inputs were made up.'),
+  copying: share.describe('Of the time, in copies between devices.'),
+  overhead: share.describe('Of the time, around the nodes; noting their times too.'),
+  rows: z.array(layerRowSchema).describe('Costliest first.'),
+  others: z
+    .object({ count, weightBytes: count, macs: count.nullable(), share })
+    .nullable()
+    .describe('The sum of the nodes that have no row; null where all have one.'),
+})
+
 const variantSchema = z.object({
   id: z.string().min(1).describe("Unique; 'teacher' for the teacher."),
   label: z.string().optional().describe('What people call it, where the id does not say it.'),
@@ -265,6 +311,7 @@ const variantSchema = z.object({
     .record(z.string(), rivalSchema)
     .optional()
     .describe('Compared with other variants on the same samples, by their ids.'),
+  layers: layerTableSchema.optional().describe('What each node costs, on the CPU.'),
   providers: z.record(z.string(), providerResultSchema),
 })
 
@@ -329,6 +376,10 @@ export type Measurement = DeepReadonly<z.infer<typeof measurementSchema>>
 export type Gate = DeepReadonly<z.infer<typeof gateSchema>>
 /** How a variant compares with another one on the same samples. */
 export type Rival = DeepReadonly<z.infer<typeof rivalSchema>>
+/** What each node of a model costs, and what compression did to it. */
+export type LayerTable = DeepReadonly<z.infer<typeof layerTableSchema>>
+/** One node of a layer table. */
+export type LayerRow = DeepReadonly<z.infer<typeof layerRowSchema>>
 /** One epoch of a training. */
 export type TrainingEpoch = DeepReadonly<z.infer<typeof epochSchema>>
 /** The quality of a variant on the test split. */

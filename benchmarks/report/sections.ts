@@ -8,6 +8,7 @@ import { gates } from './sections/gates.ts'
 import { journey } from './sections/journey.ts'
 import { knowledge } from './sections/knowledge.ts'
 import { latency } from './sections/latency.ts'
+import { layers } from './sections/layers.ts'
 import { providers } from './sections/providers.ts'
 import { reproduce } from './sections/reproduce.ts'
 import { tradeoffs } from './sections/tradeoffs.ts'
@@ -80,6 +81,13 @@ export const sections = {
       'Median, 90th and 99th percentile of one run after warm-up, in interleaved rounds. ' +
       'The quieter line of a relative time is its 95 % bootstrap interval.',
     build: latency,
+  },
+  layers: {
+    title: 'Layers',
+    intro:
+      'Where the time of a run goes, node by node as ONNX Runtime runs the model: several layers of the file may ' +
+      'have become one node. Bits are those that the file spends on a weight.',
+    build: layers,
   },
   providers: {
     title: 'Providers',

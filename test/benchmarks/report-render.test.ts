@@ -44,7 +44,7 @@ describe('renderReport', () => {
 
   it('survives the smallest report', () => {
     const { recipe: _recipe, classes: _classes, advice: _advice, ...rest } = report
-    const { training: _training, ...teacher } = report.teacher
+    const { training: _training, layers: _layers, ...teacher } = report.teacher
     const bare = {
       ...rest,
       teacher: { ...teacher, macs: null, providers: {}, calibrationError: null },

@@ -1,7 +1,13 @@
 // A report as a run of the digits recipe leaves it, with a provider that is absent and a cell that failed.
 
 import { wilsonInterval } from '../../base/statistics.ts'
-import type { Knowledge, ProviderResult, Report, Variant } from '../../benchmarks/report/report.ts'
+import type {
+  Knowledge,
+  LayerTable,
+  ProviderResult,
+  Report,
+  Variant,
+} from '../../benchmarks/report/report.ts'
 
 const test = 2000
 const digits = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9']
@@ -204,6 +210,19 @@ export function hostileReport(): Report {
           classMetrics: { [evil]: { [evil]: 0.5, constructor: 1 } },
         },
       }),
+      ...(variant.layers && {
+        layers: {
+          ...variant.layers,
+          provider: evil,
+          rows: variant.layers.rows.map((row) => ({
+            ...row,
+            name: evil,
+            operator: evil,
+            layers: row.share > 0.3 ? [] : [evil, evil],
+            ran: evil,
+          })),
+        },
+      }),
       ...(variant.knowledge && {
         knowledge: {
           ...variant.knowledge,
@@ -271,6 +290,7 @@ function variantOf(outline: Outline): Variant {
     },
     calibrationError: 0.0071,
     knowledge: knowledgeOf(outline),
+    layers: layersOf(outline),
     ...(epochs !== undefined && { training: { epochs: courseOf(epochs, outline.correct / test) } }),
     providers: {
       cpu: timedOn(outline.cpuMs, isTeacher ? undefined : teacher!.cpuMs, 17),
@@ -280,6 +300,34 @@ function variantOf(outline: Outline): Variant {
           : timedOn(outline.wasmMs, isTeacher ? undefined : Number(teacher!.wasmMs), 19),
       webgpu: { available: false, reason: noGpu },
     },
+  }
+}
+
+/** Two layers, and what is left of the run. */
+function layersOf({ id, macs, sizeBytes, cpuMs }: Outline): LayerTable {
+  const rounded = id === 'quantize'
+  const row = (name: string, share: number, part: number): LayerTable['rows'][number] => ({
+    name: `${name}_nchwc`,
+    operator: rounded ? 'QLinearConv' : 'Conv',
+    layers: [name, `${name}/bias`, `${name}/relu`, `${name}/clip`],
+    ran: 'CPUExecutionProvider',
+    outputShape: [1, 16, 8, 8],
+    weightBytes: Math.round(sizeBytes * part),
+    parameters: Math.round((sizeBytes * part) / (rounded ? 1 : 4)),
+    macs: Math.round(macs * part),
+    bits: rounded ? 8 : 32,
+    sparsity: id === 'prune' ? 0.25 : 0,
+    share,
+    ms: cpuMs * share,
+    spreadMs: [cpuMs * share * 0.95, cpuMs * share * 1.1],
+    sqnrDb: id === 'teacher' ? null : rounded ? 31.4 : 'exact',
+    against: id === 'teacher' ? null : `${name}_output`,
+  })
+  return {
+    ...{ provider: 'cpu', threads: 1, batch: 1, runs: 42, totalMs: cpuMs },
+    ...{ clock: 'processor', random: false, copying: 0, overhead: 0.2 },
+    rows: [row('conv1', 0.5, 0.4), row('conv2', 0.2, 0.3)],
+    others: { count: 5, weightBytes: 1200, macs: 640, share: 0.1 },
   }
 }
 
@@ -340,7 +388,7 @@ export function oldReport(): Report {
   const old = (variant: Variant): Variant => {
     const { top1, top1Interval, perClass } = variant.accuracy!
     const { p: _p, measures: _measures, ...retention } = variant.retention!
-    const { knowledge: _knowledge, ...rest } = variant
+    const { knowledge: _knowledge, layers: _layers, ...rest } = variant
     return { ...rest, accuracy: { top1, top1Interval, perClass }, retention }
   }
   const { teacher, variants, ...report } = reportFixture()

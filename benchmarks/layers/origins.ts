@@ -1,0 +1,139 @@
+// Which layers of a file became which node of the graph that ONNX Runtime made of it.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { UserError } from '../../base/errors.ts'
+import { cloneModel } from '../../onnx/clone.ts'
+import { allNodes, type Graph, type Model, type Node, type Value } from '../../onnx/graph.ts'
+import { loadModel } from '../../onnx/load.ts'
+import type { ProviderName } from '../../runtime/providers.ts'
+import { withSession } from '../../runtime/session.ts'
+
+/**
+ * A copy in which every node has a name of its own, as profiles need it to tell nodes apart; the model itself where it
+ * is so already.
+ */
+export function withOwnNames(model: Model): Model {
+  const all = [...allNodes(model.graph)]
+  if (new Set(all.map(({ name }) => name)).size === all.length && all.every(({ name }) => name))
+    return model
+  const copy = cloneModel(model)
+  const taken = new Set<string>()
+  for (const node of allNodes(copy.graph)) {
+    const base = node.name || node.outputs.find((output) => output)?.name || node.opType
+    let name = base
+    for (let count = 2; taken.has(name); count++) name = `${base}_${count}`
+    taken.add(name)
+    node.name = name
+  }
+  return copy
+}
+
+/**
+ * The graph as ONNX Runtime rewrites it on a provider; undefined where that cannot be written, as for graphs of more
+ * than 2 GB.
+ */
+export async function optimizedGraph(
+  model: Model | string,
+  provider: ProviderName,
+): Promise<Graph | undefined> {
+  const folder = mkdtempSync(join(tmpdir(), 'condense-optimized-'))
+  const optimizedFile = join(folder, 'model.onnx')
+  try {
+    await withSession(model, { provider, optimizedFile }, async () => undefined)
+    return (await loadModel(optimizedFile)).graph
+  } catch (thrown) {
+    if (!(thrown instanceof UserError)) throw thrown
+    return undefined
+  } finally {
+    rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/** What ONNX Runtime appends to the name of a value when it names the node that makes that value. */
+const blocked = /_nchwc(_token_\d+|_\d+)?$/
+
+/** What it appends to a name that is taken. */
+const numbered = /_token_\d+$/
+
+/** What puts values into another order for the kernels, without computing. */
+const reorders: ReadonlySet<string> = new Set(['ReorderInput', 'ReorderOutput', 'Transpose'])
+
+/**
+ * Gives the nodes of a file by the name of the node that they became.
+ *
+ * Rewriting keeps the names of the values that are left, so a node belongs to whoever makes its output. Where that
+ * value is gone, the node that has its name took in what follows; else it was taken in by the node that uses it. Nodes
+ * that are gone for good belong to nobody.
+ */
+export function originsOf(
+  file: Graph,
+  optimized: Graph | undefined,
+  ran: readonly string[],
+): ReadonlyMap<string, readonly Node[]> {
+  const nodes = [...allNodes(file)]
+  const makers = makersIn(optimized, ran, new Set(nodes.map(({ name }) => name)))
+  const byName = new Map(ran.flatMap((name) => [[name.replace(numbered, ''), name] as const]))
+  for (const name of ran) byName.set(name, name)
+  const owners = new Map<Node, string>()
+  const takesIn = new Set<Node>()
+  for (const node of nodes) {
+    const made = firstKnown(node.outputs, (value) => makers.get(value.name))
+    const named = made ?? byName.get(node.name)
+    const before = firstKnown(node.inputs, ({ producer }) => producer)
+    const taken = named ?? (before && takesIn.has(before) ? owners.get(before) : undefined)
+    if (taken !== undefined) owners.set(node, taken)
+    if (taken !== undefined && made === undefined) takesIn.add(node)
+  }
+  const giveToUsers = (graph: Graph, around: string | undefined): void => {
+    // From the end: the users of a value come first.
+    for (const node of graph.nodes.toReversed()) {
+      const users = node.outputs.flatMap((output) => [...(output?.users ?? [])])
+      const owner =
+        owners.get(node) ?? users.map((user) => owners.get(user)).find(Boolean) ?? around
+      if (owner !== undefined) owners.set(node, owner)
+      for (const subgraph of node.subgraphs) giveToUsers(subgraph, owner)
+    }
+  }
+  giveToUsers(file, undefined)
+  const origins = new Map<string, Node[]>(ran.map((name) => [name, []]))
+  for (const node of nodes) {
+    const owner = owners.get(node)
+    if (owner !== undefined) origins.get(owner)!.push(node)
+  }
+  return origins
+}
+
+/** The node that computes each value: not the one that puts it into another order afterwards. */
+function makersIn(
+  optimized: Graph | undefined,
+  ran: readonly string[],
+  inFile: ReadonlySet<string>,
+): ReadonlyMap<string, string> {
+  const names = new Set(ran)
+  const makers = new Map<string, string>()
+  for (const node of optimized ? allNodes(optimized) : []) {
+    let maker = node
+    while (reorders.has(maker.opType) && !inFile.has(maker.name)) {
+      const before = maker.inputs[0]?.producer
+      if (!before) break
+      maker = before
+    }
+    if (!names.has(maker.name)) continue
+    for (const output of node.outputs) if (output) makers.set(output.name, maker.name)
+  }
+  for (const name of ran) if (blocked.test(name)) makers.set(name.replace(blocked, ''), name)
+  return makers
+}
+
+/** What is found of the first value of which something is. */
+function firstKnown<Found>(
+  values: readonly (Value | undefined)[],
+  find: (value: Value) => Found | undefined,
+): Found | undefined {
+  for (const value of values) {
+    const found = value && find(value)
+    if (found !== undefined) return found
+  }
+  return undefined
+}
