@@ -1,3 +1,4 @@
+import { serialize } from 'node:v8'
 import { describe, expect, it } from '@jest/globals'
 import { random } from '../../../base/random.ts'
 import type { Range } from '../../../stages/quantize/arithmetic.ts'
@@ -51,6 +52,18 @@ describe.each(names)('calibrator %s', (name) => {
     const { min, max } = rangeOf(name, [new Float32Array(100).fill(3)])
     expect(max).toBe(3)
     expect(min).toBeGreaterThanOrEqual(0)
+  })
+
+  it('needs no more memory for more samples, nor for larger ones', () => {
+    const calibrator = calibrators[name] as Calibrator<unknown>
+    let state = calibrator.start()
+    let early = 0
+    for (let batch = 0; batch < 300; batch++) {
+      state = calibrator.observe(state, normals(20, `batch ${batch}`, 1.05 ** batch))
+      if (batch === 3) early = serialize(state).length
+    }
+    // Histograms widen their bins; numbers take a few bytes more or less.
+    expect(serialize(state).length).toBeLessThan(early + 64)
   })
 
   it('leaves the state before as it was', () => {
