@@ -15,9 +15,10 @@ import { providerNamed } from '../runtime/providers.ts'
 import { openSession, type Session, withSession } from '../runtime/session.ts'
 import { inferShapes } from '../runtime/shapes.ts'
 import { energyCounter } from './energy.ts'
+import { attack } from './knowledge/attack.ts'
 import { changed } from './knowledge/changes.ts'
 import { withFeatures } from './knowledge/features.ts'
-import { columnReader, gradientModel, withLabels } from './knowledge/gradients.ts'
+import { columnReader, type GradientOf, gradientModel, withLabels } from './knowledge/gradients.ts'
 import { layerTable } from './layers/table.ts'
 import { placementOf } from './placement.ts'
 import { type PredictionsFile, writePredictions } from './predictions-file.ts'
@@ -93,7 +94,7 @@ const handlers: {
   async predictChanged({ path, outputs, indices, change }) {
     const { request, session, samples } = current()
     columnReader(session.inputs, samples, change.column, request.where)
-    const chosen = changed(samples, indices, change)
+    const chosen = await changed(samples, indices, change)
     try {
       return await writeOutputs(session, chosen, path, outputs)
     } finally {
@@ -117,11 +118,26 @@ const handlers: {
     const chosen = pick(samples, indices)
     const settings = { ...wanted, inputs, samples: chosen, column, where }
     const model = await gradientModel(await loadModel(request.path), settings)
-    return await withSession(model, { provider, threads, where }, (open) => {
-      const last = open.inputs.at(-1)
-      const labelled = wanted.of === 'cross-entropy' && last
-      const fed = labelled ? withLabels(chosen, labels, last.name) : chosen
-      return writeOutputs(open, fed, path, 'first')
+    return await withSession(model, { provider, threads, where }, (open) =>
+      writeOutputs(open, labelled(open, wanted.of, chosen, labels), path, 'first'),
+    )
+  },
+
+  async attack({ path, labels, size, steps, seed, ...wanted }) {
+    const { request, session, samples } = current()
+    const { where, provider, threads } = request
+    const { indices, column } = wanted
+    const settings = { ...wanted, inputs: session.inputs, samples: pick(samples, indices), where }
+    const model = await gradientModel(await loadModel(request.path), settings)
+    return await withSession(model, { provider, threads, where }, async (open) => {
+      const plan = { indices, column, size, steps, seed }
+      const found = await attack(samples, plan, async (moved) => {
+        const fed = labelled(open, wanted.of, moved, labels)
+        return (await predictWith(open, fed, { where, progress: tellThatAlive })).outputs
+      })
+      const writer = writePredictions(path)
+      writer.add(found, [found.length / indices.length])
+      return writer.finish(indices.length)
     })
   },
 
@@ -155,6 +171,12 @@ const handlers: {
     const { path, where, provider, threads } = request
     return await coldStart(path, { provider, threads, where }, pick(samples, Uint32Array.of(0)))
   },
+}
+
+/** A label for each sample, where the last input of a model of gradients asks for it. */
+const labelled = (open: Session, of: GradientOf, samples: Samples, labels: Int32Array): Samples => {
+  const last = open.inputs.at(-1)
+  return of === 'cross-entropy' && last ? withLabels(samples, labels, last.name) : samples
 }
 
 /** Features of more numbers a sample are not worth their time. */

@@ -3,6 +3,7 @@
 import type { DatasetRecipe } from '../data/dataset.ts'
 import type { ProviderName } from '../runtime/providers.ts'
 import type { Task } from '../tasks/task.ts'
+import type { AttackPlan } from './knowledge/attack.ts'
 import type { Change } from './knowledge/changes.ts'
 import type { GradientOf } from './knowledge/gradients.ts'
 import type { LayersRequest } from './layers/table.ts'
@@ -102,6 +103,14 @@ export interface Commands {
       readonly column: number
       readonly classes: number
     }
+    reply: PredictionsFile
+  }
+  /**
+   * What must be added to a column to make the model err, found step by step along gradients as those, written to a file:
+   * for each sample so much of `size`, -1..1.
+   */
+  attack: {
+    request: RequestOf<'gradients'> & Pick<AttackPlan, 'size' | 'steps' | 'seed'>
     reply: PredictionsFile
   }
   /** Runs batches of these samples until the time of a run is stable, for `budgetMs` at most. */

@@ -1,9 +1,11 @@
-// Changes of samples that a good model should bear, each at three strengths: noise, blur, weak contrast and small
-// adversarial steps. What a strength means is relative to the input itself, so that all data meet the same.
+// Changes of samples that a good model should bear, each at several strengths (Hendrycks and Dietterich 2019): noise, blur,
+// weak contrast, brightness, JPEG and small adversarial steps. What a strength means is relative to the input itself, so
+// that all data meet the same.
 import { random } from '../../base/random.ts'
 import { type ColumnMemory, lengthOf, pick, type Samples } from '../../base/samples.ts'
 import type { Dataset } from '../../data/dataset.ts'
 import { openPredictions, type PredictionsFile } from '../predictions-file.ts'
+import { throughJpeg } from './jpeg.ts'
 
 /** A change of one column of floats, as a measuring process is told of it. */
 export type Change = { readonly column: number } & (
@@ -11,12 +13,17 @@ export type Change = { readonly column: number } & (
   /** `sigma` in pixels. */
   | { readonly kind: 'blur'; readonly sigma: number }
   | { readonly kind: 'contrast'; readonly factor: number }
+  /** `share` of the way from black to white that every pixel is lighter. */
+  | { readonly kind: 'brightness'; readonly share: number }
+  | { readonly kind: 'jpeg'; readonly quality: number }
   /** A step of this size along the sign of directions, one row a chosen sample. */
   | { readonly kind: 'step'; readonly directions: PredictionsFile; readonly size: PerValue }
+  /** So much of this size as each direction, -1..1, says. */
+  | { readonly kind: 'shift'; readonly directions: PredictionsFile; readonly size: PerValue }
 )
 
 /** One number for all values of a sample, or one for each of them. */
-type PerValue = number | Float32Array
+export type PerValue = number | Float32Array
 
 /** What changes are measured by: the column that they change and how its values vary. */
 export interface InputFacts {
@@ -32,12 +39,14 @@ export interface ChangeKind {
   readonly title: string
   /** What the strengths are, for people. */
   readonly strength: string
-  /** Three strengths, the weakest first. */
-  readonly strengths: readonly [number, number, number]
+  /** The weakest first; the one in the middle is what is shown first. */
+  readonly strengths: readonly number[]
   /** Changes nothing but images. */
   readonly images?: true
   /** Whose gradients give the directions of steps; none is needed where it is absent. */
   readonly directions?: 'own' | 'teacher'
+  /** Steps to the directions of each strength; one gradient serves all strengths where it is absent. */
+  readonly steps?: number
   readonly change: (
     strength: number,
     facts: InputFacts,
@@ -50,12 +59,16 @@ const step: ChangeKind['change'] = (strength, { column, deviation }, { direction
   return { kind: 'step', column, directions, size: times(deviation, strength) }
 }
 
+/** What a change of a strength is bounded by, in the unit of the input. */
+export const boundOf = ({ deviation }: InputFacts, strength: number): PerValue =>
+  times(deviation, strength)
+
 /** All kinds of changes by name. */
 export const changeKinds = {
   noise: {
     title: 'Noise',
     strength: 'Gaussian noise, in standard deviations of the input',
-    strengths: [0.1, 0.2, 0.4],
+    strengths: [0.05, 0.1, 0.2, 0.4, 0.8],
     change: (strength, { column, deviation }, { seed }) => ({
       ...{ kind: 'noise', column, seed },
       deviation: times(deviation, strength),
@@ -64,16 +77,30 @@ export const changeKinds = {
   blur: {
     title: 'Blur',
     strength: 'Gaussian blur, its deviation as a share of the shorter side',
-    strengths: [0.01, 0.02, 0.04],
+    strengths: [0.005, 0.01, 0.02, 0.04, 0.08],
     images: true,
     change: (strength, { column, side = 0 }) => ({ kind: 'blur', column, sigma: strength * side }),
   },
   contrast: {
     title: 'Contrast',
     strength: "share of the contrast that is left around each channel's mean",
-    strengths: [0.9, 0.7, 0.5],
+    strengths: [0.9, 0.8, 0.7, 0.5, 0.3],
     images: true,
     change: (factor, { column }) => ({ kind: 'contrast', column, factor }),
+  },
+  brightness: {
+    title: 'Brightness',
+    strength: 'share of the way from black to white that every pixel is lighter',
+    strengths: [0.05, 0.1, 0.2, 0.3, 0.4],
+    images: true,
+    change: (share, { column }) => ({ kind: 'brightness', column, share }),
+  },
+  jpeg: {
+    title: 'JPEG',
+    strength: 'quality of a JPEG file',
+    strengths: [25, 18, 15, 10, 7],
+    images: true,
+    change: (quality, { column }) => ({ kind: 'jpeg', column, quality }),
   },
   /** The fast gradient sign method (Goodfellow et al. 2015, section 4) against the model itself. */
   adversarial: {
@@ -82,6 +109,18 @@ export const changeKinds = {
     strengths: [0.025, 0.05, 0.1],
     directions: 'own',
     change: step,
+  },
+  /** Projected gradient descent (Madry et al. 2018) against the model itself. */
+  projected: {
+    title: 'Adversarial, PGD',
+    strength: "five steps along the model's own gradients within a bound, in standard deviations",
+    strengths: [0.025, 0.05, 0.1],
+    directions: 'own',
+    steps: 5,
+    change: (strength, facts, { directions }) => {
+      if (!directions) throw new Error('internal: a shift without directions')
+      return { kind: 'shift', column: facts.column, directions, size: boundOf(facts, strength) }
+    },
   },
   /** The same samples for all models: steps that were found with the teacher's gradients. */
   transferred: {
@@ -103,16 +142,29 @@ export interface ChangedSamples extends Samples {
 }
 
 /** Some samples of a data set with a change of one column. The same arguments always give the same samples. */
-export function changed(data: Dataset, indices: Uint32Array, change: Change): ChangedSamples {
+export async function changed(
+  data: Dataset,
+  indices: Uint32Array,
+  change: Change,
+): Promise<ChangedSamples> {
+  const { write, close = () => undefined } = await writerOf(data, indices, change)
+  return { ...rewritten(data, indices, change.column, write), close }
+}
+
+/** Some samples of a data set to whose column so much of a size is added as `row` says of each, -1..1. */
+export function shifted(data: Dataset, indices: Uint32Array, by: Shift): Samples {
+  return rewritten(data, indices, by.column, shiftWriter(data, by))
+}
+
+/** Samples with one column that is written in another way. */
+function rewritten(data: Dataset, indices: Uint32Array, changed: number, write: Write): Samples {
   const chosen = pick(data, indices)
-  const { write, close = () => undefined } = writerOf(data, change)
   return {
     ...chosen,
     read(row, column, into, offset) {
-      if (column === change.column) write(row, indices[row]!, into as Float32Array, offset)
+      if (column === changed) write(row, indices[row]!, into as Float32Array, offset)
       else chosen.read(row, column, into, offset)
     },
-    close,
   }
 }
 
@@ -171,9 +223,13 @@ function momentsOf(width: number) {
 /** Writes one changed sample: the row among the chosen ones, its index in the data set. */
 type Write = (row: number, index: number, into: Float32Array, offset: number) => void
 
-function writerOf(data: Dataset, change: Change): { write: Write; close?: () => void } {
+async function writerOf(
+  data: Dataset,
+  indices: Uint32Array,
+  change: Change,
+): Promise<{ write: Write; close?: () => void }> {
   const { image } = data
-  if (change.kind === 'step') return stepWriter(data, change)
+  if (change.kind === 'step' || change.kind === 'shift') return directed(data, change)
   const { shape } = data.columns[change.column]!
   const whole = (values: ColumnMemory, offset: number, length = lengthOf(shape)) =>
     values.subarray(offset, offset + length) as Float32Array
@@ -188,13 +244,26 @@ function writerOf(data: Dataset, change: Change): { write: Write; close?: () => 
   }
   const planes = lengthOf(image.shape)
   const scratch = new Float32Array(planes)
+  if (change.kind === 'jpeg') {
+    const recoded = await throughJpeg(image, indices, change.quality)
+    return {
+      write(row, _index, into, offset) {
+        recoded(row, whole(into, offset, planes))
+        image.arrange(into, offset)
+      },
+    }
+  }
+  const bounds = boundsOf(image)
   return {
     write(_row, index, into, offset) {
       image.read(index, into, offset)
       const values = whole(into, offset, planes)
       if (change.kind === 'noise') {
         addNoise(values, change, index)
-        clip(values, boundsOf(image))
+        clip(values, bounds)
+      } else if (change.kind === 'brightness') {
+        lighten(values, image, change.share)
+        clip(values, bounds)
       } else if (change.kind === 'blur') blur(values, image.shape, change.sigma, scratch)
       else weaken(values, image.shape, change.factor)
       image.arrange(into, offset)
@@ -212,23 +281,34 @@ function addNoise(
   for (let i = 0; i < values.length; i++) values[i]! += normal() * at(deviation, i)
 }
 
-/** Steps are made in the order in which the model takes the values, for the gradients have it too. */
-function stepWriter(
+function directed(
   data: Dataset,
-  { column, directions, size }: Extract<Change, { kind: 'step' }>,
+  { kind, column, directions, size }: Extract<Change, { kind: 'step' | 'shift' }>,
 ) {
   const open = openPredictions(directions)
+  const row = (at: number) =>
+    kind === 'shift' ? open.row(at) : open.row(at).map((along) => Math.sign(along) || 0)
+  return { write: shiftWriter(data, { column, size, row }), close: () => open.close() }
+}
+
+/** What is added to a column: how much of a size, -1..1, for each value of each of the chosen samples. */
+interface Shift {
+  readonly column: number
+  readonly size: PerValue
+  readonly row: (at: number) => Float32Array
+}
+
+/** Shifts are made in the order in which the model takes the values, for the gradients have it too. */
+function shiftWriter(data: Dataset, { column, size, row }: Shift): Write {
   const { image } = data
   const bounds = image?.column === column ? arranged(image) : undefined
-  const write: Write = (row, index, into, offset) => {
+  return (sample, index, into, offset) => {
     data.read(index, column, into, offset)
-    const values = into.subarray(offset, offset + directions.width)
-    const direction = open.row(row)
-    for (let i = 0; i < values.length; i++)
-      values[i]! += at(size, i) * (Math.sign(direction[i]!) || 0)
+    const shares = row(sample)
+    const values = into.subarray(offset, offset + shares.length)
+    for (let i = 0; i < values.length; i++) values[i]! += at(size, i) * shares[i]!
     if (bounds) clip(values, bounds)
   }
-  return { write, close: () => open.close() }
 }
 
 interface Bounds {
@@ -286,6 +366,19 @@ function blur(
   if (values.length !== channels * height * width) throw new Error('internal: no image')
   along(values, scratch, width, 1)
   along(scratch, values, height, width)
+}
+
+/** Adds a share of the way from black to white to every pixel. */
+function lighten(
+  values: Float32Array,
+  { shape, background, white }: NonNullable<Dataset['image']>,
+  share: number,
+): void {
+  const area = shape[1] * shape[2]
+  for (let i = 0; i < values.length; i++) {
+    const channel = Math.floor(i / area)
+    values[i]! += share * (white[channel]! - background[channel]!)
+  }
 }
 
 /** Draws every channel of an image towards its mean. */

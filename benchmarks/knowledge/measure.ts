@@ -17,14 +17,14 @@ import type { Bearing } from './robustness.ts'
 export interface KnowledgeOptions {
   /**
    * Test samples, evenly spread, for what needs more than the predictions that there are; 256 unless told, and fewer where the
-   * teacher computes more than 100 million multiply-accumulates a sample, down to 32.
+   * teacher computes more than 23 million multiply-accumulates a sample, down to 32.
    */
   readonly samples?: number | undefined
 }
 
-/** Each sample goes through a model about twenty times, so large models get fewer. */
+/** Each sample goes through a model some ninety times, a gradient counted as three, so large models get fewer. */
 const samplesFor = (macs: number | null): number =>
-  Math.max(32, Math.min(256, Math.round(2.56e10 / Math.max(1, macs ?? 0))))
+  Math.max(32, Math.min(256, Math.round(6e9 / Math.max(1, macs ?? 0))))
 
 /**
  * Notes of every model what is left of the teacher's knowledge, or why that cannot be told.

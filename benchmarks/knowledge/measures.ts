@@ -1,7 +1,7 @@
 // The measures of what is left of the teacher's knowledge, one row each, and how changes of the input are borne.
 import type { Predictions } from '../../tasks/task.ts'
 import type { Knowledge } from '../report/report.ts'
-import { type ChangeKind, type ChangeName, changeKinds } from './changes.ts'
+import { boundOf, type ChangeKind, type ChangeName, changeKinds } from './changes.ts'
 import { cka } from './cka.ts'
 import { type Observed, type Scene, Unmeasured, withOpen } from './observe.ts'
 import { reliabilityOf } from './reliability.ts'
@@ -64,7 +64,10 @@ export async function bear(
   if (kind.directions) needClasses(task.target)
   const answers = async (model: Observed, strength: number) => {
     const source = kind.directions === 'own' ? model : teacher
-    const directions = kind.directions && (await source.gradients('cross-entropy'))
+    const { steps } = kind
+    const bound = steps && { name: `${name} ${strength}`, steps, size: boundOf(facts, strength) }
+    const directions =
+      kind.directions && (await (bound ? source.attack(bound) : source.gradients('cross-entropy')))
     const change = kind.change(strength, facts, { seed, directions })
     // The teacher's own steps are the teacher's, whatever they are called.
     return await model.under(change, `${directions?.path ?? name} ${strength}`)

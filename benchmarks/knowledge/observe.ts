@@ -8,6 +8,7 @@ import { openPredictions, type PredictionsFile } from '../predictions-file.ts'
 import type { CommandName, ReplyOf, RequestOf } from '../protocol.ts'
 import type { ProviderContext } from '../provider.ts'
 import type { Findings, ValuePair } from '../subject.ts'
+import type { AttackPlan } from './attack.ts'
 import type { Change, InputFacts } from './changes.ts'
 import type { GradientOf } from './gradients.ts'
 
@@ -23,8 +24,15 @@ export interface Observed {
   features(value?: string): Promise<PredictionsFile>
   /** The gradient of one number a sample by the column that is changed. */
   gradients(of: GradientOf): Promise<PredictionsFile>
+  /** What leads the model astray within a bound: for each sample so much of `size` by the column, -1..1. */
+  attack(bound: Bound): Promise<PredictionsFile>
   /** Outputs for changed samples; the name tells changes apart. */
   under(change: Change, name: string): Promise<PredictionsFile>
+}
+
+/** How far samples may be moved, in how many steps; the name tells bounds apart. */
+export interface Bound extends Pick<AttackPlan, 'size' | 'steps'> {
+  readonly name: string
 }
 
 /** What all models are observed with. */
@@ -72,18 +80,25 @@ export function observe(
     known.set(key, made)
     return made
   }
+  const gradientsOf = (of: GradientOf) => {
+    if (typeof facts === 'string') throw new Unmeasured(facts)
+    const labels = Int32Array.from(truth.labels)
+    const temperature = of === 'largest' ? 1 : temperatureOf(predictions, indices)
+    const { column } = facts
+    return { of, temperature, column, indices, labels, classes: data.classes.length }
+  }
   return {
     taps,
     ...{ id, predictions, normalise },
     features: (value) =>
       once(`features ${value ?? ''}`, 'features', (path) => ({ path, value, indices: shuffled })),
     async gradients(of) {
-      if (typeof facts === 'string') throw new Unmeasured(facts)
-      const { column } = facts
-      const labels = Int32Array.from(truth.labels)
-      const temperature = of === 'largest' ? 1 : temperatureOf(predictions, indices)
-      const asked = { of, temperature, column, indices, labels, classes: data.classes.length }
+      const asked = gradientsOf(of)
       return await once(`gradients ${of}`, 'gradients', (path) => ({ path, ...asked }))
+    },
+    async attack({ name, ...bound }) {
+      const asked = { ...gradientsOf('cross-entropy'), ...bound, seed: context.seed }
+      return await once(`attack ${name}`, 'attack', (path) => ({ path, ...asked }))
     },
     under: (change, name) =>
       once(`under ${name}`, 'predictChanged', (path) => ({

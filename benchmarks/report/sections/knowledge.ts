@@ -155,7 +155,7 @@ function robustness(report: Report, measured: readonly Variant[]): Block[] {
   return [
     {
       kind: 'table',
-      caption: `${metricTitle(metric)} on changed samples over the teacher's on samples changed alike, at the middle of three strengths`,
+      caption: `${metricTitle(metric)} on changed samples over the teacher's on samples changed alike, at the middle strength`,
       columns: [{ title: 'Variant', align: 'left' }, ...columns],
       rows: measured.map((variant) => [
         variantCell(report, variant),
@@ -178,9 +178,14 @@ function bearingCell({ knowledge, from }: Variant, name: string, metric: string)
 }
 
 function explainedChanges(measured: readonly Variant[]): string[] {
-  return kindsIn(measured).flatMap(([, kind]) =>
-    kind ? [`${kind.title}: ${kind.strength}: ${kind.strengths.join(', ')}.`] : [],
-  )
+  return kindsIn(measured).flatMap(([name, kind]) => {
+    // What was measured, not what this version would measure.
+    const strengths = measured
+      .map(({ knowledge }) => at(knowledge?.robustness ?? {}, name))
+      .find((bearings) => bearings)
+      ?.map(({ strength }) => strength)
+    return kind && strengths ? [`${kind.title}: ${kind.strength}: ${strengths.join(', ')}.`] : []
+  })
 }
 
 // The same reason for several variants and figures is told once.

@@ -196,8 +196,8 @@ describe('a step along the gradient', () => {
           return sum + Number(answer.indexOf(Math.max(...answer)) === label)
         }, 0)
       })
-    const noisy = changed(test, indices, { kind: 'noise', column, deviation: size, seed: 1 })
-    const stepped = changed(test, indices, { kind: 'step', column, directions, size })
+    const noisy = await changed(test, indices, { kind: 'noise', column, deviation: size, seed: 1 })
+    const stepped = await changed(test, indices, { kind: 'step', column, directions, size })
     const [clean, underNoise, underSteps] = [
       await right(chosen),
       await right(noisy),
