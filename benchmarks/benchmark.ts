@@ -15,12 +15,13 @@ import { checkWidth } from '../tasks/check.ts'
 import { type TaskName, tasks } from '../tasks/index.ts'
 import type { Task } from '../tasks/task.ts'
 import { type Cells, closeCells, failureOf, inParallel, isOpen, openCells } from './cells.ts'
+import { findForgotten, type SamplesOptions } from './forgotten.ts'
 import { type KnowledgeOptions, measureKnowledge } from './knowledge/measure.ts'
 import { defaultLatency, type LatencyOptions } from './latency.ts'
 import { measureLayers } from './layers/measure.ts'
 import { type OpenPredictions, openPredictions } from './predictions-file.ts'
 import { measureProvider, type ProviderContext } from './provider.ts'
-import type { Variant } from './report/report.ts'
+import type { ForgottenSample, Variant } from './report/report.ts'
 import { type Rivals, rivalsOf } from './rivals.ts'
 import { measureSize } from './size.ts'
 import type { Findings, Subject } from './subject.ts'
@@ -50,6 +51,8 @@ export interface BenchmarkRequest {
   readonly knowledge?: KnowledgeOptions | false
   /** Whether the layers of every model are profiled on the CPU; not unless told. */
   readonly layers?: boolean
+  /** How samples that were forgotten are shown; none are unless told. */
+  readonly samples?: SamplesOptions
   /** Variants that are compared with others too, each with the ids of these; with the teacher alone unless told. */
   readonly rivals?: Rivals
   /** A process that owes an answer and says nothing for so long is given up, ms; two minutes unless told. */
@@ -60,15 +63,21 @@ export interface BenchmarkRequest {
   readonly log?: (message: string) => void
 }
 
+/** What was measured. */
+export interface Measured {
+  readonly teacher: Variant
+  readonly variants: readonly Variant[]
+  /** Samples that were forgotten, where there are some to be shown. */
+  readonly samples?: readonly ForgottenSample[]
+}
+
 /**
  * Measures all models and compares them with the teacher.
  *
  * What fails costs a cell of the table, with its reason. A file that is no model, and a teacher that does not fit the
  * data, are a {@link UserError}; aborting the signal ends all processes and throws `Interrupted`.
  */
-export async function benchmark(
-  request: BenchmarkRequest,
-): Promise<{ readonly teacher: Variant; readonly variants: readonly Variant[] }> {
+export async function benchmark(request: BenchmarkRequest): Promise<Measured> {
   const { signal } = request
   // Every process listens for the end; more than ten of them on the caller's own signal look like a leak to Node.
   const ending = new AbortController()
@@ -130,11 +139,18 @@ async function measureAll(request: BenchmarkRequest): ReturnType<typeof benchmar
     for (const provider of providers)
       if (provider !== 'cpu') await measureProvider(findings, provider, context)
     throwIfAborted(signal)
+    const forgotten = await findForgotten(findings, context, request.samples)
     const [teacher, ...variants] = findings.map((found) => {
       const against = rivalsOf(found, request.rivals ?? {}, findings, context)
-      return { ...variantOf(found, findings, context), ...(against && { against }) }
+      const lost = forgotten?.variants.get(found.subject.id)
+      return {
+        ...variantOf(found, findings, context),
+        ...(against && { against }),
+        ...(lost && { forgotten: lost }),
+      }
     })
-    return { teacher: teacher!, variants }
+    const samples = forgotten?.samples ?? []
+    return { teacher: teacher!, variants, ...(samples.length > 0 && { samples }) }
   } finally {
     for (const predictions of open) predictions.close()
     for (const name of readdirSync(workFolder))

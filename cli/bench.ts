@@ -40,6 +40,11 @@ export const build = (yargs: Argv): Argv =>
       default: true,
       describe: "What is left of the teacher's knowledge; --no-knowledge is quicker",
     })
+    .option('samples', {
+      type: 'boolean',
+      default: true,
+      describe: 'Show samples that were forgotten; --no-samples keeps the data out of the report',
+    })
     .option('out', {
       type: 'string',
       alias: 'o',
@@ -72,6 +77,7 @@ export async function execute(args: Arguments, { signal }: CommandContext): Prom
       providers: providersOption(args, 'providers'),
       ...(seconds !== undefined && { latency: { seconds } }),
       ...(args.knowledge === false && { knowledge: false }),
+      ...(args.samples === false && { samples: false }),
       ...(folder && { folder }),
       signal,
       onEvent: terminal.listen,

@@ -23,6 +23,7 @@ import {
 import type { PreprocessOptions } from './preprocess.ts'
 import { isFolder } from './readers/files.ts'
 import { readerOf } from './readers/index.ts'
+import { type ShowSamples, showing } from './shown.ts'
 import { type DataFolders, type DataOptions, isModule, type Located, locate } from './sources.ts'
 import { fileWriter, memoryWriter } from './store.ts'
 import { storedDataset } from './stored-dataset.ts'
@@ -54,6 +55,8 @@ export interface OpenData {
   readonly facts: DataFacts
   /** SHA-256 over all splits. */
   readonly fingerprint: string
+  /** Shows people samples of the test split. */
+  readonly show: ShowSamples
 }
 
 /** What data is opened for. */
@@ -137,7 +140,15 @@ export async function openData(options: DataOptions, settings: OpenOptions): Pro
     preparation,
     settings,
   )
-  return opened(prepared, features, settings, located?.source ?? options.source!)
+  const tested = prepared.splits.test
+  const show = showing({
+    part: tested.part === 'test' && whole.test ? whole.test : whole.train,
+    rows: tested.indices,
+    features,
+    learned: prepared.learned,
+    context: featureContext(whole, preparation),
+  })
+  return { ...opened(prepared, features, settings, located?.source ?? options.source!), show }
 }
 
 const targetsOf = ({ target }: DataOptions, located: Located | undefined): readonly string[] => {
@@ -214,7 +225,7 @@ function opened(
   features: Readonly<Record<string, FeatureOptions>>,
   { preprocess, inputs, model, log }: OpenOptions,
   source: string,
-): OpenData {
+): Omit<OpenData, 'show'> {
   const { classes, order } = alignClasses(prepared.classes, model?.classes, source, log)
   const datasetOf = ({ part, indices }: PreparedSplit): Dataset => {
     const { store, labels, group } = prepared.parts[part]!

@@ -7,6 +7,7 @@ import type { ProviderName } from '../runtime/providers.ts'
 import { defaultCacheFolder, prepareCache, withScratchFolder } from './cache.ts'
 import { classesStatedBy, localModel } from './local-models.ts'
 import { assembleReport } from './report.ts'
+import { defaultSamples, samplesOf } from './samples.ts'
 import { openNamedData, type Surroundings } from './surroundings.ts'
 
 /** Models to be measured against a teacher; each is a path, a folder of the Hub or an address, as in a recipe. */
@@ -17,6 +18,8 @@ export interface BenchRequest extends Surroundings {
   readonly latency?: Partial<LatencyOptions>
   /** False leaves out what is left of the teacher's knowledge, which takes most of the time. */
   readonly knowledge?: false
+  /** How many samples that were forgotten the report shows at most; false for none. */
+  readonly samples?: number | false
   /** The folder that paths in the report are relative to; the working directory unless told. */
   readonly folder?: string
 }
@@ -52,6 +55,7 @@ export async function bench(request: BenchRequest): Promise<Report> {
       providers,
       latency,
       ...(request.knowledge === false && { knowledge: false }),
+      ...samplesOf(request.samples ?? defaultSamples, data),
       workFolder,
       seed,
       signal,

@@ -8,6 +8,7 @@ import { type ProviderName, providerNames } from '../runtime/providers.ts'
 import { stages } from '../stages/index.ts'
 import type { Stage } from '../stages/stage.ts'
 import { gatesOptions } from './gates.ts'
+import { samplesOption } from './samples.ts'
 import { settingOptions } from './setting.ts'
 
 const provider = z.enum(providerNames as [ProviderName, ...ProviderName[]])
@@ -122,6 +123,7 @@ export const recipeOptions = z
           .describe('Execution providers that every variant is measured on.'),
         latency: latencyOptions.prefault({}),
         knowledge: knowledgeOptions.prefault({}),
+        samples: samplesOption,
         gates: gatesOptions.optional(),
       })
       .prefault({})

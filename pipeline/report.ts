@@ -2,7 +2,7 @@
 import { describeHost } from '../benchmarks/host.ts'
 import { type TaughtPair, uselessTeachers } from '../benchmarks/report/advice.ts'
 import { mainFigure } from '../benchmarks/report/metrics.ts'
-import type { Gate, Report, Variant } from '../benchmarks/report/report.ts'
+import type { ForgottenSample, Gate, Report, Variant } from '../benchmarks/report/report.ts'
 import { idleZeros } from '../benchmarks/report/zeros.ts'
 import { paretoFront } from '../benchmarks/statistics.ts'
 import type { OpenData } from '../data/open.ts'
@@ -18,6 +18,8 @@ export interface ReportParts {
   readonly recipe?: Readonly<Record<string, unknown>>
   readonly teacher: Variant
   readonly variants: readonly Variant[]
+  /** Samples that were forgotten. */
+  readonly samples?: readonly ForgottenSample[] | undefined
   readonly gates: readonly Gate[]
   /** Variants that show together whether a teacher was of use; none unless told. */
   readonly taught?: readonly TaughtPair[]
@@ -27,6 +29,7 @@ export interface ReportParts {
 export async function assembleReport({
   data,
   taught = [],
+  samples,
   ...parts
 }: ReportParts): Promise<Report> {
   const { splits, facts, fingerprint } = data
@@ -46,6 +49,7 @@ export async function assembleReport({
     },
     classes: [...facts.classes],
     pareto: paretoOf([parts.teacher, ...parts.variants]),
+    ...(samples && { samples }),
     ...(advice.length > 0 && { advice }),
   }
 }

@@ -16,6 +16,7 @@ import { preparationOf } from './preparation.ts'
 import { loadRecipe, type Prepared, prepare, type RunOptions } from './prepare.ts'
 import { type RecipeInput, teacherId } from './recipe.ts'
 import { assembleReport } from './report.ts'
+import { samplesOf } from './samples.ts'
 import { type Finished, runStep } from './step.ts'
 import type { Stored } from './stored.ts'
 import { taughtPairs } from './trainings.ts'
@@ -89,6 +90,7 @@ async function runPrepared(
     recipe: { ...loaded.recipe },
     teacher: measured.teacher,
     variants,
+    samples: measured.samples,
     gates: judgeGates(asked.gates, { teacher: measured.teacher, variants }),
     taught,
   })
@@ -139,6 +141,7 @@ function measure(
       knowledge: recipe.benchmark.knowledge,
       // Both look into the models, and both are left out of a quick run.
       layers: recipe.benchmark.knowledge !== false,
+      ...samplesOf(recipe.benchmark.samples, world.data),
       rivals,
       workFolder,
       seed: recipe.seed,

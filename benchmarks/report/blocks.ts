@@ -110,6 +110,35 @@ export interface Figure {
   readonly mark?: Mark
 }
 
+/** A sample of the data and what models say of it. */
+export interface ShownSample {
+  /** What stands above it. */
+  readonly title: string
+  /** What it is, for people who do not see it. */
+  readonly name: string
+  readonly texts: readonly string[]
+  /** Sources are `data:` addresses; sizes are in pixels. */
+  readonly image?: { readonly source: string; readonly width: number; readonly height: number }
+  readonly sound?: {
+    readonly source?: string | undefined
+    readonly seconds: number
+    /** The loudness of equal parts, 0..1. */
+    readonly peaks: readonly number[]
+  }
+  readonly answers: readonly {
+    readonly who: string
+    readonly series?: number
+    readonly answer: string
+  }[]
+}
+
+/** Samples to look at. */
+export interface Samples {
+  readonly kind: 'samples'
+  readonly caption: string
+  readonly samples: readonly ShownSample[]
+}
+
 /** A part of a section. */
 export type Block =
   | { readonly kind: 'paragraph'; readonly text: string }
@@ -124,3 +153,4 @@ export type Block =
     }
   | Table
   | Plot
+  | Samples

@@ -1,10 +1,11 @@
 // One self-contained page: no script, no font, no request. Everything from outside is escaped on its way in.
 import type { Block, Cell, Column, Figure, Mark, Plot, Table } from './blocks.ts'
-import { formatBytes, printable } from './format.ts'
+import { escapeHtml, renderSwatch } from './escape.ts'
+import { formatBytes } from './format.ts'
 import { counted, everyVariant } from './judge.ts'
-import { seriesColor } from './plots/palette.ts'
 import { drawPlot } from './plots.ts'
 import type { Report } from './report.ts'
+import { renderSamples } from './samples.ts'
 import type { BuiltSection } from './sections.ts'
 import { styleSheet } from './style.ts'
 
@@ -13,7 +14,7 @@ const plotWidths = { wide: 560, narrow: 328 } as const
 
 /** Nothing may be loaded or run, whatever a hostile name manages to smuggle in. */
 const policy =
-  "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+  "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:; base-uri 'none'; form-action 'none'"
 
 /** What a page shows besides its sections. */
 export interface Page {
@@ -81,11 +82,6 @@ The numbers are also in ${escapeHtml(json)}, for programs.</p></footer>
 `
 }
 
-/** Makes a text safe as the content of an element or of a quoted attribute. */
-function escapeHtml(text: string): string {
-  return printable(text).replace(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`)
-}
-
 function renderSection({ id, title, intro, blocks }: BuiltSection): string {
   const lines = [
     `<section id="${id}" aria-labelledby="${id}-title">`,
@@ -121,6 +117,8 @@ function renderBlock(block: Block, id: string): string {
       return renderTable(block, id)
     case 'plot':
       return renderPlot(block, id)
+    case 'samples':
+      return renderSamples(block, id)
   }
 }
 
@@ -165,9 +163,6 @@ function renderPlot({ caption, spec, legend = [] }: Plot, id: string): string {
   return `<figure class="plot-figure"><figcaption id="${id}">${escapeHtml(caption)}</figcaption>${list}
 ${drawn.join('\n')}</figure>`
 }
-
-const renderSwatch = (series: number): string =>
-  `<span class="swatch" style="background:${seriesColor(series)}" aria-hidden="true"></span>`
 
 const classOf = (mark: Mark | undefined): string => (mark ? ` class="${mark}"` : '')
 

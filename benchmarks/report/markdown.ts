@@ -47,6 +47,7 @@ function renderBlock(block: Block): string | undefined {
     case 'table':
       return renderTable(block)
     case 'plot':
+    case 'samples':
       return undefined
   }
 }

@@ -223,6 +223,49 @@ const epochSchema = z.object({
   seconds: z.number().min(0).describe('Time of the epoch, s.'),
 })
 
+const confusionSchema = z.object({
+  actual: z.string().describe('The class of the samples.'),
+  answer: z.string().describe('The class that they are taken for.'),
+  count: count.describe('Test samples of which that is so.'),
+  teacher: count.describe('Those of which the teacher says it.'),
+})
+
+const answerSchema = z.object({
+  answer: z.string().nullable().describe('The class; null where the output is not finite.'),
+  confidence: share.nullable().describe('Its probability.'),
+})
+
+const base64 = (type: string) =>
+  z
+    .string()
+    .max(500_000)
+    .regex(new RegExp(`^data:${type};base64,[A-Za-z0-9+/]+=*$`), 'expected a data: address')
+
+const forgottenSampleSchema = z.object({
+  index: count.describe('Its number in the test split, from 0.'),
+  actual: z.string().describe('Its class.'),
+  teacher: answerSchema,
+  answers: z
+    .array(answerSchema.extend({ variant: z.string().describe('The id of the variant.') }))
+    .describe('The wrong answers.'),
+  texts: z.array(z.string()).optional().describe('Its texts, cut.'),
+  image: z
+    .object({
+      source: base64('image/(png|jpeg)'),
+      width: z.int().min(1).max(4096),
+      height: z.int().min(1).max(4096),
+    })
+    .optional()
+    .describe('Its picture before preprocessing, made small.'),
+  sound: z
+    .object({
+      source: base64('audio/wav').optional().describe('Its first two seconds.'),
+      seconds: positive,
+      peaks: z.array(share).max(1000).describe('The loudness of equal parts.'),
+    })
+    .optional(),
+})
+
 const rivalSchema = z.object({
   difference: z.number().describe("Main figure minus the other's; above 0 is better."),
   p: share.nullable().describe('p of a paired two-sided test of the difference; null for none.'),
@@ -312,6 +355,16 @@ const variantSchema = z.object({
     .optional()
     .describe('Compared with other variants on the same samples, by their ids.'),
   layers: layerTableSchema.optional().describe('What each node costs, on the CPU.'),
+  forgotten: z
+    .object({
+      count: count.describe('Test samples that the teacher has right and the variant wrong.'),
+      of: count.describe('Test samples that the teacher has right.'),
+      confusions: z
+        .array(confusionSchema)
+        .describe('The wrong answers whose number changed most, most first.'),
+    })
+    .optional()
+    .describe('What classifiers no longer know; absent where it was not looked at.'),
   providers: z.record(z.string(), providerResultSchema),
 })
 
@@ -355,6 +408,10 @@ export const reportSchema = z.object({
   variants: z.array(variantSchema),
   pareto: z.array(z.string()).describe('Ids that no variant beats in accuracy and size.'),
   gates: z.array(gateSchema),
+  samples: z
+    .array(forgottenSampleSchema)
+    .optional()
+    .describe('Some of the samples that the teacher has right and variants have wrong.'),
   advice: z
     .array(z.string())
     .optional()
@@ -380,6 +437,10 @@ export type Rival = DeepReadonly<z.infer<typeof rivalSchema>>
 export type LayerTable = DeepReadonly<z.infer<typeof layerTableSchema>>
 /** One node of a layer table. */
 export type LayerRow = DeepReadonly<z.infer<typeof layerRowSchema>>
+/** A test sample that the teacher has right and variants have wrong. */
+export type ForgottenSample = DeepReadonly<z.infer<typeof forgottenSampleSchema>>
+/** What a classifier says of a sample. */
+export type Answer = DeepReadonly<z.infer<typeof answerSchema>>
 /** One epoch of a training. */
 export type TrainingEpoch = DeepReadonly<z.infer<typeof epochSchema>>
 /** The quality of a variant on the test split. */
@@ -432,6 +493,9 @@ function danglingReference(report: Report): string | undefined {
   const named = [
     ...all.map(({ id, from }) => ({ at: `variant '${id}'.from`, id: from })),
     ...report.gates.map(({ variant, name }) => ({ at: `gate '${name}'.variant`, id: variant })),
+    ...(report.samples ?? []).flatMap(({ index, answers }) =>
+      answers.map(({ variant }) => ({ at: `samples: ${index}`, id: variant })),
+    ),
     ...report.pareto.map((id) => ({ at: 'pareto', id })),
   ]
   const stray = named.find(({ id }) => id !== null && !ids.has(id))

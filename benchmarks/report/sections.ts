@@ -4,6 +4,7 @@ import type { Report } from './report.ts'
 import { advice } from './sections/advice.ts'
 import { classes } from './sections/classes.ts'
 import { figuresSection } from './sections/figures.ts'
+import { forgotten } from './sections/forgotten.ts'
 import { gates } from './sections/gates.ts'
 import { journey } from './sections/journey.ts'
 import { knowledge } from './sections/knowledge.ts'
@@ -67,6 +68,12 @@ export const sections = {
     intro:
       "Each class by itself, over the teacher's figure for that class: what an average can hide.",
     build: classes,
+  },
+  forgotten: {
+    title: 'What was forgotten',
+    intro:
+      'Test samples that the teacher has right and a variant has wrong. An answer stands with its confidence.',
+    build: forgotten,
   },
   knowledge: {
     title: "What is left of the teacher's knowledge",

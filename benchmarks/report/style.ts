@@ -78,6 +78,17 @@ figcaption { font-weight: 550; font-size: .9375rem; max-width: 60ch; margin-bott
 .plot text { white-space: pre; paint-order: stroke; stroke-linejoin: round }
 .narrow { display: none }
 .legend { display: flex; flex-wrap: wrap; gap: 2px 16px; margin: 0 0 4px; padding: 0; list-style: none; font-size: .875rem; color: var(--quiet) }
+.samples-title { margin: 0 0 8px; font-weight: 550; font-size: .9375rem }
+.samples { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 9.5rem), 1fr)); gap: 12px; margin: 0 0 16px; padding: 0; max-width: none; list-style: none }
+.samples > li { display: flex; flex-direction: column; gap: 6px; padding: 10px 12px; border: 1px solid var(--line); border-radius: 8px; min-width: 0; break-inside: avoid }
+.samples > .wordy { grid-column: span 2 }
+.samples ul { margin: 0; padding: 0; list-style: none; font-size: .8125rem; line-height: 1.45; color: var(--quiet) }
+.sample-class { margin: 0; font-weight: 600; line-height: 1.3 }
+.samples img { display: block; border-radius: 3px }
+.samples .pixelated { image-rendering: pixelated }
+.samples audio { width: 100%; height: 32px }
+.samples blockquote { margin: 0; font-size: .875rem; line-height: 1.45 }
+.wave { display: block; width: 100%; height: 32px; color: var(--quiet) }
 .code { margin: 0 0 24px }
 pre { margin: 0; padding: 14px 16px; background: var(--panel); border-radius: 8px; overflow-x: auto; font: .8125rem/1.55 var(--code); overflow-wrap: normal; max-width: 52rem }
 footer { margin-top: 64px; padding-bottom: 48px; color: var(--quiet); font-size: .875rem }
@@ -85,6 +96,7 @@ footer { margin-top: 64px; padding-bottom: 48px; color: var(--quiet); font-size:
   .wide { display: none }
   .narrow { display: block }
   .figures div { padding: 14px 16px }
+  .samples { grid-template-columns: repeat(2, minmax(0, 1fr)) }
   tbody th { max-width: 9.5rem }
 }
 @media print {
@@ -101,6 +113,7 @@ footer { margin-top: 64px; padding-bottom: 48px; color: var(--quiet); font-size:
   .scroll { overflow: visible }
   th, td { padding: 5px 8px }
   tbody th { position: static }
+  .samples audio { display: none }
   pre { white-space: pre-wrap; overflow-wrap: anywhere }
 }
 @media (prefers-reduced-motion: reduce) { html { scroll-behavior: auto } }

@@ -131,6 +131,10 @@ export const audio = defineFeature<typeof audioOptions, AudioStatistics>({
       },
     }
   },
+  show(options, _learned, context) {
+    const { clip } = sounds(options, context)
+    return async (row) => ({ kind: 'sound', samples: await clip(row), rate: options.rate })
+  },
 })
 
 /** The front end over the sounds of a column. */
@@ -144,14 +148,15 @@ function sounds(options: AudioOptions, context: FeatureContext) {
   const at = soundColumn(options, context)
   const { frames, width, bins, run } = frontEnd(options.frontEnd, rate, length)
   const readClip = clipReader({ rate, length, channel, pad, cut })
+  const clip = (row: Row) => withSound(row[at]!, { column, folder }, readClip)
   const values = async (row: Row) => {
-    const clip = await withSound(row[at]!, { column, folder }, readClip)
+    const signal = await clip(row)
     // From here on nothing waits: sounds that are read side by side do not meet in the front end's memory.
     const found = new Float64Array(frames * width)
-    run(clip, found)
+    run(signal, found)
     return found
   }
-  return { frames, width, bins, values }
+  return { frames, width, bins, clip, values }
 }
 
 function soundColumn({ column }: AudioOptions, { columns }: FeatureContext): number {

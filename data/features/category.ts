@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { type Categories, categoriesCollector, categoryOf } from './categories.ts'
 import { columnNamed } from './columns.ts'
-import { columnAt, defineFeature } from './feature.ts'
+import { cellsText, columnAt, defineFeature } from './feature.ts'
 
 /**
  * int32 `[]` or `[1]`: the number of a category in the training split, most frequent first from 1
@@ -36,6 +36,9 @@ export const category = defineFeature({
       observe: (row) => collector.add(row[at]!),
       finish: (): Categories => collector.finish(maximum ?? Number.POSITIVE_INFINITY, minimumCount),
     }
+  },
+  show({ column }, _learned, { columns }) {
+    return (row) => cellsText(columns, [column], row)
   },
   prepare({ column, rank }, { categories }: Categories, { columns }) {
     const at = columnAt(columns, column)

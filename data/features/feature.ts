@@ -1,5 +1,6 @@
 // What a feature is: how cells of a table become tensors that a model takes.
 import type { z } from 'zod'
+import type { Pixels } from '../images/pixels.ts'
 import type { Row, TableColumn } from '../table.ts'
 
 /** The type of the numbers as they are stored: bytes become floats by the model's preprocessing when they are read. */
@@ -34,6 +35,13 @@ export interface Encoder {
   /** For text of given words: the number of the word at each position of the output, -1 where there is none. */
   align?(row: Row): Int32Array
 }
+
+/** What people see or hear of a sample: as it was before it became numbers for a model. */
+export type Shown =
+  | { readonly kind: 'text'; readonly text: string }
+  | { readonly kind: 'image'; readonly pixels: Pixels }
+  /** Full scale is -1..1; the rate is in Hz. */
+  | { readonly kind: 'sound'; readonly samples: Float64Array; readonly rate: number }
 
 /** Learns from the rows of the training split alone, one at a time. */
 export interface Learner<Learned> {
@@ -78,6 +86,12 @@ export interface Feature<Options extends z.ZodObject = z.ZodObject, Learned = un
     learned: Learned,
     context: FeatureContext,
   ): Encoder | Promise<Encoder>
+  /** Gives what people see of a row; absent for kinds that have nothing to show, undefined for a row that has nothing. */
+  show?(
+    options: z.output<Options>,
+    learned: Learned,
+    context: FeatureContext,
+  ): (row: Row) => Shown | undefined | Promise<Shown | undefined>
 }
 
 /** The identity; it exists so that the functions see the types of options and of what is learned. */
@@ -85,6 +99,19 @@ export function defineFeature<Options extends z.ZodObject, Learned = null>(
   feature: Feature<Options, Learned>,
 ): Feature<Options, Learned> {
   return feature
+}
+
+/** The named cells of a row as a line of text. */
+export function cellsText(
+  columns: readonly TableColumn[],
+  names: readonly string[],
+  row: Row,
+): Shown {
+  const parts = names.map((name) => {
+    const cell = row[columnAt(columns, name)]
+    return `${name}: ${typeof cell === 'number' || typeof cell === 'string' ? cell : '–'}`
+  })
+  return { kind: 'text', text: parts.join(', ') }
 }
 
 /** The position of a named column; one that is not there is an internal error, for `columns` was asked before. */

@@ -7,6 +7,7 @@ import { readCell } from '../images/cell.ts'
 import { decode, failures, sizeOfImage } from '../images/decode.ts'
 import { fitOptions, fitted, fittedSize, type Size, settledSize, sizeText } from '../images/fit.ts'
 import { alphaRules, withChannels, writePlanes } from '../images/pixels.ts'
+import type { Row } from '../table.ts'
 import { columnNamed } from './columns.ts'
 import { columnAt, defineFeature, type FeatureContext } from './feature.ts'
 
@@ -92,23 +93,21 @@ export const image = defineFeature<typeof imageOptions, ImageSize>({
     }
   },
   prepare(options, learned, context) {
-    const { column, cell } = cellsOf(options, context)
     const size = settledSize(options) ?? (learned && ([learned.height, learned.width] as const))
     if (!size)
       throw new UserError(
         `column '${options.column}': the size of the images is not known: no training sample could be read — use damaged: refuse to see why`,
       )
-    const { channels, alpha, maximumPixels } = options
+    const { channels } = options
     if (typeof options.fill !== 'number' && options.fill.length !== channels)
       throw new UserError(
         `column '${options.column}': fill: the images have ${channels} channels: ${options.fill.length} values — give one number, or one for each channel`,
       )
+    const read = pictureReader(options, context)
     return {
       outputs: [{ suffix: '', dtype: 'uint8', shape: [channels, ...size] }],
       async encode(row, [into]) {
-        const { bytes, name } = await readCell(row[column]!, cell)
-        const decoded = withChannels(await decode(bytes, name, options), channels, alpha)
-        const picture = fitted(decoded, options, name, maximumPixels)
+        const { picture, decoded, name } = await read(row)
         if (picture.height !== size[0] || picture.width !== size[1])
           throw new DamagedError(
             `${name}: has another size than the training images: ${sizeText([decoded.height, decoded.width])} where they have ${sizeText(size)} — ${policies}`,
@@ -117,7 +116,22 @@ export const image = defineFeature<typeof imageOptions, ImageSize>({
       },
     }
   },
+  show(options, _learned, context) {
+    const read = pictureReader(options, context)
+    return async (row) => ({ kind: 'image', pixels: (await read(row)).picture })
+  },
 })
+
+/** Reads the picture of a row, and makes it fit. */
+function pictureReader(options: ImageOptions, context: FeatureContext) {
+  const { column, cell } = cellsOf(options, context)
+  const { channels, alpha, maximumPixels } = options
+  return async (row: Row) => {
+    const { bytes, name } = await readCell(row[column]!, cell)
+    const decoded = withChannels(await decode(bytes, name, options), channels, alpha)
+    return { decoded, picture: fitted(decoded, options, name, maximumPixels), name }
+  }
+}
 
 function cellsOf({ column, folder }: ImageOptions, { columns, ...context }: FeatureContext) {
   columnNamed(columns, column, ['file', 'text', 'bytes'])

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { DamagedError } from '../damaged.ts'
 import { columnNamed, float32Of, log1p, numberOf } from './columns.ts'
-import { columnAt, defineFeature } from './feature.ts'
+import { cellsText, columnAt, defineFeature } from './feature.ts'
 import { type Moments, momentsCollector } from './moments.ts'
 
 /**
@@ -37,6 +37,9 @@ export const number = defineFeature({
       },
       finish: (): Moments => collector.finish(),
     }
+  },
+  show({ column }, _learned, { columns }) {
+    return (row) => cellsText(columns, [column], row)
   },
   prepare({ column, log, standardise, missing }, { mean, std }: Moments, { columns }) {
     const at = columnAt(columns, column)

@@ -4,7 +4,7 @@ import { UserError } from '../../base/errors.ts'
 import type { Row } from '../table.ts'
 import { type Categories, categoriesCollector, categoryOf } from './categories.ts'
 import { columnNamed, float32Of, log1p, numberOf } from './columns.ts'
-import { columnAt, defineFeature, type FeatureContext } from './feature.ts'
+import { cellsText, columnAt, defineFeature, type FeatureContext } from './feature.ts'
 import { type Moments, momentsCollector } from './moments.ts'
 
 type Learned = readonly ({ readonly column: string } & (LearnedNumbers | LearnedCategories))[]
@@ -101,6 +101,10 @@ export const table = defineFeature({
       },
       finish: (): Learned => collectors.map(({ finish }) => finish()),
     }
+  },
+  show(options, _learned, context) {
+    const names = chosen(options, context)
+    return (row) => cellsText(context.columns, names, row)
   },
   prepare(options, learned: Learned, context) {
     let width = 0

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { UserError } from '../../base/errors.ts'
 import { lengthOf } from '../../base/samples.ts'
 import { DamagedError } from '../damaged.ts'
+import { pixelsOf } from '../images/encode.ts'
 import type { Cell, TensorCell } from '../table.ts'
 import { columnNamed } from './columns.ts'
 import { columnAt, defineFeature, type StoredType } from './feature.ts'
@@ -94,6 +95,16 @@ export const tensor = defineFeature({
         const count = Math.min(size, values.length)
         for (let index = 0; index < count; index++) into[index] = write(values[index])
       },
+    }
+  },
+  show({ column, ids }, { shape }, { columns }) {
+    const at = columnAt(columns, column)
+    return (row) => {
+      const cell = row[at]!
+      if (ids !== undefined || !isTensor(cell) || cell.values.length !== lengthOf(shape))
+        return undefined
+      const pixels = pixelsOf(shape, cell.values)
+      return pixels && { kind: 'image', pixels }
     }
   },
 })

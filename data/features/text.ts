@@ -2,7 +2,7 @@
 import { configPath } from '../text/file.ts'
 import { textOptions } from '../text/options.ts'
 import { defineFeature } from './feature.ts'
-import { textColumns } from './text-cells.ts'
+import { textColumns, textReader } from './text-cells.ts'
 import { bagEncoder, idsEncoder } from './text-encoders.ts'
 import { type LearnedText, learnText, tokenizerOf, tokenizerPath } from './text-learning.ts'
 
@@ -27,5 +27,14 @@ export const text = defineFeature<typeof textOptions, LearnedText>({
     return options.output === 'bag'
       ? bagEncoder(options, tokenizer, learned.idf, context)
       : idsEncoder(options, tokenizer, context)
+  },
+  show(options, _learned, context) {
+    const read = textReader(options, context)
+    return (row) => ({
+      kind: 'text',
+      text: read(row)
+        .map((words) => words.join(' '))
+        .join(' | '),
+    })
   },
 })

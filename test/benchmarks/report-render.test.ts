@@ -43,7 +43,13 @@ describe('renderReport', () => {
   })
 
   it('survives the smallest report', () => {
-    const { recipe: _recipe, classes: _classes, advice: _advice, ...rest } = report
+    const {
+      recipe: _recipe,
+      classes: _classes,
+      advice: _advice,
+      samples: _samples,
+      ...rest
+    } = report
     const { training: _training, layers: _layers, ...teacher } = report.teacher
     const bare = {
       ...rest,
@@ -104,12 +110,28 @@ describe('report.html', () => {
     expect(textOf('#verdict')).toContain('no significant difference (p = 0.052)')
   })
 
+  it('shows what was forgotten, with every answer', () => {
+    const [pictured, heard] = [...page.querySelectorAll('.samples > li')]
+    expect(pictured?.querySelector('img')?.getAttribute('alt')).toBe('test sample 17, class 8')
+    expect(pictured?.textContent?.replace(/[\u202f\u00a0]/g, ' ')).toBe(
+      '8teacher: 8 (98 %)prune: 3 (61 %)quantize: 3 (58 %)',
+    )
+    expect(heard?.querySelector('audio')?.getAttribute('src')).toBe(
+      'data:audio/wav;base64,UklGRg==',
+    )
+    expect(heard?.textContent).toContain('four score')
+    expect(heard?.textContent).toContain('prune: no answer')
+    expect(textOf('#forgotten')).toContain('8 → 3')
+  })
+
   it('loads and runs nothing', () => {
     expect(files['report.html']).toContain(
-      "default-src 'none'; style-src 'unsafe-inline'; img-src data:",
+      "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:",
     )
-    expect(page.querySelectorAll('script, img, iframe, object, embed').length).toBe(0)
-    const links = [...page.querySelectorAll('[href], [src]')].map((one) => one.getAttribute('href'))
+    expect(page.querySelectorAll('script, iframe, object, embed').length).toBe(0)
+    const sources = [...page.querySelectorAll('[src]')].map((one) => one.getAttribute('src'))
+    expect(sources.every((source) => source?.startsWith('data:'))).toBe(true)
+    const links = [...page.querySelectorAll('[href]')].map((one) => one.getAttribute('href'))
     expect(links.filter((link) => !link?.startsWith('#'))).toEqual(['data:,'])
     expect(files['report.html']).not.toMatch(/@import|url\(/)
   })
@@ -137,7 +159,8 @@ describe('hostile names', () => {
 
   it('stay text in the page', () => {
     const { document } = parseHTML(hostile['report.html'])
-    expect(document.querySelectorAll('script, img').length).toBe(0)
+    expect(document.querySelectorAll('script, [onerror]').length).toBe(0)
+    expect(document.querySelectorAll('img').length).toBe(1)
     expect(document.querySelector('h1')?.textContent).toContain('<script>alert(1)</script>')
     expect(document.querySelectorAll('title')[0]?.textContent).toContain('</title>')
     expect(hostile['report.html']).not.toContain('\u202e')

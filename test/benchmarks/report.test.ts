@@ -22,7 +22,7 @@ describe('checkReport', () => {
       providers: { cpu: { available: false, reason: 'it does not open' } },
     }
     expect(() =>
-      checkReport({ ...report, variants: [failed], pareto: [], gates: [] }),
+      checkReport({ ...report, variants: [failed], samples: [], pareto: [], gates: [] }),
     ).not.toThrow()
   })
 
@@ -50,6 +50,21 @@ describe('checkReport', () => {
       withTeacher({ from: 'nobody' }),
       /variant 'teacher'\.from: no variant has the id 'nobody'/,
     ],
+    [
+      'a sample of a variant that is missing',
+      { ...report, variants: report.variants.slice(0, 1), pareto: [], gates: [] },
+      /: samples: 17: no variant has the id 'prune'/,
+    ],
+    [
+      'a picture from the network',
+      withSample({ image: { source: 'https://evil.test/x.png', width: 1, height: 1 } }),
+      /: samples\[0\]\.image\.source: expected a data: address/,
+    ],
+    [
+      'a picture that ends its attribute',
+      withSample({ image: { source: 'data:image/png;base64,"onerror=x', width: 1, height: 1 } }),
+      /: samples\[0\]\.image\.source: /,
+    ],
     ['a stray front', { ...report, pareto: ['nobody'] }, /pareto: no variant has the id 'nobody'/],
     [
       'a stray gate',
@@ -66,4 +81,8 @@ describe('checkReport', () => {
 
 function withTeacher(changes: Record<string, unknown>): unknown {
   return { ...report, teacher: { ...(report as Report).teacher, ...changes } }
+}
+
+function withSample(fields: object): object {
+  return { ...report, samples: [{ ...report.samples![0], ...fields }] }
 }

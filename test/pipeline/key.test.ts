@@ -22,6 +22,7 @@ const keyWith = (splits: typeof data, stage: 'train' | 'export' = 'train') => {
       splits,
       facts: { source: '', columns: [], classes: [], targetWidth: 0, learned: {}, features: {} },
       fingerprint: '',
+      show: async () => [],
     },
     listen: () => undefined,
   }

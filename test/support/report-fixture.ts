@@ -120,6 +120,31 @@ const outlines: readonly Outline[] = [
   },
 ]
 
+/** A picture of two grey pixels. */
+const picture =
+  'data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAIAAAABCAAAAADRSSBWAAAAC0lEQVR4nGP4zwAAAgEBAHGMGPkAAAAASUVORK5CYII='
+
+const forgottenSamples: NonNullable<Report['samples']> = [
+  {
+    index: 17,
+    actual: '8',
+    teacher: { answer: '8', confidence: 0.98 },
+    answers: [
+      { variant: 'prune', answer: '3', confidence: 0.61 },
+      { variant: 'quantize', answer: '3', confidence: 0.58 },
+    ],
+    image: { source: picture, width: 2, height: 1 },
+  },
+  {
+    index: 404,
+    actual: '4',
+    teacher: { answer: '4', confidence: 0.91 },
+    answers: [{ variant: 'prune', answer: null, confidence: null }],
+    texts: ['four score and seven years ago'],
+    sound: { seconds: 1.5, peaks: [0, 0.2, 1, 0.4], source: 'data:audio/wav;base64,UklGRg==' },
+  },
+]
+
 const [teacher, ...variants] = outlines
 
 /** A complete report of a teacher and four variants. */
@@ -167,6 +192,7 @@ export function reportFixture(): Report {
     },
     teacher: variantOf(teacher!),
     variants: variants.map(variantOf),
+    samples: forgottenSamples,
     pareto: ['quantize', 'float16', 'teacher'],
     gates: [
       { name: 'retention', variant: 'quantize', limit: '>= 0.98', value: 0.98887, passed: true },
@@ -190,6 +216,16 @@ export function hostileReport(): Report {
     host: { ...report.host, cpu: evil, flags: [evil] },
     data: { ...report.data, source: evil, fingerprint: evil },
     recipe: { ...report.recipe, name: evil, note: '```\n</code></pre><script>alert(3)</script>' },
+    samples: forgottenSamples.map((sample) => ({
+      ...sample,
+      actual: evil,
+      texts: [evil],
+      answers: sample.answers.map((answer) => ({
+        ...answer,
+        variant: rename(answer.variant),
+        answer: evil,
+      })),
+    })),
     variants: report.variants.map((variant) => ({
       ...variant,
       id: rename(variant.id),
@@ -291,6 +327,16 @@ function variantOf(outline: Outline): Variant {
     calibrationError: 0.0071,
     knowledge: knowledgeOf(outline),
     layers: layersOf(outline),
+    ...(!isTeacher && {
+      forgotten: {
+        count: Math.round(1977 * (1 - outline.agreement)),
+        of: 1977,
+        confusions: [
+          { actual: '8', answer: '3', count: 9, teacher: 2 },
+          { actual: '7', answer: '1', count: 1, teacher: 4 },
+        ],
+      },
+    }),
     ...(epochs !== undefined && { training: { epochs: courseOf(epochs, outline.correct / test) } }),
     providers: {
       cpu: timedOn(outline.cpuMs, isTeacher ? undefined : teacher!.cpuMs, 17),
@@ -388,10 +434,10 @@ export function oldReport(): Report {
   const old = (variant: Variant): Variant => {
     const { top1, top1Interval, perClass } = variant.accuracy!
     const { p: _p, measures: _measures, ...retention } = variant.retention!
-    const { knowledge: _knowledge, layers: _layers, ...rest } = variant
+    const { knowledge: _knowledge, layers: _layers, forgotten: _forgotten, ...rest } = variant
     return { ...rest, accuracy: { top1, top1Interval, perClass }, retention }
   }
-  const { teacher, variants, ...report } = reportFixture()
+  const { teacher, variants, samples: _samples, ...report } = reportFixture()
   return { ...report, teacher: old(teacher), variants: variants.map(old) }
 }
 
@@ -430,8 +476,8 @@ const withoutClasses: Knowledge = {
 
 /** The fixture with another task: its figures, no classes. */
 function reportOf(task: string, name: string, judge: (index: number) => Judged): Report {
-  const { classes: _, teacher, variants, gates, ...report } = reportFixture()
-  const judged = (variant: Variant, index: number): Variant => {
+  const { classes: _, samples: _samples, teacher, variants, gates, ...report } = reportFixture()
+  const judged = ({ forgotten: _forgotten, ...variant }: Variant, index: number): Variant => {
     const { start, ...found } = judge(index)
     const { training } = variant
     const end = found.accuracy!.value!
