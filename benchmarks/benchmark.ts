@@ -101,6 +101,10 @@ async function measureAll(request: BenchmarkRequest): ReturnType<typeof benchmar
   const progress = meter(subjects.length * units, request.onProgress)
   throwIfAborted(signal)
   if (data.size === 0) throw new UserError('test data: there are no samples — use other data')
+  if (task.target === 'class' && data.labels.every((label) => label < 0))
+    throw new UserError(
+      'test data: no sample has a label — use data with labels, or task: match, which compares outputs with the teacher',
+    )
 
   const findings: Findings[] = []
   for (const subject of subjects) {
