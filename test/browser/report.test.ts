@@ -73,7 +73,7 @@ describeWithChromium(`report.html in a browser${why}`, () => {
         const seen = (await page.evaluate(`({
         overflow: document.documentElement.scrollWidth - innerWidth,
         sections: [...document.querySelectorAll('main > section')].map((one) => one.id),
-        plots: [...document.querySelectorAll('svg')].filter((one) => one.checkVisibility()).length,
+        plots: [...document.querySelectorAll('svg.plot')].filter((one) => one.checkVisibility()).length,
         paper: getComputedStyle(document.body).backgroundColor,
       })`)) as { overflow: number; sections: string[]; plots: number; paper: string }
         expect(troubles).toEqual([])
@@ -93,7 +93,7 @@ describeWithChromium(`report.html in a browser${why}`, () => {
   it('is legible without zoom: no text of a plot is smaller than 10 px', async () => {
     const { page } = await open('plain', 360, 'light')
     try {
-      const smallest = await page.evaluate(`Math.min(...[...document.querySelectorAll('svg')]
+      const smallest = await page.evaluate(`Math.min(...[...document.querySelectorAll('svg.plot')]
         .filter((one) => one.checkVisibility())
         .map((one) => 12 * one.getBoundingClientRect().width / one.viewBox.baseVal.width))`)
       expect(smallest).toBeGreaterThanOrEqual(10)
