@@ -63,6 +63,8 @@ export interface Session {
     feeds: Readonly<Record<string, Tensor>>,
     fetches: Readonly<Record<string, Tensor>>,
   ): () => Promise<number | undefined>
+  /** What making the session and its first run took, ms, where the session knows better than who waits for it. */
+  readonly coldStart?: () => { readonly sessionMs: number; readonly firstRunMs: number }
   /** Frees the model. */
   dispose(): Promise<void>
 }

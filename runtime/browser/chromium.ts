@@ -155,6 +155,7 @@ async function start(build: Build): Promise<Awaited<Shared['started']>> {
       { cause: thrown },
     )
   }
+  const pid = await pidOf(context)
   return {
     version: `Chromium ${context.browser()?.version() ?? ''}`.trim(),
     server,
@@ -164,9 +165,23 @@ async function start(build: Build): Promise<Awaited<Shared['started']>> {
       return page
     },
     async close() {
-      await context.close()
+      // With a page that hangs it does not close by itself.
+      const late = setTimeout(() => pid !== undefined && process.kill(pid, 'SIGKILL'), patienceMs)
+      await context.close().catch(() => undefined)
+      clearTimeout(late)
       await server.close()
       await removeFolder(folder)
     },
   }
+}
+
+/** A browser that does not close for so long is killed. */
+const patienceMs = 3000
+
+/** The number of the browser's own process. */
+async function pidOf(context: BrowserContext): Promise<number | undefined> {
+  const session = await context.browser()?.newBrowserCDPSession()
+  const info = await session?.send('SystemInfo.getProcessInfo')
+  await session?.detach()
+  return info?.processInfo.find(({ type }) => type === 'browser')?.id
 }

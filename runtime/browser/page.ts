@@ -67,6 +67,8 @@ export interface OpenedInPage {
   readonly outputs: readonly Metadata[]
   /** The threads that WebAssembly has, which are fewer than asked for where threads do not work. */
   readonly threads: number
+  /** The time that it took inside of the page, with WebAssembly's own start, ms. */
+  readonly ms: number
   /** What ONNX Runtime wrote while it opened the model, where that was asked for. */
   readonly said: readonly string[]
 }
@@ -94,12 +96,15 @@ export async function openInPage({
     if (listen) Object.assign(console, { log: keep, warn: keep, error: keep, info: keep })
     const response = await fetch(model)
     const bytes = new Uint8Array(await response.arrayBuffer())
+    const before = performance.now()
     const session = await ort.InferenceSession.create(bytes, options)
+    const ms = performance.now() - before
     scope.session = session
     return {
       inputs: session.inputMetadata,
       outputs: session.outputMetadata,
       threads: ort.env.wasm.numThreads,
+      ms,
       said,
     }
   } catch (error) {

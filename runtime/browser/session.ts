@@ -1,4 +1,5 @@
 // A session whose model lives in a page of a browser: bytes go there and back through the loopback server.
+import { setTimeout } from 'node:timers/promises'
 import type { Page } from 'playwright-core'
 import { messageOf, UserError } from '../../base/errors.ts'
 import { type DataType, Tensor } from '../../onnx/tensor.ts'
@@ -24,6 +25,9 @@ export interface PageOptions {
 
 /** So many bytes travel with the question or the answer itself; more are fetched and posted by themselves. */
 const few = 2 ** 18
+
+/** A page that does not close for so long hangs. */
+const patienceMs = 1000
 
 type Tensors = Readonly<Record<string, Tensor>>
 
@@ -74,6 +78,7 @@ async function openSession(
   const [inputs, outputs] = [infosOf(opened.inputs), infosOf(opened.outputs)]
   const inputNames = opened.inputs.map(({ name }) => name)
 
+  let firstRunMs = Number.NaN
   const execute = async (feeds: Tensors, wanted: readonly string[]) => {
     const { parts, described, size } = pack(feeds)
     const answer = server.expect()
@@ -91,6 +96,7 @@ async function openSession(
         }),
       )
       if ('failed' in ran) throw explainRunning(where, new Error((ran as Failed).failed))
+      if (Number.isNaN(firstRunMs)) firstRunMs = ran.ms
       const bytes = ran.body === undefined ? await answer.bytes : Buffer.from(ran.body, 'base64')
       return { results: unpack(ran.results, bytes), ms: ran.ms }
     } finally {
@@ -110,6 +116,7 @@ async function openSession(
   return {
     inputs,
     outputs,
+    coldStart: () => ({ sessionMs: opened.ms, firstRunMs }),
     prepare: bound,
     async run(feeds, fetches = outputs.map(({ name }) => name)) {
       if (!isList(fetches)) {
@@ -121,8 +128,9 @@ async function openSession(
       return (await execute(feeds, fetches)).results
     },
     async dispose() {
-      // A page that hangs does not close; the browser ends with its last user all the same.
-      await Promise.race([page.close(), release()]).catch(() => undefined)
+      // A page that hangs does not close, but the browser ends with its last user all the same.
+      const closed = page.close().catch(() => undefined)
+      await Promise.race([closed, setTimeout(patienceMs)])
       await release()
     },
   }

@@ -65,10 +65,18 @@ describe('gates', () => {
   })
 
   it('do not pass where nothing was measured', () => {
-    expect(judge({ variant: 'int8', macs: '<= 1', latency: { wasm: '<= 9' } })).toEqual([
-      { name: 'macs', variant: 'int8', limit: '<= 1', value: null, passed: false },
-      { name: 'latency.wasm', variant: 'int8', limit: '<= 9', value: null, passed: false },
-    ])
+    expect(judge({ variant: 'int8', macs: '<= 1', latency: { 'webgpu:browser': '<= 9' } })).toEqual(
+      [
+        { name: 'macs', variant: 'int8', limit: '<= 1', value: null, passed: false },
+        {
+          name: 'latency.webgpu:browser',
+          variant: 'int8',
+          limit: '<= 9',
+          value: null,
+          passed: false,
+        },
+      ],
+    )
     const failed = { ...report, variants: [variant('a', 'teacher', { failed: 'noise' })] }
     expect(judgeGates({ size: '<= 1' }, failed)[0]?.passed).toBe(false)
   })
