@@ -67,6 +67,11 @@ export const commands: readonly Command[] = [
     load: () => import('./sensitivity.ts'),
   },
   {
+    usage: 'nightly <suite>',
+    summary: 'Run many recipes, and compare them with the nights before',
+    load: () => import('./nightly.ts'),
+  },
+  {
     usage: 'explain <run>',
     summary: 'Show what the students of a run learned from, and what of it helped',
     load: () => import('./explain.ts'),
@@ -83,7 +88,7 @@ export const commands: readonly Command[] = [
   },
   {
     usage: 'schema',
-    summary: 'Print the JSON Schema of recipes',
+    summary: 'Print the JSON Schema of recipes, or of suites',
     load: () => import('./schema.ts'),
   },
   {

@@ -110,7 +110,8 @@ function withModule<Options extends { readonly source?: string | undefined }>(
   return source !== undefined && isModule(source) ? { ...options, source: change(source) } : options
 }
 
-function parseYaml(text: string, path: string): unknown {
+/** The content of YAML or JSON text; what is neither is a {@link UserError}. */
+export function parseYaml(text: string, path: string): unknown {
   try {
     const document = parseDocument(text, { prettyErrors: true })
     const [error] = document.errors

@@ -14,7 +14,7 @@ import { settingOptions } from './setting.ts'
 const provider = z.enum(providerNames as [ProviderName, ...ProviderName[]])
 
 /** Names become folders, so they may hold nothing that leads elsewhere. */
-const folderName = z
+export const folderName = z
   .string()
   .regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/, "expected letters, digits, '.', '_' and '-'")
 

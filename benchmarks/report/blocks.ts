@@ -11,6 +11,8 @@ export interface Cell {
   readonly mark?: Mark
   /** The number of the variant (0 is the teacher) whose colour stands before the text. */
   readonly series?: number
+  /** A file that tells more, relative to the page. */
+  readonly link?: string
 }
 
 /** One column of a table. */
@@ -91,8 +93,31 @@ export interface DotsSpec {
   readonly reference?: number
 }
 
+/** The values of one measure over many nights, in the band in which noise would leave them. */
+export interface TrendSpec {
+  readonly plot: 'trend'
+  readonly x: Axis
+  readonly y: Axis
+  /** By rising x; many are drawn as the range and the mean of neighbours. */
+  readonly points: readonly { readonly x: number; readonly y: number }[]
+  /** By rising x, one stretch of an unbroken band each. */
+  readonly bands: readonly (readonly {
+    readonly x: number
+    readonly low: number
+    readonly high: number
+  }[])[]
+  readonly flagged: readonly {
+    readonly x: number
+    readonly y: number
+    readonly mark: 'good' | 'bad'
+    readonly title: string
+  }[]
+  /** Where a new level was accepted. */
+  readonly accepted: readonly number[]
+}
+
 /** What a plot shows, without a word on how it is drawn. */
-export type PlotSpec = ScatterSpec | CurvesSpec | DotsSpec
+export type PlotSpec = ScatterSpec | CurvesSpec | DotsSpec | TrendSpec
 
 /** A plot with its caption; `legend` names the series that it shows without labels. */
 export interface Plot {

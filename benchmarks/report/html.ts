@@ -143,9 +143,14 @@ ${rows.map((row) => `<tr>${row.map((cell, index) => renderCell(cell, columns[ind
 </div>`
 }
 
-function renderCell({ text, note, mark, series }: Cell, column: Column | undefined, index: number) {
+function renderCell(
+  { text, note, mark, series, link }: Cell,
+  column: Column | undefined,
+  index: number,
+) {
   const swatch = series === undefined ? '' : renderSwatch(series)
-  const content = `${swatch}${escapeHtml(text)}${note ? `<small>${escapeHtml(note)}</small>` : ''}`
+  const named = link ? `<a href="${escapeHtml(link)}">${escapeHtml(text)}</a>` : escapeHtml(text)
+  const content = `${swatch}${named}${note ? `<small>${escapeHtml(note)}</small>` : ''}`
   const classes = [column?.align ?? 'left', ...(mark ? [mark] : [])].join(' ')
   return index === 0
     ? `<th scope="row" class="${classes}">${content}</th>`

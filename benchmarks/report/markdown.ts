@@ -5,18 +5,26 @@ import type { Report } from './report.ts'
 import type { BuiltSection } from './sections.ts'
 
 /** Renders the report as Markdown; plots are left to report.html. */
-export function renderMarkdown(report: Report, sections: readonly BuiltSection[]): string {
+export const renderMarkdown = (report: Report, sections: readonly BuiltSection[]): string =>
+  renderPageMarkdown(
+    report.name,
+    sections,
+    'The plots are in report.html, the numbers for programs in report.json.',
+  )
+
+/** Renders sections below a name as Markdown, without plots; `last` says where they are. */
+export function renderPageMarkdown(
+  name: string,
+  sections: readonly BuiltSection[],
+  last: string,
+): string {
   const rendered = sections.flatMap(({ title, intro, blocks }) => {
     const parts = blocks.map(renderBlock).filter((part) => part !== undefined)
     if (parts.length === 0) return []
     const head = [`## ${escapeMarkdown(title)}`, ...(intro ? [escapeMarkdown(intro)] : [])]
     return [...head, ...parts]
   })
-  return `${[
-    `# ${escapeMarkdown(report.name)}`,
-    ...rendered,
-    'The plots are in report.html, the numbers for programs in report.json.',
-  ].join('\n\n')}\n`
+  return `${[`# ${escapeMarkdown(name)}`, ...rendered, last].join('\n\n')}\n`
 }
 
 /** Makes a text show as it is, inside a table cell too: no markup, no HTML, no mention of a user. */

@@ -7,6 +7,7 @@ import { fontSize } from './plots/axes.ts'
 import { curves } from './plots/curves.ts'
 import { dots } from './plots/dots.ts'
 import { scatter } from './plots/scatter.ts'
+import { trend } from './plots/trend.ts'
 
 /**
  * Draws a plot as an `<svg>` element, `width` CSS pixels wide, without ids, styles or scripts.
@@ -45,5 +46,7 @@ function layout(spec: PlotSpec, width: number): Plot.PlotOptions {
       return curves(spec, width)
     case 'dots':
       return dots(spec, width)
+    case 'trend':
+      return trend(spec, width)
   }
 }
