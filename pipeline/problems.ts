@@ -131,8 +131,17 @@ const isContainer = (value: unknown): boolean => typeof value === 'object' && va
 
 /** A value as it would stand in a recipe, shortened. */
 function quoted(value: unknown): string {
-  const text = typeof value === 'string' ? `'${value}'` : JSON.stringify(value)
+  const text = typeof value === 'string' ? `'${value}'` : jsonOf(value)
   return text.length > 60 ? `${text.slice(0, 57)}…` : text
+}
+
+/** An alias of YAML may lie inside of what it stands for, which JSON cannot say. */
+function jsonOf(value: unknown): string {
+  try {
+    return JSON.stringify(value)
+  } catch {
+    return 'a value that contains itself'
+  }
 }
 
 /** The description of what stands at a path; it says what to write there. */

@@ -31,7 +31,7 @@ import { type Entry, readSuite, type Suite } from './suite.ts'
 export interface NightlyOptions extends Pick<RunOptions, 'threads' | 'signal' | 'cacheFolder'> {
   /** Where the trend page goes; the suite's folder unless told. */
   readonly outFolder?: string | undefined
-  /** Told which recipe begins, as the how manieth of how many. */
+  /** Told which recipe begins, its place from 1, and how many there are. */
   readonly onRecipe?: ((recipe: string, place: number, count: number) => void) | undefined
   /** Told what happens in the run of a recipe. */
   readonly onEvent?: ((recipe: string, event: RunEvent) => void) | undefined

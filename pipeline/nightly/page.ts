@@ -7,9 +7,9 @@ import { renderPage } from '../../benchmarks/report/html.ts'
 import { counted } from '../../benchmarks/report/judge.ts'
 import { renderPageMarkdown } from '../../benchmarks/report/markdown.ts'
 import type { BuiltSection } from '../../benchmarks/report/sections.ts'
-import { type Figure, type Series, seriesKey } from './judge.ts'
+import type { Figure, Series } from './judge.ts'
 import { measureOf } from './measures.ts'
-import { figuresOf, isFlagged, isRegression, type KeptNight, type RecipeNight } from './night.ts'
+import { isFlagged, isRegression, type KeptNight, type RecipeNight } from './night.ts'
 
 /** Where the nights' reports are. */
 export interface Places {
@@ -126,7 +126,9 @@ export function outcomeOf({ recipes, accepted }: KeptNight): string {
     { count: sum(({ gates }) => gates.length), what: 'missed gate' },
     { count: count('better'), what: 'unexplained improvement' },
   ].flatMap(({ count: of, what }) => (of > 0 ? [counted(of, what)] : []))
-  const said = parts.length > 0 ? parts.join(', ') : 'Nothing changed beyond noise'
+  const isFirst = all.every(({ status }) => status === 'new')
+  const calm = isFirst ? 'Nothing to compare with yet' : 'Nothing changed beyond noise'
+  const said = parts.length > 0 ? parts.join(', ') : calm
   return `${said}; ${counted(all.length, 'figure')}${accepted === undefined ? '' : `; accepted: ${accepted}`}.`
 }
 
@@ -188,25 +190,37 @@ function figureCells(figure: Omit<Figure, 'recipe'>): Cell[] {
 
 interface Trend {
   readonly series: Series
-  /** With the number of the night, from 1. */
-  readonly figures: readonly (Figure & { readonly night: number })[]
+  readonly figures: Dated[]
+}
+
+/** A figure with the number of its night, from 1. */
+interface Dated {
+  readonly night: number
+  readonly figure: Omit<Figure, 'recipe'>
 }
 
 function seriesOf(nights: readonly KeptNight[]): Trend[] {
-  const all = new Map<string, { series: Series; figures: (Figure & { night: number })[] }>()
+  const all = new Map<string, Trend>()
   for (const [index, night] of nights.entries())
-    for (const figure of figuresOf(night)) {
-      const key = seriesKey(figure)
-      const trend = all.get(key) ?? { series: figure, figures: [] }
-      all.set(key, trend)
-      trend.figures.push({ ...figure, night: index + 1 })
-    }
+    for (const { id: recipe, figures } of night.recipes)
+      for (const figure of figures) {
+        const { variant, measure, provider } = figure
+        const key = `${recipe}\0${variant}\0${measure}\0${provider}`
+        const known = all.get(key)
+        if (known) known.figures.push({ night: index + 1, figure })
+        else
+          all.set(key, {
+            series: { recipe, variant, measure, provider },
+            figures: [{ night: index + 1, figure }],
+          })
+      }
   return [...all.values()]
 }
 
 /** A plot for what varied, a table for what never did. */
 function trendBlocks(trends: readonly Trend[], nights: readonly KeptNight[]): Block[] {
-  const varies = ({ figures }: Trend) => figures.some(({ value }) => value !== figures[0]!.value)
+  const varies = ({ figures }: Trend) =>
+    figures.some(({ figure }) => figure.value !== figures[0]!.figure.value)
   const constant = trends.filter((trend) => !varies(trend))
   return [
     ...trends.filter(varies).map(
@@ -224,25 +238,27 @@ function trendSpec({ series, figures }: Trend, nights: readonly KeptNight[]): Tr
   const { format } = measureOf(series.measure)
   const day = (night: number) => nights[Math.round(night) - 1]?.at.slice(2, 10) ?? ''
   const bands: { x: number; low: number; high: number }[][] = [[]]
-  for (const { night, low, high } of figures) {
+  for (const { night, figure } of figures) {
+    const { low, high } = figure
     if (low !== undefined && high !== undefined) bands.at(-1)!.push({ x: night, low, high })
     else if (bands.at(-1)!.length > 0) bands.push([])
   }
+  const flagged = figures.filter(({ figure }) => isFlagged(figure))
   return {
     plot: 'trend',
     x: { label: 'Night', format: day, scale: 'whole' },
     y: { label: '', format, scale: 'linear' },
-    points: figures.map(({ night, value }) => ({ x: night, y: value })),
+    points: figures.map(({ night, figure }) => ({ x: night, y: figure.value })),
     bands: bands.filter(({ length }) => length > 1),
-    flagged: figures.filter(isFlagged).map(({ night, value, status, expected }) => ({
+    flagged: flagged.map(({ night, figure: { value, status, expected = value } }) => ({
       x: night,
       y: value,
       mark: status === 'worse' ? ('bad' as const) : ('good' as const),
-      title: `${dateOf(nights[night - 1]!)}: ${format(value)}, expected ${expected === undefined ? 'nothing' : format(expected)}`,
+      title: `${dateOf(nights[night - 1]!)}: ${format(value)}, expected ${format(expected)}`,
     })),
-    accepted: figures.flatMap((figure) =>
-      isFlagged(figure) && nights[figure.night - 1]!.accepted !== undefined ? [figure.night] : [],
-    ),
+    accepted: flagged
+      .map(({ night }) => night)
+      .filter((night) => nights[night - 1]!.accepted !== undefined),
   }
 }
 
@@ -256,7 +272,7 @@ const constantTable = (trends: readonly Trend[]): Table => ({
   ],
   rows: trends.map(({ series, figures }) => [
     { text: titleOf(series) },
-    { text: measureOf(series.measure).format(figures[0]!.value) },
+    { text: measureOf(series.measure).format(figures[0]!.figure.value) },
     { text: String(figures.length) },
   ]),
 })
