@@ -48,7 +48,6 @@ export const build = (yargs: Argv): Argv =>
       default: false,
       describe: 'Events as JSON lines, then the night',
     })
-    .conflicts('accept', 'dry-run')
     .example('$0 nightly suite.yaml', 'Run a night; ends with 3 on a regression')
     .example("$0 nightly suite.yaml --accept 'smaller student'", 'Accept what changed')
 
@@ -59,6 +58,8 @@ export async function execute(args: Arguments, { signal }: CommandContext): Prom
   const json = args.json === true
   const reason = textOption(args, 'accept')
   if (reason !== undefined) {
+    if (args.dryRun === true)
+      throw new UserError('--accept: runs nothing anyway — leave --dry-run out')
     const accepted = await acceptNight(suite, reason, outFolder)
     process.stdout.write(json ? resultJson(accepted) : resultText(accepted))
     return exitCodes.done
