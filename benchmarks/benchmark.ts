@@ -49,6 +49,8 @@ export interface BenchmarkRequest {
   readonly agreementSamples?: number
   /** How what is left of the teacher's knowledge is measured; false for not at all. */
   readonly knowledge?: KnowledgeOptions | false
+  /** False where the samples are made up, so that outputs for them say nothing; judged unless told. */
+  readonly judged?: boolean
   /** Whether the layers of every model are profiled on the CPU; not unless told. */
   readonly layers?: boolean
   /** How samples that were forgotten are shown; none are unless told. */
@@ -148,7 +150,7 @@ async function measureAll(request: BenchmarkRequest): ReturnType<typeof benchmar
       const against = rivalsOf(found, request.rivals ?? {}, findings, context)
       const lost = forgotten?.variants.get(found.subject.id)
       return {
-        ...variantOf(found, findings, context),
+        ...variantOf(found, findings, { ...context, judged: request.judged !== false }),
         ...(against && { against }),
         ...(lost && { forgotten: lost }),
       }

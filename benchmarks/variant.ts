@@ -10,12 +10,15 @@ import type { Findings, TimedSetting } from './subject.ts'
 export function variantOf(
   found: Findings,
   all: readonly Findings[],
-  context: Pick<ProviderContext, 'task' | 'data' | 'seed'>,
+  context: Pick<ProviderContext, 'task' | 'data' | 'seed'> & {
+    /** False where outputs say nothing of how good a model is. */
+    readonly judged: boolean
+  },
 ): Variant {
   const { task, data } = context
   const teacher = all[0]!
   const { path: _, ...subject } = found.subject
-  const evaluation = evaluationOf(found, teacher, context)
+  const evaluation = context.judged ? evaluationOf(found, teacher, context) : undefined
   const failed = found.failed ?? (evaluation && noise(evaluation, found, teacher, context))
   return {
     ...subject,

@@ -28,8 +28,7 @@ export const build = (yargs: Argv): Argv =>
     })
     .option('data', {
       type: 'string',
-      demandOption: true,
-      describe: 'Data: digits, mnist, …, or YAML',
+      describe: 'Data: digits, mnist, …, or YAML; random inputs unless given, and no accuracy',
     })
     .options(settingDeclarations)
     .option('teacher', { type: 'string', describe: 'The teacher; the first model unless given' })

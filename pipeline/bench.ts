@@ -2,8 +2,10 @@
 import { relative } from 'node:path'
 import { benchmark } from '../benchmarks/benchmark.ts'
 import type { LatencyOptions } from '../benchmarks/latency.ts'
+import { randomDataset } from '../benchmarks/random-data.ts'
 import type { Report } from '../benchmarks/report/report.ts'
 import type { ProviderName } from '../runtime/providers.ts'
+import { withSession } from '../runtime/session.ts'
 import { defaultCacheFolder, prepareCache, withScratchFolder } from './cache.ts'
 import { classesStatedBy, localModel } from './local-models.ts'
 import { assembleReport } from './report.ts'
@@ -24,7 +26,11 @@ export interface BenchRequest extends Surroundings {
   readonly folder?: string
 }
 
-/** Measures models against a teacher on the test split, and resolves to the report. */
+/**
+ * Measures models against a teacher on the test split, and resolves to the report.
+ *
+ * Without data the inputs are made up: size and speed are measured, and nothing is said of how good the models are.
+ */
 export async function bench(request: BenchRequest): Promise<Report> {
   const { teacher, models, seed = 0, providers = ['cpu'], latency = {}, signal, onEvent } = request
   const { cacheFolder = defaultCacheFolder(), folder = '.' } = request
@@ -34,10 +40,15 @@ export async function bench(request: BenchRequest): Promise<Report> {
   const reference = await here(teacher)
   const others: string[] = []
   for (const model of models) others.push((await here(model)).source.file)
-  const { data, task } = await openNamedData(request, cacheFolder, 'bench', {
-    folder: reference.folder,
-    classes: await classesStatedBy(reference.source),
-  })
+  const random = request.data === undefined
+  const { data, task } = random
+    ? await madeUpData(reference.source.file, teacher, seed)
+    : await openNamedData(request, cacheFolder, 'bench', {
+        folder: reference.folder,
+        classes: await classesStatedBy(reference.source),
+      })
+  // Outputs for noise say nothing, and a model alone has nothing to keep.
+  const knowledge = request.knowledge !== false && !random && models.length > 0
   const names = idsOf(models)
   const subject = (path: string, id: string, from: string | null) => ({
     id,
@@ -54,8 +65,10 @@ export async function bench(request: BenchRequest): Promise<Report> {
       task,
       providers,
       latency,
-      ...(request.knowledge === false && { knowledge: false }),
-      ...samplesOf(request.samples ?? defaultSamples, data),
+      ...(!knowledge && { knowledge: false }),
+      judged: !random,
+      layers: request.knowledge !== false,
+      ...('show' in data && samplesOf(request.samples ?? defaultSamples, data)),
       workFolder,
       seed,
       signal,
@@ -63,7 +76,23 @@ export async function bench(request: BenchRequest): Promise<Report> {
       log,
     }),
   )
-  return await assembleReport({ name: 'bench', seed, task, data, ...results, gates: [] })
+  return await assembleReport({ name: 'bench', seed, task, data, random, ...results, gates: [] })
+}
+
+/** Random samples for a model of which no data was named. */
+async function madeUpData(path: string, where: string, seed: number) {
+  const test = await withSession(path, { where }, async ({ inputs }) =>
+    randomDataset(inputs, { seed, where }),
+  )
+  const none = { ...test, size: 0 }
+  return {
+    task: 'match' as const,
+    data: {
+      splits: { train: none, validation: none, calibration: none, test },
+      facts: { source: test.source, classes: test.classes },
+      fingerprint: test.fingerprint,
+    },
+  }
 }
 
 /** Names for files: without folder and ending, and with -2, -3 where they are the same. */

@@ -13,7 +13,11 @@ export interface ReportParts {
   readonly name: string
   readonly seed: number
   readonly task: TaskName
-  readonly data: OpenData
+  readonly data: Pick<OpenData, 'splits' | 'fingerprint'> & {
+    readonly facts: Pick<OpenData['facts'], 'source' | 'classes'>
+  }
+  /** Whether the data was made up; not unless told. */
+  readonly random?: boolean
   /** The resolved recipe, where there was one. */
   readonly recipe?: Readonly<Record<string, unknown>>
   readonly teacher: Variant
@@ -28,6 +32,7 @@ export interface ReportParts {
 /** Adds to what was measured the time, the machine, the data's facts and the Pareto front. */
 export async function assembleReport({
   data,
+  random = false,
   taught = [],
   samples,
   ...parts
@@ -46,6 +51,7 @@ export async function assembleReport({
       calibration: splits.calibration.size,
       test: splits.test.size,
       fingerprint,
+      ...(random && { random }),
     },
     classes: [...facts.classes],
     pareto: paretoOf([parts.teacher, ...parts.variants]),

@@ -2,7 +2,7 @@
 import type { Block, Cell, Column, Figure, Mark, Plot, Table } from './blocks.ts'
 import { escapeHtml, renderSwatch } from './escape.ts'
 import { formatBytes } from './format.ts'
-import { counted, everyVariant } from './judge.ts'
+import { counted } from './judge.ts'
 import { drawPlot } from './plots.ts'
 import type { Report } from './report.ts'
 import { renderSamples } from './samples.ts'
@@ -36,8 +36,10 @@ export function renderHtml(report: Report, sections: readonly BuiltSection[]): s
     product: 'Condense report',
     name: report.name,
     facts: [
-      `${counted(everyVariant(report).length - 1, 'variant')} of one teacher`,
-      `${data.source}, ${data.test} test samples`,
+      report.variants.length === 0
+        ? 'one model by itself'
+        : `${counted(report.variants.length, 'variant')} of one teacher`,
+      data.random ? data.source : `${data.source}, ${data.test} test samples`,
       `${host.cpu}, ${counted(host.cores, 'core')}, ${formatBytes(host.memoryBytes)}`,
       `seed ${report.seed}`,
     ],

@@ -1,6 +1,6 @@
 // What the numbers of a report mean: the verdict in one sentence, the best variant for each goal, what got worse.
 import { formatBytes, formatMs, formatPercent, formatProbability, formatRatio } from './format.ts'
-import { formatDifference, mainFigure, mainMetric, metricTitle } from './metrics.ts'
+import { formatDifference, formatMetric, mainFigure, mainMetric, metricTitle } from './metrics.ts'
 import type { ProviderResult, Report, Variant } from './report.ts'
 import { differenceOf, doubtOf, noDifference, noiseIn } from './significance.ts'
 
@@ -110,8 +110,12 @@ export function headline(report: Report): Variant | undefined {
   const gated = new Set(report.gates.map(({ variant }) => variant))
   const named = report.variants.find(({ id, failed }) => gated.has(id) && failed === undefined)
   if (gated.size === 1 && named) return named
-  return least(leaves.filter(isAcceptable), ({ sizeBytes }) => sizeBytes) ?? mostFaithful(leaves)
+  const candidates = isJudged(report) ? leaves.filter(isAcceptable) : leaves
+  return least(candidates, ({ sizeBytes }) => sizeBytes) ?? mostFaithful(leaves)
 }
+
+/** Whether it was measured how good the models are; without data it was not. */
+export const isJudged = ({ data }: Pick<Report, 'data'>): boolean => data.random !== true
 
 /** The outcome in one or two sentences, for the report and the terminal. */
 export function verdict(report: Report): string {
@@ -119,10 +123,8 @@ export function verdict(report: Report): string {
   const failedGates = report.gates.filter(({ passed }) => !passed).length
   const gates =
     failedGates === 0 ? '' : ` ${failedGates} of ${counted(report.gates.length, 'gate')} failed.`
-  if (!variant) {
-    const why = report.variants.length === 0 ? 'There is no variant to compare' : 'No variant works'
-    return `${why}: the teacher stands alone.${gates}`
-  }
+  if (!variant && report.variants.length === 0) return `${factsOf(report, report.teacher)}.${gates}`
+  if (!variant) return `No variant works: the teacher stands alone.${gates}`
   const { retention } = variant
   const differs = (probabilityOf(variant) ?? 0) < significance
   const kept = retention
@@ -159,6 +161,23 @@ export function noiseOn(report: Measured, provider: string): string | undefined 
   return reasons && `The machine was noisy while ${provider} was timed: ${reasons}.`
 }
 
+/** What is to be said of a model that is compared with nothing. */
+function factsOf(report: Report, { id, accuracy, sizeBytes, providers }: Variant): string {
+  const metric = accuracy && mainFigure(accuracy)
+  // Compared with itself, a model is as it should be.
+  const quality =
+    metric && metric.metric !== 'fidelity'
+      ? [`${metricTitle(metric.metric)} ${formatMetric(metric.metric, metric.value)}`]
+      : []
+  const times = Object.keys(providers)
+    .filter((provider) => !isEmulated(report, provider))
+    .flatMap((provider) => {
+      const own = timed(report.teacher, provider)
+      return own ? [`${formatMs(own.p50Ms)} a run on ${nameOf(provider)}`] : []
+    })
+  return `${id}: ${[formatBytes(sizeBytes), ...quality, ...times].join(', ')}`
+}
+
 /** A goal and the variant that serves it best. */
 export interface Recommendation {
   readonly goal: string
@@ -172,7 +191,7 @@ export interface Recommendation {
 /** The best variant for each goal: smallest, fastest on each provider, most faithful. */
 export function recommendations(report: Report): Recommendation[] {
   const working = report.variants.filter(
-    (variant) => variant.failed === undefined && isAcceptable(variant),
+    (variant) => variant.failed === undefined && (!isJudged(report) || isAcceptable(variant)),
   )
   const candidates = [report.teacher, ...working]
   const smallest = least(candidates, ({ sizeBytes }) => sizeBytes)
@@ -198,12 +217,16 @@ export function recommendations(report: Report): Recommendation[] {
           relative: ratio === undefined ? '' : `${formatRatio(ratio)}${doubt ? `, ${doubt}` : ''}`,
         }
       }),
-    {
-      goal: 'Most faithful',
-      variant: faithful,
-      value: faithful?.retention ? formatPercent(faithful.retention.agreement) : '',
-      relative: faithful ? 'agreement' : '',
-    },
+    ...(isJudged(report)
+      ? [
+          {
+            goal: 'Most faithful',
+            variant: faithful,
+            value: faithful?.retention ? formatPercent(faithful.retention.agreement) : '',
+            relative: faithful ? 'agreement' : '',
+          },
+        ]
+      : []),
   ]
 }
 

@@ -400,6 +400,10 @@ export const reportSchema = z.object({
     calibration: count.describe('Samples.'),
     test: count.describe('Samples.'),
     fingerprint: z.string().describe('Hash of the data.'),
+    random: z
+      .boolean()
+      .optional()
+      .describe('True where the inputs were made up: nothing says how good a model is.'),
   }),
   task: z.string().optional().describe("What was to be done; 'classification' if absent."),
   classes: z.array(z.string()).optional().describe('Names of the classes, in order.'),

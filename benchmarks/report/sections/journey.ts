@@ -11,6 +11,7 @@ import {
 import type { Worsening } from '../judge.ts'
 import {
   everyVariant,
+  isJudged,
   latencyDoubt,
   latencyRatio,
   timed,
@@ -110,7 +111,9 @@ function rowOf(report: Report, variant: Variant, providers: readonly string[]): 
           formatMetricInterval(main.metric, main.interval),
           'accuracy',
         )
-      : { text: 'failed', mark: 'bad' },
+      : variant.failed === undefined && !isJudged(report)
+        ? missing
+        : { text: 'failed', mark: 'bad' },
     isTeacher || !retention ? missing : measured(formatPercent(retention.accuracy), undefined),
     isTeacher || !retention ? missing : measured(formatPercent(retention.agreement), undefined),
     ...(hasDivergence(report)

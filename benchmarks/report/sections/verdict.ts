@@ -1,10 +1,11 @@
 // The first thing to read: one sentence, four numbers, and the best variant for each goal.
-import type { Block, Figure } from '../blocks.ts'
+import type { Block, Figure, Table } from '../blocks.ts'
 import { formatBytes, formatMs, formatPercent, formatRatio } from '../format.ts'
 import {
   acceptableRetention,
   comparison,
   headline,
+  isJudged,
   latencyDoubt,
   latencyRatio,
   losesAccuracy,
@@ -21,36 +22,49 @@ import { missing, variantCell } from './cells.ts'
 /** Says what came out of the run. */
 export function verdictSection(report: Report): Block[] {
   const variant = headline(report)
-  const chosen = recommendations(report)
   return [
     { kind: 'statement', text: verdict(report) },
     ...(variant ? [{ kind: 'figures', figures: figures(report, variant) } as const] : []),
     ...failures(report),
-    {
-      kind: 'table',
-      caption:
-        'Recommended for each goal, among those that keep at least ' +
-        `${formatPercent(acceptableRetention, 0)} of the teacher's ${mainName(report)}`,
-      columns: [
-        { title: 'Goal', align: 'left' },
-        { title: 'Variant', align: 'left' },
-        { title: 'Value', align: 'right' },
-        { title: metricTitle(mainMetric(report)), align: 'right' },
-        { title: 'Against the teacher', align: 'left' },
-      ],
-      rows: chosen.map(({ goal, variant: best, value, relative }) => [
-        { text: goal },
-        best ? variantCell(report, best) : { text: 'none is good enough', mark: 'muted' },
-        best ? { text: value, note: relative } : missing,
-        best?.accuracy ? { text: figureOf(best.accuracy) } : missing,
-        best === report.teacher
-          ? { text: 'the teacher itself', mark: 'muted' }
-          : best
-            ? { text: comparison(best), ...(losesAccuracy(best) && { mark: 'bad' as const }) }
-            : missing,
-      ]),
-    },
+    ...(isJudged(report)
+      ? []
+      : [
+          {
+            kind: 'paragraph',
+            text: 'No data was given: the models ran on random inputs, and nothing was measured of how good they are.',
+          } as const,
+        ]),
+    ...(report.variants.length > 0 ? [recommended(report)] : []),
   ]
+}
+
+function recommended(report: Report): Table {
+  const chosen = recommendations(report)
+  const among = isJudged(report)
+    ? `, among those that keep at least ${formatPercent(acceptableRetention, 0)} of the teacher's ${mainName(report)}`
+    : ''
+  return {
+    kind: 'table',
+    caption: `Recommended for each goal${among}`,
+    columns: [
+      { title: 'Goal', align: 'left' },
+      { title: 'Variant', align: 'left' },
+      { title: 'Value', align: 'right' },
+      { title: metricTitle(mainMetric(report)), align: 'right' },
+      { title: 'Against the teacher', align: 'left' },
+    ],
+    rows: chosen.map(({ goal, variant: best, value, relative }) => [
+      { text: goal },
+      best ? variantCell(report, best) : { text: 'none is good enough', mark: 'muted' },
+      best ? { text: value, note: relative } : missing,
+      best?.accuracy ? { text: figureOf(best.accuracy) } : missing,
+      best === report.teacher
+        ? { text: 'the teacher itself', mark: 'muted' }
+        : best
+          ? { text: comparison(best), ...(losesAccuracy(best) && { mark: 'bad' as const }) }
+          : missing,
+    ]),
+  }
 }
 
 function figures(report: Report, variant: Variant): Figure[] {

@@ -1,0 +1,109 @@
+import { describe, expect, it } from '@jest/globals'
+import { noiseOf } from '../../../benchmarks/layers/noise.ts'
+import { originsOf, withOwnNames } from '../../../benchmarks/layers/origins.ts'
+import { profileFrom } from '../../../benchmarks/layers/profile.ts'
+import { layerTable } from '../../../benchmarks/layers/table.ts'
+import { countMacs } from '../../../onnx/cost.ts'
+import { allNodes } from '../../../onnx/graph.ts'
+import { loadModel } from '../../../onnx/load.ts'
+import { randomFeeds } from '../../../runtime/random-feeds.ts'
+import { inferShapes } from '../../../runtime/shapes.ts'
+import { itWithShared, sharedModel } from '../../support/shared.ts'
+
+const node = (name: string, ts: number, dur: number, op_name = 'Conv') => ({
+  ...{ cat: 'Node', name: `${name}_kernel_time`, ts, dur },
+  args: { op_name, provider: 'CPUExecutionProvider', output_type_shape: [{ float: [1, 2] }] },
+})
+const run = (ts: number, dur: number) => ({ cat: 'Session', name: 'model_run', ts, dur })
+
+describe('profileFrom', () => {
+  it('leaves out warm-up, and counts the time of a branch once', () => {
+    const events = [
+      ...[node('a', 10, 900), run(0, 1000)],
+      ...[
+        node('inner', 2020, 40),
+        node('branch', 2010, 100, 'If'),
+        node('a', 2200, 300),
+        run(2000, 1000),
+      ],
+      ...[node('copy', 3900, 50, 'MemcpyToHost'), node('a', 4000, 500), run(3800, 1000)],
+    ]
+    const { nodes, copying, outside } = profileFrom(events, 1)
+    const times = Object.fromEntries(nodes.map(({ name, times: own }) => [name, own]))
+    expect(times).toEqual({ branch: [0.06, 0], inner: [0.04, 0], a: [0.3, 0.5] })
+    expect(copying).toEqual([0, 0.05])
+    expect(outside.map((ms) => ms.toFixed(2))).toEqual(['0.60', '0.45'])
+  })
+})
+
+describe('layerTable', () => {
+  itWithShared('gives every layer of the file to one node, and all of the time', async () => {
+    const path = sharedModel('conv-tiny-resnet8-cifar10.onnx')
+    const table = await layerTable(
+      {
+        ...{ path, where: path, provider: 'cpu', threads: 1, batch: 1, seconds: 0.01 },
+        random: { seed: 1 },
+      },
+      undefined,
+    )
+    const model = await loadModel(path)
+    const names = [...allNodes(model.graph)].map(({ name }) => name).sort()
+    expect(table.rows.flatMap(({ layers }) => layers).sort()).toEqual(names)
+    const shares = table.rows.reduce((sum, { share }) => sum + share, 0)
+    expect(shares + table.copying + table.overhead).toBeCloseTo(1, 9)
+    await inferShapes(model, { batch: 1 })
+    expect(table.rows.reduce((sum, { macs }) => sum + (macs ?? 0), 0)).toBe(countMacs(model))
+    expect(table.random).toBe(true)
+    expect(table.rows[0]!.share).toBeGreaterThanOrEqual(table.rows[1]!.share)
+  })
+})
+
+describe('originsOf', () => {
+  itWithShared('goes by names alone where the rewritten graph is not known', async () => {
+    const { graph } = withOwnNames(await loadModel(sharedModel('mnist-8-ortweb.onnx')))
+    const origins = originsOf(graph, undefined, ['Convolution28_token_1', 'Pooling66_token_5'])
+    expect(origins.get('Convolution28_token_1')!.map(({ name }) => name)).toEqual([
+      'Convolution28',
+      'Plus30',
+      'ReLU32',
+    ])
+  })
+})
+
+describe('noiseOf', () => {
+  itWithShared('finds a model exact beside itself', async () => {
+    const model = await loadModel(sharedModel('mnist-8-ortweb.onnx'))
+    const feeds = randomFeeds([{ name: 'Input3', dtype: 'float32', shape: [1, 1, 28, 28] }], {
+      ...{ seed: 1, where: 'model' },
+    })
+    const names = ['Plus30_Output_0', 'Plus214_Output_0']
+    const noise = await noiseOf(model, model, names, [feeds], { threads: 1, where: 'model' })
+    expect(noise).toEqual(
+      new Map(names.map((name) => [name, { sqnrDb: 'exact', against: name }] as const)),
+    )
+  })
+})
+
+describe('randomFeeds', () => {
+  const inputs = [{ name: 'x', dtype: 'float32', shape: ['n', 3] } as const]
+  const refused: readonly (readonly [string, Parameters<typeof randomFeeds>, RegExp])[] = [
+    [
+      'a text',
+      [[{ name: 't', dtype: 'string', shape: [1] }], base()],
+      /input 't' cannot be made up/,
+    ],
+    ['a strange name', [inputs, { ...base(), shapes: { y: [1] } }], /no input of that name: 'y'/],
+    [
+      'a wrong shape',
+      [inputs, { ...base(), shapes: { x: [1, 4] } }],
+      /cannot have the shape \[1,4\]/,
+    ],
+  ]
+  it.each(refused)('refuses %s in one line', (_what, given, message) => {
+    expect(() => randomFeeds(...given)).toThrow(message)
+  })
+
+  function base() {
+    return { seed: 1, where: 'model' }
+  }
+})
