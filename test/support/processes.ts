@@ -44,3 +44,7 @@ export async function survivors(pids: readonly number[]): Promise<number[]> {
   for (let wait = 0; wait < 100 && pids.some(isAlive); wait++) await setTimeout(100)
   return pids.filter(isAlive)
 }
+export const threadNames = (pid: number): string[] =>
+  readdirSync(`/proc/${pid}/task`).map((task) =>
+    readFileSync(`/proc/${pid}/task/${task}/comm`, 'utf8').trim(),
+  )
