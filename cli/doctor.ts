@@ -76,7 +76,9 @@ const providerFacts = async (): Promise<Facts['providers']> => {
 
 async function integerFacts(providers: Facts['providers']): Promise<Facts['integers']> {
   const facts: { name: string; found: string }[] = []
-  for (const { name } of providers.filter(({ available }) => available)) {
+  // A page computes with the kernels of the provider of the same name outside of it.
+  const own = providers.filter(({ name, available }) => available && !providerNamed(name).browser)
+  for (const { name } of own) {
     let found: string
     try {
       const { reason, ...fixed } = await machineAdvice(name, preferredForms.static)
