@@ -13,7 +13,7 @@ export interface LoopbackServer {
   /** Gives bytes to whoever asks first for the address that is returned. */
   offer(parts: readonly Uint8Array[]): string
   /** Waits for bytes to be posted to an address, once. */
-  expect(): { readonly address: string; readonly bytes: Promise<Buffer>; forget(): void }
+  expect(): { readonly address: string; readonly bytes: Promise<Uint8Array>; forget(): void }
   close(): Promise<void>
 }
 
