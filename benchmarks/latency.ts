@@ -16,11 +16,11 @@ export interface LatencyOptions {
   readonly rounds: number
   /** Timed runs a visit, at most. */
   readonly runs: number
-  /** Time for all visits to one model at the headline's batch and threads, s; a quarter elsewhere. */
+  /** Time for all visits to one model at the headline's batch and threads, s; half of it elsewhere. */
   readonly seconds: number
 }
 
-/** What is measured unless told; about two seconds for a model on a provider, warm-up included. */
+/** What is measured unless told; about three seconds for a model on a provider, warm-up included. */
 export const defaultLatency: LatencyOptions = {
   batches: [1, 32],
   threads: [1, 'all'],

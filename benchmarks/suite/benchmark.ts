@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { sum } from 'simple-statistics'
 import { random } from '../../base/random.ts'
 import { preprocessOptions } from '../../data/preprocess.ts'
 import { layOut, memoryWriter, viewsOf } from '../../data/store.ts'
@@ -64,6 +65,14 @@ function answersOf(network: string, results: readonly (readonly Variant[])[]): A
     const headline = settings.filter(({ batch, threads }) => batch === 1 && threads === 1)
     const overhead = (of: typeof settings) =>
       of.map(({ timeInModel = Number.NaN }) => 1 / timeInModel - 1)
+    // Time of all settings together; the runs that count stand for all of a setting's time in the model.
+    const together = measured.flat().map(({ measurements = [] }) => {
+      const inModel = measurements.map(({ runs, meanMs = Number.NaN }) => runs * meanMs)
+      const whole = measurements.map(
+        ({ timeInModel = Number.NaN }, at) => inModel[at]! / timeInModel,
+      )
+      return sum(whole) / sum(inModel) - 1
+    })
     // Every model against itself in the other run.
     const apart = measured[0]!.map((first, at) =>
       Math.abs(measured[1]![at]!.p50Ms! / first.p50Ms! - 1),
@@ -73,7 +82,8 @@ function answersOf(network: string, results: readonly (readonly Variant[])[]): A
     const what = `${network}, ${provider}: `
     return [
       { what: `${what}overhead, batch 1, one thread`, unit: 'of 1', values: overhead(headline) },
-      { what: `${what}overhead, all settings`, unit: 'of 1', values: overhead(settings) },
+      { what: `${what}overhead, each setting`, unit: 'of 1', values: overhead(settings) },
+      { what: `${what}overhead, all together`, unit: 'of 1', values: together },
       { what: `${what}p50 apart between runs`, unit: 'of 1', values: apart },
       { what: `${what}ratio of a file to itself, off 1`, unit: 'of 1', values: ratios },
       { what: `${what}load by others`, unit: 'of 1', values: loads },
