@@ -41,7 +41,8 @@ export interface Axis {
 /** A point of a scatter plot; `low` and `high` bound its value. */
 export interface Point {
   readonly label: string
-  readonly title: string
+  /** What the card of the point tells, a line each. */
+  readonly facts: readonly { readonly name: string; readonly value: string }[]
   readonly series: number
   readonly x: number
   readonly y: number
@@ -65,6 +66,8 @@ export interface Dot {
   readonly series: number
   readonly x: number
   readonly high?: number
+  /** Single values behind the dot, each of them a stroke. */
+  readonly strip?: readonly number[]
 }
 
 /** Points with intervals; the filled ones lie on the Pareto front. */

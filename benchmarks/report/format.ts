@@ -33,6 +33,13 @@ export function formatMs(ms: number): string {
   return ms >= 1000 ? `${threeDigits(ms / 1000)}${space}s` : `${threeDigits(ms)}${space}ms`
 }
 
+/** An energy in J with three digits: `12.4 mJ`. */
+export function formatJoules(joules: number): string {
+  const units = ['J', 'mJ', 'µJ', 'nJ']
+  const power = Math.min(3, Math.max(0, -Math.floor(Math.log10(joules) / 3)))
+  return `${threeDigits(joules * 1000 ** power)}${space}${units[power]}`
+}
+
 /** A difference of two ratios in percentage points: `1.20 points`. */
 export function formatPoints(difference: number): string {
   return `${fixed(difference * 100, 2)} points`

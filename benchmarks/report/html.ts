@@ -3,6 +3,7 @@ import type { Block, Cell, Column, Figure, Mark, Plot, Table } from './blocks.ts
 import { escapeHtml, renderSwatch } from './escape.ts'
 import { formatBytes } from './format.ts'
 import { counted } from './judge.ts'
+import { renderCards } from './plots/cards.ts'
 import { drawPlot } from './plots.ts'
 import type { Report } from './report.ts'
 import { renderSamples } from './samples.ts'
@@ -160,9 +161,10 @@ function renderCell(
 }
 
 function renderPlot({ caption, spec, legend = [] }: Plot, id: string): string {
-  const drawn = Object.entries(plotWidths).map(
-    ([name, width]) => `<div class="${name}">${drawPlot(spec, width, id)}</div>`,
-  )
+  const drawn = Object.entries(plotWidths).map(([name, width]) => {
+    const cards = spec.plot === 'scatter' ? renderCards(spec, width) : ''
+    return `<div class="drawn ${name}">${drawPlot(spec, width, id)}${cards}</div>`
+  })
   const keys = legend.map(
     ({ label, series }) => `<li>${renderSwatch(series)}${escapeHtml(label)}</li>`,
   )

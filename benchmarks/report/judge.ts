@@ -10,6 +10,9 @@ export const acceptableRetention = 0.95
 /** A latency counts as worse from this ratio on; less is within the noise of repeated runs. */
 export const slowerFrom = 1.05
 
+/** A size or a count of multiplications counts as worse from this ratio on; a few bytes are nobody's concern. */
+export const largerFrom = 1.01
+
 /** The level below which a difference is called significant. */
 const significance = 0.05
 
@@ -250,14 +253,14 @@ export function worsenings(report: Report, variant: Variant): Map<Worsening, str
     )
   }
   const larger = (key: 'sizeBytes' | 'gzipBytes', what: string) => {
-    if (variant[key] > source[key]) {
+    if (variant[key] >= source[key] * largerFrom) {
       const sizes = `${formatBytes(variant[key])} against ${formatBytes(source[key])}`
       found.set(key, `${id} ${what} larger than ${source.id}: ${sizes}`)
     }
   }
   larger('sizeBytes', 'is')
   larger('gzipBytes', 'compresses to a gzip that is')
-  if (variant.macs !== null && source.macs !== null && variant.macs > source.macs) {
+  if (variant.macs !== null && source.macs && variant.macs >= source.macs * largerFrom) {
     found.set('macs', `${id} computes more than ${source.id}`)
   }
   for (const provider of timedProviders(report)) {

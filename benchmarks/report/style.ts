@@ -61,14 +61,15 @@ thead th:first-child { padding-left: 2px }
 td { min-width: 4.5rem }
 td.left { min-width: 8.5rem; max-width: 30rem; overflow-wrap: anywhere }
 td.right { white-space: nowrap }
+td.right small { white-space: normal; max-width: 11rem; margin-left: auto; text-wrap: balance }
 th.right, td.right { text-align: right }
 small { display: block; color: var(--quiet); font-size: .8125rem; font-weight: 400; margin-top: 1px }
 td.good { color: var(--good) }
 td.bad { color: var(--bad) }
 td.muted { color: var(--quiet) }
 tbody tr:hover > * { background: var(--panel) }
-.swatch { display: inline-block; width: 9px; height: 9px; margin-right: .5em; border-radius: 50%; vertical-align: .05em; print-color-adjust: exact; -webkit-print-color-adjust: exact }
-tbody th:has(.swatch) { padding-left: 1.125em; text-indent: -1.125em }
+.swatch { display: inline-block; width: .8125em; height: .8125em; margin-right: .375em; vertical-align: -.05em; overflow: visible; print-color-adjust: exact; -webkit-print-color-adjust: exact }
+tbody th:has(.swatch) { padding-left: 1.3em; text-indent: -1.1875em }
 tbody th small { text-indent: 0 }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 500px), 1fr)); gap: 32px 24px; margin: 0 0 28px }
 figure { margin: 0 }
@@ -76,6 +77,19 @@ figcaption { font-weight: 550; font-size: .9375rem; max-width: 60ch; margin-bott
 .plot-figure { max-width: 640px; break-inside: avoid }
 .plot { display: block; width: 100%; height: auto; max-width: 640px; overflow: visible; font-variant-numeric: tabular-nums }
 .plot text { white-space: pre; paint-order: stroke; stroke-linejoin: round }
+.drawn { position: relative; max-width: 640px }
+.cards { margin: 0; padding: 0; list-style: none }
+.point { position: absolute; left: var(--left); top: var(--top); width: 24px; height: 24px; margin: -12px 0 0 -12px; border-radius: 50% }
+.point:hover, .point:focus { outline: 2px solid var(--ink); outline-offset: -3px }
+.card { display: none; position: absolute; z-index: 3; width: 252px; left: clamp(0px, var(--left) - 126px, 100% - 252px); padding: 10px 14px; background: var(--paper); border: 1px solid var(--line); border-radius: 8px; box-shadow: 0 4px 18px rgb(0 0 0 / .16); font-size: .8125rem; line-height: 1.4 }
+.card.below { top: calc(var(--top) + 12px) }
+.card.above { bottom: calc(100% - var(--top) + 12px) }
+.point:hover + .card, .point:focus + .card, .card:hover { display: block }
+.point:hover + .card, .card:hover { z-index: 4 }
+.card p { margin: 0 0 4px; font-weight: 600 }
+.card dl { display: grid; grid-template-columns: auto 1fr; gap: 1px 12px; margin: 0 }
+.card dt { color: var(--quiet) }
+.card dd { margin: 0; text-align: right; font-variant-numeric: tabular-nums }
 .narrow { display: none }
 .legend { display: flex; flex-wrap: wrap; gap: 2px 16px; margin: 0 0 4px; padding: 0; list-style: none; font-size: .875rem; color: var(--quiet) }
 .samples-title { margin: 0 0 8px; font-weight: 550; font-size: .9375rem }
@@ -106,7 +120,7 @@ footer { margin-top: 64px; padding-bottom: 48px; color: var(--quiet); font-size:
   body { font-size: 1rem }
   header, main, footer { max-width: none; padding-inline: 0 }
   header { padding-top: 0 }
-  nav, .skip { display: none }
+  nav, .skip, .cards { display: none }
   section { margin-top: 28px }
   h2, figcaption, caption { break-after: avoid }
   tr, figure, .figures { break-inside: avoid }

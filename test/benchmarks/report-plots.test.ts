@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import { parseHTML } from 'linkedom'
-import type { PlotSpec, Point } from '../../benchmarks/report/blocks.ts'
+import type { PlotSpec, Point, ScatterSpec } from '../../benchmarks/report/blocks.ts'
+import { renderCards } from '../../benchmarks/report/plots/cards.ts'
 import { type Box, placeLabels } from '../../benchmarks/report/plots/labels.ts'
 import { drawPlot } from '../../benchmarks/report/plots.ts'
 
@@ -10,7 +11,7 @@ const whole = { label: 'Epoch', format: String, scale: 'whole' } as const
 
 const point = (label: string, series: number, x: number, y: number, onFront = true): Point => ({
   label,
-  title: `${label} at ${x}`,
+  facts: [{ name: 'Size', value: `${x} B` }],
   series,
   x,
   y,
@@ -82,21 +83,21 @@ const specs: readonly (readonly [string, PlotSpec])[] = [
       plot: 'dots',
       x: log,
       rows: ['a'],
-      dots: [{ row: 'a', title: 't', series: 0, x: 1, high: 2 }],
+      dots: [{ row: 'a', title: 't', series: 0, x: 1, high: 2, strip: [0.5, 1, 4] }],
     },
   ],
 ]
 
 describe('drawPlot', () => {
-  it.each(specs)('draws %s, with a title on every mark and no bad coordinate', (_name, spec) => {
+  it.each(specs)('draws %s, with titles and no bad coordinate', (_name, spec) => {
     for (const width of [328, 560]) {
       const svg = drawPlot(spec, width, 'caption')
       const { document } = parseHTML(svg)
       expect(svg).not.toMatch(/NaN|Infinity|undefined|<style|<script| id=/)
       expect(document.querySelector('svg')?.getAttribute('aria-labelledby')).toBe('caption')
-      const dots = [...document.querySelectorAll('circle')]
-      expect(dots.length).toBeGreaterThan(0)
-      expect(dots.every((dot) => dot.querySelector('title'))).toBe(true)
+      const titled = [...document.querySelectorAll('title')].map(({ textContent }) => textContent)
+      expect(titled.length).toBeGreaterThan(0)
+      expect(titled.every(Boolean)).toBe(true)
       expect(drawPlot(spec, width, 'caption')).toBe(svg)
     }
   })
@@ -112,6 +113,52 @@ describe('drawPlot', () => {
     } as const
     for (const spec of [scatter, dots])
       expect(drawPlot(spec, 560, 'caption')).not.toContain('<script')
+    expect(renderCards(scatter, 560)).not.toContain('<script')
+  })
+
+  it('keeps a stroke for every single value inside the plot', () => {
+    const [, ranges] = specs.find(([name]) => name === 'ranges')!
+    const { document } = parseHTML(drawPlot(ranges, 560, 'caption'))
+    const paths = [...document.querySelectorAll('path')].map((path) => path.getAttribute('d') ?? '')
+    const strokes = paths.find((path) => path.split('M').length === 4)!
+    const places = [...strokes.matchAll(/M([\d.]+)/g)].map(([, x]) => Number(x))
+    expect(places).toEqual([...places].sort((a, b) => a - b))
+    expect(Math.min(...places)).toBeGreaterThan(0)
+    expect(Math.max(...places)).toBeLessThan(560)
+  })
+})
+
+describe('renderCards', () => {
+  const [, scatter] = specs[0]!
+  const { document } = parseHTML(renderCards(scatter as ScatterSpec, 560))
+
+  it('has a place that takes the focus and a name that tells everything, for each point', () => {
+    const points = [...document.querySelectorAll('.point')]
+    expect(points.map((one) => one.getAttribute('aria-label'))).toEqual([
+      'a: Size 1000000 B',
+      'b: Size 10000 B',
+      'c: Size 20000 B',
+    ])
+    expect(points.every((one) => one.getAttribute('tabindex') === '0')).toBe(true)
+    expect(document.querySelectorAll('.point + .card').length).toBe(3)
+  })
+
+  it('lies where the points were drawn', () => {
+    const svg = parseHTML(drawPlot(scatter, 560, 'caption')).document
+    const drawn = [...svg.querySelectorAll('[transform^="translate"]')].map(
+      (one) => one.getAttribute('transform') ?? '',
+    )
+    const height = Number(svg.querySelector('svg')!.getAttribute('height'))
+    for (const item of document.querySelectorAll('li')) {
+      const [left, top] = [...item.getAttribute('style')!.matchAll(/([\d.]+)%/g)].map(
+        ([, share]) => Number(share) / 100,
+      )
+      const near = drawn.some((transform) => {
+        const [x, y] = transform.match(/[\d.]+/g)!.map(Number)
+        return Math.abs(x! - left! * 560) < 1 && Math.abs(y! - top! * height) < 1
+      })
+      expect(near).toBe(true)
+    }
   })
 })
 

@@ -3,6 +3,7 @@ import * as Plot from '@observablehq/plot'
 import type { CurvesSpec } from '../blocks.ts'
 import { axes, domainOf, margins, scaleOf, spread } from './axes.ts'
 import { seriesColor } from './palette.ts'
+import { seriesShape } from './shapes.ts'
 
 /** Lays out a plot of curves, `width` CSS pixels wide. */
 export function curves({ x, y, curves: lines }: CurvesSpec, width: number): Plot.PlotOptions {
@@ -36,7 +37,14 @@ export function curves({ x, y, curves: lines }: CurvesSpec, width: number): Plot
             title: () => label,
             ...(dashed && { strokeDasharray: '4 3', strokeOpacity: 0.7 }),
           }),
-          ...(dashed ? [] : [Plot.dot(points, { x: 'x', y: 'y', r: 3, fill: stroke, title })]),
+          ...(dashed
+            ? []
+            : [
+                Plot.dot(points, {
+                  ...{ x: 'x', y: 'y', r: 3, fill: stroke, title },
+                  symbol: seriesShape(series),
+                }),
+              ]),
         ]
       }),
     ],

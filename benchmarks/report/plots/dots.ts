@@ -1,21 +1,23 @@
-// Rows of dots: several variants in one row of a class, or one row a variant with a line to its worst case.
+// Rows of dots: several variants in one row of a class, or one row a variant with its single values and a line to its
+// worst case.
 import * as Plot from '@observablehq/plot'
 import type { Dot, DotsSpec } from '../blocks.ts'
 import { domainOf, fontSize, scaleOf, shorten, xAxis } from './axes.ts'
 import { textWidth } from './labels.ts'
 import { seriesColor } from './palette.ts'
+import { seriesShape } from './shapes.ts'
 
 /** Lays out a plot of rows, `width` CSS pixels wide. */
 export function dots({ x, rows, dots: all, reference }: DotsSpec, width: number): Plot.PlotOptions {
   const names = rows.map((row) => shorten(row, 20))
-  const values = all.flatMap((dot) => [dot.x, dot.high ?? dot.x])
+  const values = all.flatMap((dot) => [dot.x, dot.high ?? dot.x, ...(dot.strip ?? [])])
   const domain = domainOf(reference === undefined ? values : [...values, reference], x.scale, 0.06)
   const placeOf = placesInRows(rows, all)
   const mostInRow = Math.max(...rows.map((row) => all.filter((dot) => dot.row === row).length))
   const indices = rows.map((_, index) => index)
   const stroke = ({ series }: Dot) => seriesColor(series)
   return {
-    height: rows.length * Math.max(24, mostInRow * 8 + 4) + 56,
+    height: rows.length * Math.max(24, mostInRow * 9 + 8) + 56,
     marginTop: 10,
     marginRight: 24,
     marginBottom: 46,
@@ -36,6 +38,15 @@ export function dots({ x, rows, dots: all, reference }: DotsSpec, width: number)
       ...(reference === undefined
         ? []
         : [Plot.ruleX([reference], { stroke: 'currentColor', strokeOpacity: 0.6 })]),
+      ...all.map((dot) =>
+        Plot.line(strokesOf(dot, placeOf(dot)), {
+          x: 'x',
+          y: 'y',
+          stroke: stroke(dot),
+          strokeWidth: 1,
+          strokeOpacity: 0.55,
+        }),
+      ),
       Plot.ruleY(
         all.filter(({ high }) => high !== undefined),
         {
@@ -48,7 +59,10 @@ export function dots({ x, rows, dots: all, reference }: DotsSpec, width: number)
           title: 'title',
         },
       ),
-      Plot.dot(all, { x: 'x', y: placeOf, r: mostInRow > 1 ? 4 : 5, fill: stroke, title: 'title' }),
+      Plot.dot(all, {
+        ...{ x: 'x', y: placeOf, r: mostInRow > 1 ? 4 : 5, fill: stroke, title: 'title' },
+        ...{ symbol: ({ series }: Dot) => seriesShape(series), stroke: 'var(--paper)' },
+      }),
     ],
   }
 }
@@ -61,3 +75,11 @@ function placesInRows(rows: readonly string[], all: readonly Dot[]): (dot: Dot) 
     rows.indexOf(dot.row) +
     (alone ? 0 : ((series.indexOf(dot.series) + 1) / (series.length + 1) - 0.5) * 0.9)
 }
+
+/** A stroke for each single value, across a part of the row; a gap between two keeps them one path, which is short. */
+const strokesOf = ({ strip = [] }: Dot, place: number) =>
+  strip.flatMap((x) => [
+    { x, y: place - 0.3 },
+    { x, y: place + 0.3 },
+    { x: Number.NaN, y: Number.NaN },
+  ])

@@ -1,15 +1,16 @@
-// Colours of the variants: the palette of Okabe and Ito (2008), which people of all kinds of colour vision can
-// tell apart; strong ones first, each a little darker on light paper or lighter on dark where it needs contrast.
+// Colours of the variants: the hues of Okabe and Ito (2008), each moved as far as it takes to be told from all others
+// and from the text with normal vision and without red, green or blue cones, and to have a contrast of 3:1 to the paper.
+// A test simulates that.
 
 /** Colours by order of use, on light and on dark paper. */
 export const palette: readonly { readonly light: string; readonly dark: string }[] = [
-  { light: '#0072b2', dark: '#4aa3df' }, // blue
-  { light: '#d55e00', dark: '#f07f2e' }, // vermilion
-  { light: '#009e73', dark: '#1fbf91' }, // bluish green
+  { light: '#005ca9', dark: '#4b9be1' }, // blue
+  { light: '#d86c00', dark: '#f2852b' }, // orange
+  { light: '#009e73', dark: '#1fc58f' }, // bluish green
   { light: '#b8578f', dark: '#dc93bd' }, // reddish purple
-  { light: '#c98700', dark: '#e69f00' }, // orange
-  { light: '#3d9bd1', dark: '#8accf2' }, // sky blue
-  { light: '#a89b00', dark: '#f0e442' }, // yellow
+  { light: '#774326', dark: '#b46202' }, // brown
+  { light: '#5083e6', dark: '#91cef5' }, // sky blue
+  { light: '#6c5d00', dark: '#f0e442' }, // yellow, olive on light paper
 ]
 
 /** The CSS colour of a variant by its number in the report; the teacher, 0, has the colour of the text. */

@@ -1,12 +1,13 @@
 // Points with their intervals and names, and the Pareto front that joins the best of them.
 import * as Plot from '@observablehq/plot'
-import type { ScatterSpec } from '../blocks.ts'
+import type { Point, ScatterSpec } from '../blocks.ts'
 import { axes, domainOf, fontSize, margins, positionOf, scaleOf, shorten } from './axes.ts'
 import { placeLabels } from './labels.ts'
 import { seriesColor } from './palette.ts'
+import { seriesShape } from './shapes.ts'
 
-/** Lays out a scatter plot, `width` CSS pixels wide. */
-export function scatter({ x, y, points }: ScatterSpec, width: number): Plot.PlotOptions {
+/** Where the points of a scatter plot lie that is `width` CSS pixels wide. */
+function geometry({ x, y, points }: ScatterSpec, width: number) {
   const height = Math.round(Math.max(280, width * 0.6))
   const xDomain = domainOf(
     points.map((point) => point.x),
@@ -26,6 +27,22 @@ export function scatter({ x, y, points }: ScatterSpec, width: number): Plot.Plot
   }
   const toX = positionOf(x, xDomain, [frame.left, frame.right])
   const toY = positionOf(y, yDomain, [frame.bottom, frame.top])
+  return { height, xDomain, yDomain, frame, toX, toY }
+}
+
+/** The place of each point as shares of the width and of the height of the plot, from its left upper corner. */
+export function placesOf(
+  spec: ScatterSpec,
+  width: number,
+): { readonly left: number; readonly top: number }[] {
+  const { height, toX, toY } = geometry(spec, width)
+  return spec.points.map(({ x, y }) => ({ left: toX(x) / width, top: toY(y) / height }))
+}
+
+/** Lays out a scatter plot, `width` CSS pixels wide. */
+export function scatter(spec: ScatterSpec, width: number): Plot.PlotOptions {
+  const { x, y, points } = spec
+  const { height, xDomain, yDomain, frame, toX, toY } = geometry(spec, width)
   const placed = points.map((point) => ({
     ...point,
     text: shorten(point.label),
@@ -57,7 +74,6 @@ export function scatter({ x, y, points }: ScatterSpec, width: number): Plot.Plot
         curve: 'step-after',
         stroke: 'var(--quiet)',
         strokeDasharray: '3 3',
-        title: () => 'Pareto front',
       }),
       Plot.ruleX(points, {
         x: 'x',
@@ -66,7 +82,6 @@ export function scatter({ x, y, points }: ScatterSpec, width: number): Plot.Plot
         stroke: ({ series }) => seriesColor(series),
         strokeWidth: 2,
         strokeOpacity: 0.55,
-        title: 'title',
       }),
       Plot.dot(points, {
         x: 'x',
@@ -75,7 +90,7 @@ export function scatter({ x, y, points }: ScatterSpec, width: number): Plot.Plot
         stroke: ({ series }) => seriesColor(series),
         strokeWidth: 2,
         fill: ({ series, onFront }) => (onFront ? seriesColor(series) : 'var(--paper)'),
-        title: 'title',
+        symbol: ({ series }: Point) => seriesShape(series),
       }),
       // The place of a label is a constant of its mark, so each has its own.
       ...placed.map((point, index) => {
@@ -87,7 +102,7 @@ export function scatter({ x, y, points }: ScatterSpec, width: number): Plot.Plot
           dy,
           textAnchor: anchor,
           text: 'text',
-          title: 'title',
+          title: 'label',
           fill: 'currentColor',
           stroke: 'var(--paper)',
           strokeWidth: 4,

@@ -1,6 +1,6 @@
 // Which variant ran on which provider, how truly, and why the others did not.
 import type { Block, Cell } from '../blocks.ts'
-import { formatBytes, formatPercent } from '../format.ts'
+import { formatPercent } from '../format.ts'
 import { everyVariant, providersOf } from '../judge.ts'
 import type { ProviderResult, Report, Variant } from '../report.ts'
 import { missing, variantCell } from './cells.ts'
@@ -36,12 +36,11 @@ function cellOf(report: Report, provider: string, result: ProviderResult | undef
     return isPresent(report, provider)
       ? { text: 'failed', mark: 'bad' }
       : { text: 'not available', mark: 'muted' }
-  const { agreementWithCpu, nodesOnProvider, nodesElsewhere, peakMemoryBytes } = result
+  const { agreementWithCpu, nodesOnProvider, nodesElsewhere } = result
   const fellBack = typeof nodesElsewhere === 'number' && nodesElsewhere > 0
   const notes = [
     ...(typeof nodesOnProvider === 'number' ? [`${nodesOnProvider} nodes here`] : []),
     ...(typeof nodesElsewhere === 'number' ? [`${nodesElsewhere} elsewhere`] : []),
-    ...(typeof peakMemoryBytes === 'number' ? [`${formatBytes(peakMemoryBytes)} peak`] : []),
     ...(result.software ? ['software GPU'] : []),
   ]
   // That the CPU agrees with itself is no news.
