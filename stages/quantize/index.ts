@@ -30,6 +30,7 @@ import { mixerFor } from './mixed.ts'
 import { widenOddConvolutions } from './odd-channels.ts'
 import { quantizationRuleOf } from './operators.ts'
 import { type QuantizeOptions, quantizeOptions } from './options.ts'
+import { partActivations } from './paired-activations.ts'
 import { activationsOf, type Placement, place } from './placement.ts'
 import { compact, copyForQuantization, type Prepared, prepareForIntegers } from './prepare.ts'
 import { checkProviders } from './providers-agree.ts'
@@ -79,6 +80,7 @@ export const quantize = defineStage({
     const mixer = options.mixed && mixerFor(input.model, options.mixed, context, where)
     const done = await apply(prepared, options, context, mixer?.choose)
     const { model } = prepared
+    if (thoseThatAsk('pairs of activations', wanted).length > 0) partActivations(model)
     const names = namesIn(model)
     compact(model)
     if (thoseThatAsk('normalization', wanted).length > 0) await stateFlatInputs(model, where)

@@ -222,6 +222,7 @@ export interface ProviderRule {
     | 'input channels'
     | 'normalization'
     | 'operators'
+    | 'pairs of activations'
   /** The providers that ask for it. */
   readonly providers: readonly ProviderName[]
   readonly choice: string
@@ -252,6 +253,12 @@ export const providerRules: readonly ProviderRule[] = [
     choice: 'the shape of rows that are normalized is stated',
     reason:
       'WebGPU of ONNX Runtime 1.30 mixes up the channels of rows whose number of axes it does not know, in float as well',
+  },
+  {
+    concerns: 'pairs of activations',
+    providers: webgpu,
+    choice: 'a Max of one input between two activations behind a convolution',
+    reason: 'WebGPU of ONNX Runtime 1.30 leaves out the first of the two, in float as well',
   },
   {
     concerns: 'dynamic convolutions',

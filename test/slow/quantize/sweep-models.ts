@@ -21,6 +21,8 @@ export interface Swept {
   readonly inputs?: Readonly<Record<string, InputSource>>
   /** Samples for ranges, and samples that are compared. */
   readonly samples: readonly [calibration: number, compared: number]
+  /** How many of the runs a graphics processor that the CPU imitates repeats, which is slow; one unless told. */
+  readonly runsOnGpu?: number
   /** Shares of the float model's bytes that it may have instead of those of all models, by scheme. */
   readonly shares?: Readonly<Record<string, number>>
   /** Makes ready what writes one sample into its columns. */
@@ -207,6 +209,7 @@ const silero: Omit<Swept, 'file'> = {
     sr: { constant: 16_000 },
   },
   samples: [4, 2],
+  runsOnGpu: 24,
   // There is no LSTM for static ranges.
   shares: { static: 0.8 },
   open: () => speech(16_000, chunks * speechChunk, 6),
@@ -218,18 +221,21 @@ export const swept: readonly Swept[] = [
     file: 'conv-tiny-resnet8-cifar10',
     columns: [floats('image', [3, 32, 32])],
     samples: [32, 16],
+    runsOnGpu: 16,
     open: async () => pictures([32, 32], 32, (byte) => byte),
   },
   {
     file: 'mnist-burn-a',
     columns: [floats('image', [1, 28, 28])],
     samples: [32, 16],
+    runsOnGpu: 16,
     open: async () => digits(),
   },
   {
     file: 'vit-ibp-3-3-8-cifar10',
     columns: [floats('image', [3, 32, 32])],
     samples: [32, 16],
+    runsOnGpu: 16,
     open: async () =>
       pictures([32, 32], 32, standardized([0.4914, 0.4822, 0.4465], [0.2023, 0.1994, 0.201])),
   },
@@ -237,12 +243,14 @@ export const swept: readonly Swept[] = [
     file: 'conv-tiny-vww96-mobilenet025',
     columns: [floats('image', [3, 96, 96])],
     samples: [16, 16],
+    runsOnGpu: 8,
     open: async () => pictures([96, 96], 96, (byte) => byte / 255),
   },
   {
     file: 'magika-v3_3',
     columns: [{ name: 'bytes', dtype: 'int32', shape: [2 * fileEnd] }],
     samples: [16, 12],
+    runsOnGpu: 12,
     open: async () => files(),
   },
   { file: 'silero-vad', ...silero },

@@ -16,6 +16,7 @@ import { stateFlatInputs } from '../../../stages/quantize/flat-normalization.ts'
 import type { quantize } from '../../../stages/quantize/index.ts'
 import { likenessOf } from '../../../stages/quantize/noise.ts'
 import { widenOddConvolutions } from '../../../stages/quantize/odd-channels.ts'
+import { partActivations } from '../../../stages/quantize/paired-activations.ts'
 import { type RecordedRun, recordRuns } from '../../../stages/verify.ts'
 import { quantized } from '../../stages/quantize/support.ts'
 import { itWithShared, sharedModel } from '../../support/shared.ts'
@@ -44,8 +45,11 @@ async function providersHere(): Promise<ProviderName[]> {
   return here
 }
 
-/** A graphics processor that the CPU imitates is slow. */
-const runsOnGpu = 1
+interface Runs {
+  readonly all: readonly RecordedRun[]
+  /** Those of them that a graphics processor repeats. */
+  readonly onGpu: readonly RecordedRun[]
+}
 
 interface Opened {
   readonly float: Model
@@ -53,7 +57,7 @@ interface Opened {
   readonly calibration: Dataset
   readonly shares: Readonly<Record<string, number>>
   /** What is compared, with what the float model makes of it on the CPU. */
-  readonly runs: readonly RecordedRun[]
+  readonly runs: Runs
   /** Where the float model computes what it does on the CPU. */
   readonly providers: readonly ProviderName[]
 }
@@ -70,24 +74,26 @@ async function openAnew(file: string): Promise<Opened> {
   const row = swept.find((each) => each.file === file)!
   const float = await loadModel(sharedModel(`${file}.onnx`))
   const { calibration, compared } = await samplesFor(row)
-  const runs = await withSession(float, {}, (session) =>
+  const all = await withSession(float, {}, (session) =>
     recordRuns(session, compared, {
       ...{ samples: compared.size, batch: 1, runs: 48, seed: 1 },
       where: file,
     }),
   )
+  const { shares = {}, runsOnGpu = 1 } = row
+  const runs = { all, onGpu: all.slice(0, runsOnGpu) }
   const content = serializeModel(float)
-  // What quantization does for webgpu, for the vision transformer and the detectors of speech are wrong there otherwise.
+  // What quantization does for webgpu: the vision transformer, the tracker and the detectors of speech are wrong there otherwise.
   const mended = cloneModel(float)
   widenOddConvolutions(mended)
   await stateFlatInputs(mended, file)
+  partActivations(mended)
   const found = await likenessOn(serializeModel(mended), runs, await providersHere())
   note(file, 'float', 1, found)
   const alike = providers.filter((provider) => {
     const likeness = found[provider]
     return likeness && worst({ [provider]: likeness }) >= 0.999
   })
-  const { shares = {} } = row
   return { float, bytes: content.length, calibration, shares, runs, providers: alike }
 }
 
@@ -117,12 +123,12 @@ function lackOfDevice(thrown: unknown): undefined {
 /** The likeness of every output on every provider that is here. */
 async function likenessOn(
   model: Uint8Array,
-  runs: readonly RecordedRun[],
+  runs: Runs,
   among: readonly ProviderName[],
 ): Promise<Partial<Record<ProviderName, Readonly<Record<string, number>>>>> {
   const found: Partial<Record<ProviderName, Readonly<Record<string, number>>>> = {}
   for (const provider of among) {
-    const some = provider === 'webgpu' ? runs.slice(0, runsOnGpu) : runs
+    const some = provider === 'webgpu' ? runs.onGpu : runs.all
     const ran = await runOn(provider, model, some).catch(lackOfDevice)
     if (!ran) continue
     const likeness = likenessOf(

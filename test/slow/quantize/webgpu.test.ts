@@ -1,7 +1,8 @@
 // What ONNX Runtime's WebGPU computes wrong, and what is said of it and done for it.
 import { describe, expect, it } from '@jest/globals'
-import { newModel } from '../../../onnx/build.ts'
-import type { Model } from '../../../onnx/graph.ts'
+import { type Builder, newModel } from '../../../onnx/build.ts'
+import { cloneModel } from '../../../onnx/clone.ts'
+import type { Model, Value } from '../../../onnx/graph.ts'
 import { serializeModel } from '../../../onnx/save.ts'
 import type { Tensor } from '../../../onnx/tensor.ts'
 import { runApart } from '../../../runtime/apart.ts'
@@ -10,6 +11,7 @@ import { withSession } from '../../../runtime/session.ts'
 import { stateFlatInputs } from '../../../stages/quantize/flat-normalization.ts'
 import { likenessOf, worstOf } from '../../../stages/quantize/noise.ts'
 import { isOddConvolution } from '../../../stages/quantize/odd-channels.ts'
+import { partActivations } from '../../../stages/quantize/paired-activations.ts'
 import {
   firstSample,
   normalized,
@@ -104,6 +106,28 @@ describe('webgpu', () => {
     await stateFlatInputs(model, 'm')
     expect(await isRight(model, feeds)).toBe(true)
   })
+
+  const activations = ['Clip', 'HardSigmoid', 'LeakyRelu', 'Relu', 'Sigmoid', 'Tanh'] as const
+  const activate = (g: Builder, activation: (typeof activations)[number], x: Value): Value =>
+    activation === 'Clip' ? g.Clip(x, -0.5, 0.4) : g[activation](x)
+
+  itWithGpu.each(activations.flatMap((first) => activations.map((last) => [first, last] as const)))(
+    'computes %s, then %s, behind a convolution as the rule of pairs says',
+    async (first, last) => {
+      const { model, g } = newModel('m')
+      const x = g.input('x', { dtype: 'float32', shape: [1, ...shapeOf(3)] })
+      const made = g.Conv(x, weights([4, 3, 1, 1], 'w'))
+      const y = activate(g, last, activate(g, first, made))
+      g.output('y', y, { dtype: 'float32', shape: [1, ...shapeOf(4)] })
+      const feeds = { x: firstSample(samplesOf(shapeOf(3), 1)) }
+      // What the last one computes alone is the same here.
+      const isSame = ['Clip Clip', 'LeakyRelu Relu', 'Relu Relu'].includes(`${first} ${last}`)
+      const pairs = partActivations(cloneModel(model))
+      if (!isSame) expect(await isRight(model, feeds)).toBe(pairs === 0)
+      partActivations(model)
+      expect(await isRight(model, feeds)).toBe(true)
+    },
+  )
 
   itWithGpu(
     'computes the quantized convolution right whose input got one more channel',
