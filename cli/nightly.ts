@@ -17,8 +17,9 @@ import type { Arguments, CommandContext } from './commands.ts'
 import { formatDuration } from './duration.ts'
 import { exitCodes } from './exit.ts'
 import { numberOption, textOption } from './options.ts'
+import { paint } from './paint.ts'
 import { table } from './table.ts'
-import { openTerminal, paint } from './terminal.ts'
+import { openTerminal } from './terminal.ts'
 
 /** Declares the options of `condense nightly`. */
 export const build = (yargs: Argv): Argv =>
@@ -77,8 +78,7 @@ export async function execute(args: Arguments, { signal }: CommandContext): Prom
   try {
     const result = await runNightly(suite, {
       ...{ signal, threads, outFolder },
-      onRecipe: (recipe, place, count) =>
-        terminal.listen({ event: 'log', message: `recipe ${place} of ${count}: ${recipe}` }),
+      onRecipe: (recipe, place, count) => terminal.begin(`recipe ${place} of ${count}: ${recipe}`),
       onEvent: (_recipe, event) => terminal.listen(event),
     })
     terminal.close()

@@ -16,8 +16,9 @@ import type { Arguments, CommandContext } from './commands.ts'
 import { formatDuration } from './duration.ts'
 import { exitCodes } from './exit.ts'
 import { numberOption, textOption, textsOption } from './options.ts'
+import { paint } from './paint.ts'
 import { table } from './table.ts'
-import { openTerminal, paint } from './terminal.ts'
+import { openTerminal } from './terminal.ts'
 
 const defaultRecipe = 'recipe.yaml'
 

@@ -8,6 +8,8 @@ export type RunEvent =
       readonly name: string
       readonly folder: string
       readonly steps: number
+      /** All steps in their order, the training of the teacher first where there is one. */
+      readonly stages?: readonly StepPlace[]
     }
   | ({ readonly event: 'stage-start' } & StepPlace)
   | ({ readonly event: 'progress'; readonly id: string } & Progress)
@@ -19,7 +21,7 @@ export type RunEvent =
   | { readonly event: 'run-failed'; readonly message: string }
 
 /** Which step of the run an event is about; the teacher is step 0. */
-interface StepPlace {
+export interface StepPlace {
   readonly id: string
   readonly stage: string
   readonly step: number

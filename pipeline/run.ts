@@ -17,7 +17,7 @@ import { loadRecipe, type Prepared, prepare, type RunOptions } from './prepare.t
 import { type RecipeInput, teacherId } from './recipe.ts'
 import { assembleReport } from './report.ts'
 import { samplesOf } from './samples.ts'
-import { type Finished, runStep } from './step.ts'
+import { type Finished, placeOf, runStep } from './step.ts'
 import type { Stored } from './stored.ts'
 import { taughtPairs } from './trainings.ts'
 import { type Origin, stampRetention, variantFile, writeVariant } from './variants.ts'
@@ -43,7 +43,10 @@ export async function run(recipe: RecipeInput | string, options: RunOptions = {}
   const prepared = await prepare(loaded, { ...options, onEvent: emit })
   output = openOutput(loaded.recipe, folder)
   try {
-    emit({ event: 'run-start', name: loaded.recipe.name, folder, steps: prepared.tasks.length })
+    const { teacherTask, tasks } = prepared
+    const stages = [...(teacherTask ? [teacherTask] : []), ...tasks].map(placeOf)
+    const { name } = loaded.recipe
+    emit({ event: 'run-start', name, folder, steps: tasks.length, stages })
     const report = await runPrepared(prepared, output, emit, options.rivals)
     emit({ event: 'run-done', folder, passed: hasPassed(report) })
     return report

@@ -9,7 +9,7 @@ import { tasks } from '../tasks/index.ts'
 import { type Entry, findEntry, lockPath, putEntry, sharedFolder, workFolder } from './cache.ts'
 import { epochClock } from './clock.ts'
 import { workOf } from './cost.ts'
-import { throttled } from './events.ts'
+import { type StepPlace, throttled } from './events.ts'
 import { dataUseOf, keyOf, type Task, type World } from './key.ts'
 import { withLock } from './lock.ts'
 import { type Stored, sizeOfModelFile } from './stored.ts'
@@ -38,7 +38,7 @@ export async function runStep(
   variants: ReadonlyMap<string, Stored> = new Map(),
 ): Promise<Finished> {
   const { cacheFolder, signal, listen } = world
-  const place = { id: task.id, stage: task.options.stage, step: task.step, steps: task.steps }
+  const place = placeOf(task)
   const log = (message: string) => listen({ event: 'log', id: task.id, message })
   try {
     throwIfAborted(signal)
@@ -59,6 +59,14 @@ export async function runStep(
     throw signal?.aborted ? new Interrupted() : inStep(place, thrown)
   }
 }
+
+/** Which step of its run a task is. */
+export const placeOf = ({ id, options: { stage }, step, steps }: Task): StepPlace => ({
+  id,
+  stage,
+  step,
+  steps,
+})
 
 async function work(
   { id, options }: Task,

@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { beforeAll, expect, it } from '@jest/globals'
 import { temporaryFolder, tinyRecipe } from '../pipeline/tiny.ts'
+import { screenOf } from './screen.ts'
 
 const program = resolve('dist/cli/main.js')
 const folder = temporaryFolder()
@@ -44,22 +45,25 @@ const hasScript =
 const itOnTerminal = hasScript ? it : it.skip
 const reason = hasScript ? '' : ' (skipped: there is no util-linux `script` here)'
 
-itOnTerminal(`leaves a terminal with finished steps alone, and its cursor${reason}`, () => {
-  const words = [process.execPath, program, ...command].map((word) => `'${word}'`).join(' ')
-  const shell = `stty cols 100; ${words}`
-  const { stdout, status } = execute('script', ['-qec', shell, '/dev/null'], 'terminal')
-  expect(status).toBe(0)
-  expect(stdout).toMatch(/teacher [█░]{8,24} {2}epoch 3\/3 {2}loss/)
-  expect(stdout.split('\u001b[?25l')).toHaveLength(stdout.split('\u001b[?25h').length)
-  // What stays of a line is what was written after it was last cleared.
-  const left = stdout
-    .replace(/\r\n/g, '\n')
-    .split('\n')
-    .map((line) => line.split('\u001b[2K').at(-1)!)
-  expect(left.filter((line) => /[█░]/.test(line))).toEqual([])
-  expect(left.filter((line) => line.startsWith('✓')).map((line) => line.split(':')[0])).toEqual([
-    '✓ teacher',
-    '✓ [1/1] quantize',
-    '✓ benchmark',
-  ])
-})
+itOnTerminal(
+  `leaves a terminal with finished steps and the result, and its cursor${reason}`,
+  () => {
+    const columns = 100
+    const words = [process.execPath, program, ...command].map((word) => `'${word}'`).join(' ')
+    const shell = `stty cols ${columns} rows 20; ${words}`
+    const { stdout, status } = execute('script', ['-qec', shell, '/dev/null'], 'terminal')
+    expect(status).toBe(0)
+    expect(stdout).toMatch(/▸ teacher +[█░]{8,24} {2}epoch 3\/3 {2}loss/)
+    const screen = screenOf(columns, 20)
+    screen.write(stdout)
+    expect(screen.modes()).toEqual({ cursor: true, wrap: true })
+    const left = screen.text()
+    expect(left.filter((line) => /[█░▸·]/.test(line))).toEqual([])
+    expect(left.slice(0, 4).map((line) => line.replace(/ {2,}.*| \d.*/, ''))).toEqual([
+      '✓ teacher',
+      '✓ [1/1] quantize',
+      '✓ benchmark',
+      'variant',
+    ])
+  },
+)
