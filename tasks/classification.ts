@@ -1,4 +1,5 @@
 // Classification: one label a sample, one output a class; the largest output is the prediction.
+import { spearman } from '../base/ranks.ts'
 import {
   calibration,
   klDivergence,
@@ -76,6 +77,7 @@ export const classification: Task = {
     const { classes, labels, size } = truth
     const [own, theirs] = [confusion(classes.length), confusion(classes.length)]
     let [right, teacherRight, same, onlyOwn, onlyTheirs, divergence] = [0, 0, 0, 0, 0, 0]
+    const orders: number[] = []
     for (let index = 0; index < size; index++) {
       const [row, teacherRow] = [model.row(index), teacher.row(index)]
       const [decision, teacherDecision] = [largest(row), largest(teacherRow)]
@@ -89,6 +91,9 @@ export const classification: Task = {
       onlyOwn += Number(hit && !teacherHit)
       onlyTheirs += Number(teacherHit && !hit)
       divergence += klDivergence(teacherRow, row)
+      // Of two classes the order says no more than the decision.
+      const order = classes.length > 2 && decision >= 0 && teacherDecision >= 0
+      if (order) orders.push(spearman(row, teacherRow) ?? 0)
     }
     return {
       accuracy: teacherRight ? right / teacherRight : 0,
@@ -96,7 +101,7 @@ export const classification: Task = {
       klDivergence: finite(divergence / Math.max(1, size)),
       perClass: classRatios(byName(classes, theirs.recall()), byName(classes, own.recall())),
       p: mcnemarExact(onlyOwn, onlyTheirs),
-      measures: {},
+      measures: orders.length > 0 ? { 'rank-correlation': meanOf(orders) } : {},
     }
   },
 

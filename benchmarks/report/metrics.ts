@@ -51,6 +51,7 @@ const metrics: ReadonlyMap<string, Metric> = new Map(
     'hit-rate@1': share('Hit rate@1'),
     'hit-rate@5': share('Hit rate@5'),
     'hit-rate@10': share('Hit rate@10'),
+    'rank-correlation': coefficient('Rank correlation of the classes'),
     spearman: coefficient('Spearman'),
     pearson: coefficient('Pearson'),
     fidelity: coefficient('Fidelity R²'),

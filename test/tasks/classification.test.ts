@@ -65,7 +65,7 @@ describe('retain', () => {
       klDivergence: 0,
       perClass: { a: 1, b: 1, c: null },
       p: 1,
-      measures: {},
+      measures: { 'rank-correlation': 1 },
     })
   })
 
@@ -79,6 +79,19 @@ describe('retain', () => {
     })
     const [high, low] = [Math.exp(4) / (Math.exp(4) + 2), 1 / (Math.exp(4) + 2)]
     expect(retention.klDivergence).toBeCloseTo(0.5 * (high - low) * 4, 5)
+  })
+
+  it('correlates the order of the classes, sample by sample, where it says more than the decision', () => {
+    const rows = (...of: number[][]) => said(of.flat(), 3)
+    const three = truthOf({ classes: ['a', 'b', 'c'], labels: [0, 0, 0] })
+    const teacher = rows([3, 2, 1], [3, 2, 1], [3, 2, 1])
+    const model = rows([3, 1, 2], [1, 2, 3], [Number.NaN, 2, 1])
+    // Spearman's 1 - 6 Σd² / (n³ - n): 0.5 and -1; what is undecided has no order.
+    const { measures } = classification.retain(teacher, model, three)
+    expect(measures['rank-correlation']).toBeCloseTo(-0.25, 12)
+    const two = truthOf({ classes: ['a', 'b'], labels: [0] })
+    const same = said([1, 0], 2)
+    expect(classification.retain(same, same, two).measures).toEqual({})
   })
 
   it('has no divergence where an output is not finite', () => {
