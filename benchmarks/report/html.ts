@@ -13,6 +13,12 @@ import { styleSheet } from './style.ts'
 /** The widths in CSS pixels for which every plot is drawn: for a window, and for a telephone. */
 const plotWidths = { wide: 560, narrow: 328 } as const
 
+/** So many rows are printed on one page. */
+const mostTogether = 14
+
+/** Titles of more letters are broken into lines, as names of variants may be. */
+const longestTitle = 24
+
 /** Nothing may be loaded or run, whatever a hostile name manages to smuggle in. */
 const policy =
   "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:; base-uri 'none'; form-action 'none'"
@@ -132,10 +138,10 @@ function renderFigure({ value, label, note, mark }: Figure): string {
 function renderTable({ caption, columns, rows }: Table, id: string): string {
   const head = columns.map(
     ({ title, align, unit }) =>
-      `<th scope="col" class="${align}">${escapeHtml(title)}${unit ? `<small>${escapeHtml(unit)}</small>` : ''}</th>`,
+      `<th scope="col" class="${align}${title.length > longestTitle ? ' name' : ''}">${escapeHtml(title)}${unit ? `<small>${escapeHtml(unit)}</small>` : ''}</th>`,
   )
   // The container scrolls, so that a wide table never makes the page wide; a keyboard reaches it too.
-  return `<div class="scroll" role="region" tabindex="0" aria-labelledby="${id}">
+  return `<div class="scroll${rows.length > mostTogether ? ' long' : ''}" role="region" tabindex="0" aria-labelledby="${id}">
 <table>
 <caption><span id="${id}">${escapeHtml(caption)}</span></caption>
 <thead><tr>${head.join('')}</tr></thead>

@@ -55,6 +55,7 @@ caption, figcaption { text-wrap: pretty }
 th, td { padding: 8px 12px; text-align: left; vertical-align: top; border-top: 1px solid var(--line); overflow-wrap: normal }
 th:last-child, td:last-child { padding-right: 4px }
 thead th { border-top: 0; color: var(--quiet); font-weight: 500; white-space: nowrap }
+thead .name { white-space: normal; min-width: 9rem; overflow-wrap: anywhere }
 tbody tr:last-child > * { border-bottom: 1px solid var(--line) }
 tbody th { font-weight: 550; position: sticky; left: 0; z-index: 1; background: var(--paper); padding-left: 2px; min-width: 7rem; max-width: 15rem; overflow-wrap: anywhere }
 thead th:first-child { padding-left: 2px }
@@ -116,19 +117,34 @@ footer { margin-top: 64px; padding-bottom: 48px; color: var(--quiet); font-size:
 @media print {
   @page { size: A4 landscape; margin: 12mm }
   :root { --paper: #fff }
-  html { font-size: 12.5px }
+  html { font-size: 12px }
   body { font-size: 1rem }
   header, main, footer { max-width: none; padding-inline: 0 }
   header { padding-top: 0 }
   nav, .skip, .cards { display: none }
   section { margin-top: 28px }
-  h2, figcaption, caption { break-after: avoid }
-  tr, figure, .figures { break-inside: avoid }
+  h2, .intro, figcaption, caption, .samples-title, p:has(+ ul) { break-after: avoid }
+  p, tr, figure, .figures, .scroll, li { break-inside: avoid }
   .scroll { overflow: visible }
-  th, td { padding: 5px 8px }
+  /* Of a table that does not fit on a page no row stands alone, and each page has the head. */
+  .scroll.long { break-inside: auto }
+  .long tr:nth-child(-n + 3) { break-after: avoid }
+  .long tr:nth-last-child(-n + 2) { break-before: avoid }
+  thead { display: table-header-group; break-after: avoid }
+  tbody { break-before: avoid }
+  th, td { padding: 4px 8px }
+  thead th, td.right { white-space: normal }
+  td, td.left, tbody th, thead .name { min-width: 0 }
   tbody th { position: static }
+  .figures div { padding: 12px 16px }
+  .samples { grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)) }
   .samples audio { display: none }
-  pre { white-space: pre-wrap; overflow-wrap: anywhere }
+  /* Inside a grid a page would break between a heading and its plots. */
+  .plots { display: block }
+  .plot-figure { display: inline-block; vertical-align: top; width: 48%; margin: 0 1.5% 20px 0 }
+  figure.code { break-inside: auto }
+  pre { white-space: pre-wrap; overflow-wrap: anywhere; max-width: none; columns: 2 24rem; column-gap: 2rem; font-size: .75rem }
+  footer { margin-top: 32px; padding-bottom: 0 }
 }
 @media (prefers-reduced-motion: reduce) { html { scroll-behavior: auto } }
 `
