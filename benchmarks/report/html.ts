@@ -19,6 +19,9 @@ const mostTogether = 14
 /** Titles of more letters are broken into lines, as names of variants may be. */
 const longestTitle = 24
 
+/** Notes below numbers that have more letters are broken into lines. */
+const longestNote = 20
+
 /** Nothing may be loaded or run, whatever a hostile name manages to smuggle in. */
 const policy =
   "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:; base-uri 'none'; form-action 'none'"
@@ -159,7 +162,10 @@ function renderCell(
 ) {
   const swatch = series === undefined ? '' : renderSwatch(series)
   const named = link ? `<a href="${escapeHtml(link)}">${escapeHtml(text)}</a>` : escapeHtml(text)
-  const content = `${swatch}${named}${note ? `<small>${escapeHtml(note)}</small>` : ''}`
+  const quieter = note
+    ? `<small${note.length > longestNote ? ' class="long"' : ''}>${escapeHtml(note)}</small>`
+    : ''
+  const content = `${swatch}${named}${quieter}`
   const classes = [column?.align ?? 'left', ...(mark ? [mark] : [])].join(' ')
   return index === 0
     ? `<th scope="row" class="${classes}">${content}</th>`

@@ -1,7 +1,7 @@
 // What the numbers of a report mean: the verdict in one sentence, the best variant for each goal, what got worse.
 import { formatBytes, formatMs, formatPercent, formatProbability, formatRatio } from './format.ts'
 import { formatDifference, formatMetric, mainFigure, mainMetric, metricTitle } from './metrics.ts'
-import type { ProviderResult, Report, Variant } from './report.ts'
+import type { ProviderResult, Report, Retention, Variant } from './report.ts'
 import { differenceOf, doubtOf, noDifference, noiseIn } from './significance.ts'
 
 /** Below this share of the teacher's accuracy no variant is recommended for its size or speed. */
@@ -123,23 +123,40 @@ export const isJudged = ({ data }: Pick<Report, 'data'>): boolean => data.random
 /** The outcome in one or two sentences, for the report and the terminal. */
 export function verdict(report: Report): string {
   const variant = headline(report)
-  const failedGates = report.gates.filter(({ passed }) => !passed).length
-  const gates =
-    failedGates === 0 ? '' : ` ${failedGates} of ${counted(report.gates.length, 'gate')} failed.`
+  const gates = failedGates(report)
   if (!variant && report.variants.length === 0) return `${factsOf(report, report.teacher)}.${gates}`
   if (!variant) return `No variant works: the teacher stands alone.${gates}`
-  const { retention } = variant
-  const differs = (probabilityOf(variant) ?? 0) < significance
-  const kept = retention
-    ? `keeps ${formatPercent(retention.accuracy, 1)} of the teacher's ${mainName(report)}${differs ? '' : ` (${noDifference})`}`
-    : 'was not tested for accuracy'
   const provider = ['cpu', ...timedProviders(report)].find(
     (name) =>
       !isEmulated(report, name) && latencyRatio(variant, report.teacher, name) !== undefined,
   )
   const size = share(variant.sizeBytes / report.teacher.sizeBytes)
   const speed = provider === undefined ? '' : speedOf(report, variant, provider)
-  return `${variant.id} ${kept} at ${size} its bytes${speed}.${gates}`
+  if (!variant.retention)
+    return `${variant.id} takes ${size} the teacher's bytes${speed}; how good it is was not measured.${gates}`
+  return `${keptBy(report, variant, variant.retention)} at ${size} its bytes${speed}.${gates}`
+}
+
+function failedGates({ gates }: Report): string {
+  const failed = gates.filter(({ passed }) => !passed).length
+  if (failed === 0) return ''
+  if (failed < gates.length) return ` ${failed} of ${counted(gates.length, 'gate')} failed.`
+  return failed === 1 ? ' The gate failed.' : ` All ${failed} gates failed.`
+}
+
+/** What a variant keeps of the teacher, in words that do not praise one that keeps too little. */
+function keptBy(report: Report, variant: Variant, retention: Retention): string {
+  const { id } = variant
+  const kept = formatPercent(retention.accuracy, 1)
+  const doubt = (probabilityOf(variant) ?? 0) < significance ? '' : ` (${noDifference})`
+  const whole = `the teacher's ${mainName(report)}`
+  if (isAcceptable(variant)) return `${id} keeps ${kept} of ${whole}${doubt}`
+  const working = report.variants.filter(({ failed }) => failed === undefined)
+  const isBestOfMany = working.length > 1 && variant === mostFaithful(working)
+  if (!isBestOfMany || working.some(isAcceptable))
+    return `${id} keeps only ${kept} of ${whole}${doubt}`
+  const floor = formatPercent(acceptableRetention, 0)
+  return `No variant keeps ${floor} of ${whole}; the most faithful, ${id}, keeps ${kept} of it${doubt}`
 }
 
 /** What becomes of the teacher's latency: ` and 1/4 of its CPU latency`; no ratio where chance explains it. */

@@ -1,15 +1,21 @@
-// The report for a pull request: GitHub's Markdown, without plots. Everything from outside is escaped.
+// The report for a pull request: GitHub's Markdown, short, without plots. Everything from outside is escaped.
 import type { Block, Cell, Figure, Table } from './blocks.ts'
 import { printable } from './format.ts'
 import type { Report } from './report.ts'
 import type { BuiltSection } from './sections.ts'
 
-/** Renders the report as Markdown; plots are left to report.html. */
+/** Longer code is left to the page. */
+const longestCode = 1000
+
+/** More rows of a table are left to the page. */
+const mostRows = 30
+
+/** Renders the report as Markdown: what decides is shown, some of the rest is folded, all else is left to report.html. */
 export const renderMarkdown = (report: Report, sections: readonly BuiltSection[]): string =>
   renderPageMarkdown(
     report.name,
     sections,
-    'The plots are in report.html, the numbers for programs in report.json.',
+    'Plots, latencies, layers and all else are in report.html, the numbers for programs in report.json.',
   )
 
 /** Renders sections below a name as Markdown, without plots; `last` says where they are. */
@@ -18,14 +24,22 @@ export function renderPageMarkdown(
   sections: readonly BuiltSection[],
   last: string,
 ): string {
-  const rendered = sections.flatMap(({ title, intro, blocks }) => {
-    const parts = blocks.map(renderBlock).filter((part) => part !== undefined)
-    if (parts.length === 0) return []
-    const head = [`## ${escapeMarkdown(title)}`, ...(intro ? [escapeMarkdown(intro)] : [])]
-    return [...head, ...parts]
-  })
+  const rendered = sections
+    .filter(({ inMarkdown }) => inMarkdown !== 'absent')
+    .flatMap(({ title, intro, inMarkdown, blocks }) => {
+      const parts = blocks.map(renderBlock).filter((part) => part !== undefined)
+      if (parts.length === 0) return []
+      const body = [...(intro ? [escapeMarkdown(intro)] : []), ...parts]
+      return inMarkdown === 'folded'
+        ? [folded(title, body.join('\n\n'))]
+        : [`## ${escapeMarkdown(title)}`, ...body]
+    })
   return `${[`# ${escapeMarkdown(name)}`, ...rendered, last].join('\n\n')}\n`
 }
+
+/** What opens on demand; GitHub wants empty lines around Markdown inside. */
+const folded = (summary: string, body: string): string =>
+  `<details><summary>${escapeMarkdown(summary)}</summary>\n\n${body}\n\n</details>`
 
 /** Makes a text show as it is, inside a table cell too: no markup, no HTML, no mention of a user. */
 export function escapeMarkdown(text: string): string {
@@ -48,9 +62,10 @@ function renderBlock(block: Block): string | undefined {
     case 'list':
       return block.items.map((item) => `- ${escapeMarkdown(item)}`).join('\n')
     case 'code': {
+      if (block.text.length > longestCode) return undefined
       const fence = fenceFor(block.text)
       const code = `${fence}${block.language}\n${block.text.replace(/\n?$/, '\n')}${fence}`
-      return `<details><summary>${escapeMarkdown(block.caption)}</summary>\n\n${code}\n\n</details>`
+      return `${escapeMarkdown(block.caption)}:\n\n${code}`
     }
     case 'table':
       return renderTable(block)
@@ -71,7 +86,8 @@ function renderTable({ caption, columns, rows }: Table): string {
     '',
     line(columns.map(({ title, unit }) => escapeMarkdown(unit ? `${title} (${unit})` : title))),
     line(columns.map(({ align }) => (align === 'right' ? '---:' : ':---'))),
-    ...rows.map((row) => line(row.map(renderCell))),
+    ...rows.slice(0, mostRows).map((row) => line(row.map(renderCell))),
+    ...(rows.length > mostRows ? ['', `and ${rows.length - mostRows} more rows`] : []),
   ].join('\n')
 }
 

@@ -62,7 +62,7 @@ thead th:first-child { padding-left: 2px }
 td { min-width: 4.5rem }
 td.left { min-width: 8.5rem; max-width: 30rem; overflow-wrap: anywhere }
 td.right { white-space: nowrap }
-td.right small { white-space: normal; max-width: 11rem; margin-left: auto; text-wrap: balance }
+td.right .long { white-space: normal; width: max-content; max-width: 11rem; margin-left: auto }
 th.right, td.right { text-align: right }
 small { display: block; color: var(--quiet); font-size: .8125rem; font-weight: 400; margin-top: 1px }
 td.good { color: var(--good) }
@@ -96,7 +96,8 @@ figcaption { font-weight: 550; font-size: .9375rem; max-width: 60ch; margin-bott
 .samples-title { margin: 0 0 8px; font-weight: 550; font-size: .9375rem }
 .samples { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 9.5rem), 1fr)); gap: 12px; margin: 0 0 16px; padding: 0; max-width: none; list-style: none }
 .samples > li { display: flex; flex-direction: column; gap: 6px; padding: 10px 12px; border: 1px solid var(--line); border-radius: 8px; min-width: 0; break-inside: avoid }
-.samples > .wordy { grid-column: span 2 }
+.samples:has(.wordy) { grid-template-columns: repeat(auto-fill, minmax(min(100%, 19rem), 1fr)) }
+.samples ul li { padding-left: 1.2em; text-indent: -1.2em }
 .samples ul { margin: 0; padding: 0; list-style: none; font-size: .8125rem; line-height: 1.45; color: var(--quiet) }
 .sample-class { margin: 0; font-weight: 600; line-height: 1.3 }
 .samples img { display: block; border-radius: 3px }
@@ -111,7 +112,7 @@ footer { margin-top: 64px; padding-bottom: 48px; color: var(--quiet); font-size:
   .wide { display: none }
   .narrow { display: block }
   .figures div { padding: 14px 16px }
-  .samples { grid-template-columns: repeat(2, minmax(0, 1fr)) }
+  .samples:not(:has(.wordy)) { grid-template-columns: repeat(2, minmax(0, 1fr)) }
   tbody th { max-width: 9.5rem }
 }
 @media print {
@@ -137,7 +138,6 @@ footer { margin-top: 64px; padding-bottom: 48px; color: var(--quiet); font-size:
   td, td.left, tbody th, thead .name { min-width: 0 }
   tbody th { position: static }
   .figures div { padding: 12px 16px }
-  .samples { grid-template-columns: repeat(auto-fill, minmax(9.5rem, 1fr)) }
   .samples audio { display: none }
   /* Inside a grid a page would break between a heading and its plots. */
   .plots { display: block }

@@ -67,6 +67,37 @@ describe('verdict', () => {
     if (ratio < 1) expect(fastest!.relative.includes(', ')).toBe(isDoubtful)
   })
 
+  it('praises nobody who keeps too little', () => {
+    const poor = (id: string, agreement: number): Variant => ({
+      ...variant(id),
+      retention: { ...variant(id).retention!, accuracy: 0.8, agreement, p: 0.001 },
+    })
+    const [one, other] = [poor('distill', 0.7), { ...poor('quantize', 0.6), from: 'teacher' }]
+    expect(plain(verdict(withVariants(one)))).toMatch(
+      /^distill keeps only 80\.0 % of the teacher's accuracy at 1\/13 of its bytes and /,
+    )
+    expect(plain(verdict(withVariants(other, one)))).toMatch(
+      /^No variant keeps 95 % of the teacher's accuracy; the most faithful, distill, keeps 80\.0 % of it at 1\/13 /,
+    )
+    const gates = report.gates.map((gate) => ({ ...gate, passed: false }))
+    expect(plain(verdict({ ...withVariants(one, other), gates }))).toMatch(
+      /^quantize keeps only 80\.0 % of .* All 3 gates failed\.$/,
+    )
+    expect(recommendations(withVariants(one)).map(({ variant: best }) => best?.id)).toEqual([
+      'teacher',
+      ...['teacher', 'teacher'],
+      undefined,
+    ])
+  })
+
+  it('says that nothing was judged without data', () => {
+    const blind = { ...variant('distill'), accuracy: null, retention: null }
+    const data = { ...report.data, random: true }
+    expect(plain(verdict({ ...withVariants(blind), data }))).toMatch(
+      /^distill takes 1\/13 of the teacher's bytes and .*; how good it is was not measured\.$/,
+    )
+  })
+
   it('speaks of the teacher where no variant is left', () => {
     expect(verdict(withVariants())).toMatch(/^teacher: .*\sMB, Accuracy .*, .*\sms a run on CPU/)
     const failed = { ...variant('distill'), failed: 'it outputs noise' }
@@ -171,6 +202,23 @@ describe('worsenings', () => {
     })
     expect(slower(sourceRatio(0.97, 2.2))).toBe(false)
     expect(slower(sourceRatio(1.02, 2.2))).toBe(true)
+  })
+
+  it('minds no few bytes', () => {
+    const sizes = (factor: number) => ({
+      sizeBytes: Math.round(variant('distill').sizeBytes * factor),
+      gzipBytes: Math.round(variant('distill').gzipBytes * factor),
+      macs: Math.round(variant('distill').macs! * factor),
+    })
+    const copy = (factor: number): Variant => ({
+      ...variant('distill'),
+      ...{ id: 'copy', from: 'distill', ...sizes(factor) },
+    })
+    const found = (factor: number) => [
+      ...worsenings(withVariants(variant('distill'), copy(factor)), copy(factor)).keys(),
+    ]
+    expect(found(1.005)).toEqual([])
+    expect(found(1.02)).toEqual(['sizeBytes', 'gzipBytes', 'macs'])
   })
 
   it('finds a file that grew', () => {

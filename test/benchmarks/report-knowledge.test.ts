@@ -1,16 +1,18 @@
 // The section on what is left of the teacher's knowledge.
 import { describe, expect, it } from '@jest/globals'
-import { renderReport } from '../../benchmarks/report/render.ts'
+import { renderPageMarkdown } from '../../benchmarks/report/markdown.ts'
 import { checkReport, type Report } from '../../benchmarks/report/report.ts'
 import { buildSections } from '../../benchmarks/report/sections.ts'
 import { matchReport, oldReport, reportFixture } from '../support/report-fixture.ts'
 
 const sectionOf = (report: Report) => buildSections(report).find(({ id }) => id === 'knowledge')
 
-/** The lines of report.md between the heading of the section and the next one. */
+/** The section by itself as Markdown; empty where there is none. */
 function markdownOf(report: Report): string {
-  const parts = renderReport(report)['report.md'].split(/^## /m)
-  return parts.find((part) => part.startsWith('What is left')) ?? ''
+  const section = sectionOf(report)
+  if (!section) return ''
+  const { inMarkdown: _left, ...shown } = section
+  return renderPageMarkdown('', [shown], '')
 }
 
 describe("what is left of the teacher's knowledge", () => {

@@ -4,7 +4,7 @@ import { parse } from 'yaml'
 import { escapeMarkdown } from '../../benchmarks/report/markdown.ts'
 import { renderReport } from '../../benchmarks/report/render.ts'
 import { checkReport, type Report } from '../../benchmarks/report/report.ts'
-import { buildSections, sections } from '../../benchmarks/report/sections.ts'
+import { buildSections, type Section, sections } from '../../benchmarks/report/sections.ts'
 import {
   hostileReport,
   matchReport,
@@ -34,12 +34,17 @@ describe('renderReport', () => {
     expect(() => renderReport(broken)).toThrow(/^internal: /)
   })
 
-  it('shows every section in both documents, in the order of the table', () => {
-    const titles = Object.values(sections).map(({ title }) => title)
-    expect([...page.querySelectorAll('h2')].map((h2) => h2.textContent)).toEqual(titles)
-    const headings = [...files['report.md'].matchAll(/^## (.*)$/gm)].map(([, title]) => title)
-    // Plots are left to the page, and this section has nothing else.
-    expect(headings).toEqual(titles.filter((title) => title !== sections.tradeoffs.title))
+  it('shows every section on the page and what decides in Markdown, in the order of the table', () => {
+    const all = Object.values<Section>(sections)
+    expect([...page.querySelectorAll('h2')].map((h2) => h2.textContent)).toEqual(
+      all.map(({ title }) => title),
+    )
+    const found = (pattern: RegExp) => [...files['report.md'].matchAll(pattern)].map(([, it]) => it)
+    const titled = (how: Section['inMarkdown']) =>
+      all.filter(({ inMarkdown }) => inMarkdown === how).map(({ title }) => title)
+    expect(found(/^## (.*)$/gm)).toEqual(titled(undefined))
+    expect(found(/^<details><summary>(.*)<\/summary>$/gm)).toEqual(titled('folded'))
+    expect(files['report.md'].length).toBeLessThan(8000)
   })
 
   it('survives the smallest report', () => {
@@ -89,14 +94,15 @@ describe('renderReport', () => {
       ...one,
       providers: { ...one.providers, webgpu: software },
     })
-    const { 'report.md': markdown } = renderReport({
+    const { 'report.md': markdown, 'report.html': html } = renderReport({
       ...report,
       teacher: emulated(report.teacher),
       variants: report.variants.map(emulated),
     })
     expect(markdown).toContain('software GPU')
-    expect(markdown).toContain('on an emulated GPU: no measure of a real one')
+    expect(html).toContain('on an emulated GPU: no measure of a real one')
     expect(markdown).not.toContain('Fastest on webgpu')
+    expect(html).not.toContain('Fastest on webgpu')
   })
 })
 
@@ -209,7 +215,9 @@ describe('a report of another task', () => {
     const { document, markdown } = rendered(regressionReport())
     const titles = [...document.querySelectorAll('h2')].map((h2) => h2.textContent)
     expect(titles).not.toContain(sections.classes.title)
-    expect(markdown).toContain("quantize keeps 93.8 % of the teacher's R² at 1/36 of its bytes")
+    expect(markdown).toContain(
+      "quantize keeps only 93.8 % of the teacher's R² at 1/36 of its bytes",
+    )
     expect(markdown).toMatch(/\| Variant \| R² \| Retention \| Agreement \| Size/)
     expect(markdown).toContain('0.7893**<br>0.768–0.806')
     expect(markdown).toContain('MAE, median house value ↓')

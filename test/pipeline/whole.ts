@@ -40,8 +40,8 @@ export async function wholeRun(
   expect(checkReport(written)).toEqual(JSON.parse(JSON.stringify(report)))
   for (const { id, providers } of [report.teacher, ...report.variants])
     expect([id, providers.cpu?.available, providers.cpu?.reason]).toEqual([id, true, undefined])
-  const text = readFileSync(join(outFolder, 'report.md'), 'utf8')
-  expect(text).not.toMatch(/undefined|NaN|\[object/)
+  for (const name of ['report.md', 'report.html'])
+    expect(readFileSync(join(outFolder, name), 'utf8')).not.toMatch(/undefined|NaN|\[object/)
   return { report, outFolder, logs }
 }
 

@@ -46,13 +46,16 @@ export function forgotten(report: Report): Block[] {
             caption: `${counted(samples.length, 'sample')} that the teacher has right, of each class those that were lost most clearly`,
             samples: samples.map((sample) => shownOf(report, sample)),
           } as const,
-          {
-            kind: 'paragraph',
-            text: "The samples are a part of this file and of report.json; 'samples: false' in the recipe's benchmark, or --no-samples, leaves them out.",
-          } as const,
+          { kind: 'paragraph', text: aboutSamples(samples) } as const,
         ]
       : []),
   ]
+}
+
+function aboutSamples(samples: readonly ForgottenSample[]): string {
+  const silent = samples.some(({ sound }) => sound && sound.source === undefined)
+  const more = silent ? ' Sounds that would make it too long are drawn alone.' : ''
+  return `The samples are a part of this file and of report.json; 'samples: false' in the recipe's benchmark, or --no-samples, leaves them out.${more}`
 }
 
 function confusionTable(
