@@ -1,6 +1,6 @@
 // The machine that measured, so that nobody takes its numbers for those of another.
 import { readFileSync } from 'node:fs'
-import { availableParallelism, cpus, totalmem } from 'node:os'
+import { arch, availableParallelism, cpus, release, totalmem, type } from 'node:os'
 import { runtimeVersion } from '../runtime/engine.ts'
 import type { Report } from './report/report.ts'
 
@@ -19,6 +19,7 @@ export async function describeHost(): Promise<Report['host']> {
     memoryBytes: totalmem(),
     node: process.versions.node,
     onnxruntime: await runtimeVersion(),
+    system: `${type()} ${release()}, ${arch()}`,
     flags: instructionSets(),
   }
 }

@@ -7,6 +7,7 @@ import { idleZeros } from '../benchmarks/report/zeros.ts'
 import { paretoFront } from '../benchmarks/statistics.ts'
 import type { OpenData } from '../data/open.ts'
 import type { TaskName } from '../tasks/index.ts'
+import { packageVersion } from './version.ts'
 
 /** What a report is made of. */
 export interface ReportParts {
@@ -43,7 +44,7 @@ export async function assembleReport({
     version: 1,
     ...parts,
     createdAt: new Date().toISOString(),
-    host: await describeHost(),
+    host: { ...(await describeHost()), condense: packageVersion() },
     data: {
       source: facts.source,
       train: splits.train.size,

@@ -391,6 +391,8 @@ export const reportSchema = z.object({
     memoryBytes: count,
     node: z.string().describe('Version of Node.'),
     onnxruntime: z.string().describe('Version of ONNX Runtime.'),
+    condense: z.string().optional().describe('Version of Condense.'),
+    system: z.string().optional().describe('Operating system, its release and architecture.'),
     flags: z.array(z.string()).describe('Instruction sets that change speed, as avx2.'),
   }),
   data: z.object({

@@ -154,6 +154,34 @@ describe('report.html', () => {
     expect(new Set(ids).size).toBe(ids.length)
   })
 
+  it('has a column for what was measured, and none for what was not', () => {
+    const captioned = (text: string) => {
+      const found = [...page.querySelectorAll('table')].find(
+        (table) => table.querySelector('caption')?.textContent === text,
+      )
+      return [...(found?.querySelectorAll('thead th') ?? [])].map(
+        (th) => th.firstChild?.textContent,
+      )
+    }
+    expect(captioned('Latency on cpu')).toEqual(
+      expect.arrayContaining(['Relative', 'p50', 'p99.9', 'Mean', 'Throughput']),
+    )
+    expect(captioned('Latency on wasm')).not.toContain('p99.9')
+    expect(captioned('Start and resources on cpu')).toEqual(
+      ['Variant', 'Creating a session', 'First run', 'Both', 'Peak memory', 'Energy'], // all of them
+    )
+    expect(captioned('Start and resources on wasm')).toEqual(['Variant', 'Peak memory'])
+    expect(captioned('What is stored and computed')).toEqual(
+      expect.arrayContaining(['Gzip', 'Brotli', 'MACs', 'Bytes moved']),
+    )
+    const old = parseHTML(renderReport(oldReport())['report.html']).document
+    expect(old.querySelector('#journey')?.textContent).not.toMatch(/Brotli|Bytes moved/)
+  })
+
+  it('names what measured, down to the versions', () => {
+    expect(textOf('#reproduce')).toMatch(/SystemLinux 6\.1\.0, x64.*Condense0\.1\.0.*Node20/s)
+  })
+
   it('shows a recipe that can be read again', () => {
     const code = page.querySelector('#reproduce pre')?.textContent ?? ''
     expect(parse(code)).toEqual(report.recipe)

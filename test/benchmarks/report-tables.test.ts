@@ -35,6 +35,24 @@ describe('report.csv', () => {
     expect(absent.reason).toMatch(/^no adapter/)
   })
 
+  it('has what a start, a run and a file take', () => {
+    const { brotliBytes, bytesMoved, providers } = report.variants[0]!
+    const { coldStart, energyJoules, measurements } = providers.cpu!
+    const row = rows.find(({ variant, provider }) => variant === 'distill' && provider === 'cpu')!
+    expect([row.brotli_bytes, row.bytes_moved, row.session_ms, row.energy_joules]).toEqual(
+      [brotliBytes, bytesMoved, coldStart!.sessionMs, energyJoules].map(String),
+    )
+    expect([row.p999_ms, row.mean_ms, row.deviation_ms]).toEqual(
+      [measurements![0]!.p999Ms, measurements![0]!.meanMs, measurements![0]!.deviationMs].map(
+        String,
+      ),
+    )
+    const other = rows.find(
+      ({ variant, provider }) => variant === 'distill' && provider === 'wasm',
+    )!
+    expect([other.p999_ms, other.session_ms, other.energy_joules]).toEqual(['', '', ''])
+  })
+
   it('has a row for a variant that ran nowhere', () => {
     const variants = report.variants.map((one) => ({ ...one, providers: {} }))
     expect(rowsOf({ ...report, variants }).filter(({ provider }) => provider === '')).toHaveLength(

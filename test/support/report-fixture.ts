@@ -160,6 +160,8 @@ export function reportFixture(): Report {
       memoryBytes: 8_241_561_600,
       node: '20.20.2',
       onnxruntime: '1.30.0',
+      condense: '0.1.0',
+      system: 'Linux 6.1.0, x64',
       flags: ['avx2', 'fma'],
     },
     data: {
@@ -213,7 +215,7 @@ export function hostileReport(): Report {
     name: evil,
     advice: [evil],
     classes: digits.map((digit) => (digit === '3' ? evil : digit)),
-    host: { ...report.host, cpu: evil, flags: [evil] },
+    host: { ...report.host, cpu: evil, system: evil, condense: evil, flags: [evil] },
     data: { ...report.data, source: evil, fingerprint: evil },
     recipe: { ...report.recipe, name: evil, note: '```\n</code></pre><script>alert(3)</script>' },
     samples: forgottenSamples.map((sample) => ({
@@ -300,6 +302,8 @@ function variantOf(outline: Outline): Variant {
     parameters: outline.parameters,
     nonzeroParameters: outline.parameters - 12,
     macs: outline.macs,
+    brotliBytes: Math.round(outline.gzipBytes * 0.97),
+    bytesMoved: outline.sizeBytes * 3,
     accuracy: {
       metric: 'top1',
       value: outline.correct / test,
@@ -339,7 +343,7 @@ function variantOf(outline: Outline): Variant {
     }),
     ...(epochs !== undefined && { training: { epochs: courseOf(epochs, outline.correct / test) } }),
     providers: {
-      cpu: timedOn(outline.cpuMs, isTeacher ? undefined : teacher!.cpuMs, 17),
+      cpu: inDetail(timedOn(outline.cpuMs, isTeacher ? undefined : teacher!.cpuMs, 17)),
       wasm:
         typeof outline.wasmMs === 'string'
           ? { available: false, reason: outline.wasmMs }
@@ -434,11 +438,13 @@ export function oldReport(): Report {
   const old = (variant: Variant): Variant => {
     const { top1, top1Interval, perClass } = variant.accuracy!
     const { p: _p, measures: _measures, ...retention } = variant.retention!
-    const { knowledge: _knowledge, layers: _layers, forgotten: _forgotten, ...rest } = variant
+    const { knowledge: _knowledge, layers: _layers, forgotten: _forgotten, ...known } = variant
+    const { brotliBytes: _brotli, bytesMoved: _moved, ...rest } = known
     return { ...rest, accuracy: { top1, top1Interval, perClass }, retention }
   }
-  const { teacher, variants, samples: _samples, ...report } = reportFixture()
-  return { ...report, teacher: old(teacher), variants: variants.map(old) }
+  const { teacher, variants, samples: _samples, host, ...report } = reportFixture()
+  const { condense: _condense, system: _system, ...machine } = host
+  return { ...report, host: machine, teacher: old(teacher), variants: variants.map(old) }
 }
 
 /** What one variant is in a report of another task. */
@@ -613,6 +619,21 @@ function courseOf(epochs: number, reached: number) {
     validationAccuracy: reached - 0.07 * 0.55 ** index,
     seconds: 5.75 - 0.1 * index,
   }))
+}
+
+/** A result with all that can be measured of it: a counter of energy, a thousand runs, starts. */
+function inDetail(result: ProviderResult): ProviderResult {
+  const p50 = result.p50Ms!
+  const more = { p999Ms: p50 * 2.4, meanMs: p50 * 1.05, deviationMs: p50 * 0.12 }
+  const ratio = result.latencyRatio && { ...result.latencyRatio, rounds: 8 }
+  return {
+    ...result,
+    ...more,
+    times: Array.from({ length: 101 }, (_, at) => p50 * (0.9 + 0.002 * at + 3 * (at / 100) ** 40)),
+    energyJoules: p50 * 0.011,
+    coldStart: { starts: 5, sessionMs: p50 * 9, firstRunMs: p50 * 2, ...(ratio && { ratio }) },
+    measurements: result.measurements!.map((one) => (one.batch === 1 ? { ...one, ...more } : one)),
+  }
 }
 
 function timedOn(p50Ms: number, teacherMs: number | undefined, nodes: number): ProviderResult {

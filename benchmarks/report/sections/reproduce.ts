@@ -21,6 +21,8 @@ export function reproduce(report: Report): Block[] {
     ['Processor', `${host.cpu}, ${counted(host.cores, 'core')}`],
     ['Memory', formatBytes(host.memoryBytes)],
     ['Instruction sets', host.flags.length > 0 ? host.flags.join(', ') : 'unknown'],
+    ...(host.system === undefined ? [] : [['System', host.system] as const]),
+    ...(host.condense === undefined ? [] : [['Condense', host.condense] as const]),
     ['Node', host.node],
     ['ONNX Runtime', host.onnxruntime],
   ]
