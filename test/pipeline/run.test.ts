@@ -73,6 +73,8 @@ describe('a run', () => {
   it('resolves to the report that it writes', () => {
     const written: unknown = JSON.parse(readFileSync(join(outFolder, 'report.json'), 'utf8'))
     expect(checkReport(written)).toEqual(JSON.parse(JSON.stringify(report)))
+    const { version } = JSON.parse(readFileSync('package.json', 'utf8')) as { version: string }
+    expect(report.host).toMatchObject({ condense: version, system: expect.stringContaining(', ') })
     expect(report.variants.map(({ id, stage, from }) => [id, stage, from])).toEqual([
       ['quantize', 'quantize', 'teacher'],
       ['half', 'quantize', 'teacher'],
