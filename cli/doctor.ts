@@ -58,21 +58,21 @@ type Facts = {
   readonly cache: { readonly folder: string; readonly entries: number; readonly sizeBytes: number }
 }
 
-const providerFacts = async (): Promise<Facts['providers']> => {
-  const facts: Facts['providers'][number][] = []
-  for (const name of providerNames) {
-    const availability = await providerNamed(name).available()
-    const found = !availability.available
-      ? `no: ${availability.reason}`
-      : [
-          'yes',
-          ...(availability.software ? ['on a GPU that the CPU imitates'] : []),
-          ...(availability.detail === undefined ? [] : [availability.detail]),
-        ].join(', ')
-    facts.push({ name, found, available: availability.available })
-  }
-  return facts
-}
+/** All at the same time: each waits for a process or a browser of its own. */
+const providerFacts = (): Promise<Facts['providers']> =>
+  Promise.all(
+    providerNames.map(async (name) => {
+      const availability = await providerNamed(name).available()
+      const found = !availability.available
+        ? `no: ${availability.reason}`
+        : [
+            'yes',
+            ...(availability.software ? ['on a GPU that the CPU imitates'] : []),
+            ...(availability.detail === undefined ? [] : [availability.detail]),
+          ].join(', ')
+      return { name, found, available: availability.available }
+    }),
+  )
 
 async function integerFacts(providers: Facts['providers']): Promise<Facts['integers']> {
   const facts: { name: string; found: string }[] = []

@@ -185,6 +185,7 @@ describe('the other commands', () => {
     expect(status).toBe(0)
     expect(stdout).toMatch(/provider cpu +yes/)
     expect(stdout).toMatch(/provider cuda +(yes|no: .+)/)
+    expect(stdout).toMatch(/provider wasm:browser +no: CONDENSE_BROWSER: no such file: /)
     expect(stdout).toMatch(
       /integers cpu +u?int8 weights of [78] bits(, dynamic uint8 weights of 8 bits)?: .*self-test/,
     )
