@@ -73,6 +73,8 @@ export interface Dot {
 /** Points with intervals; the filled ones lie on the Pareto front. */
 export interface ScatterSpec {
   readonly plot: 'scatter'
+  /** Whether every point has its name beside it, or only those that have room for it. */
+  readonly names: 'all' | 'with-room'
   readonly x: Axis
   readonly y: Axis
   readonly points: readonly Point[]

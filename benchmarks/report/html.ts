@@ -22,6 +22,9 @@ const longestTitle = 24
 /** Notes below numbers that have more letters are broken into lines. */
 const longestNote = 20
 
+/** Names of rows that have more letters get more room. */
+const longestRowName = 12
+
 /** Nothing may be loaded or run, whatever a hostile name manages to smuggle in. */
 const policy =
   "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:; base-uri 'none'; form-action 'none'"
@@ -166,7 +169,12 @@ function renderCell(
     ? `<small${note.length > longestNote ? ' class="long"' : ''}>${escapeHtml(note)}</small>`
     : ''
   const content = `${swatch}${named}${quieter}`
-  const classes = [column?.align ?? 'left', ...(mark ? [mark] : [])].join(' ')
+  const isLong = index === 0 && text.length > longestRowName
+  const classes = [
+    column?.align ?? 'left',
+    ...(isLong ? ['long'] : []),
+    ...(mark ? [mark] : []),
+  ].join(' ')
   return index === 0
     ? `<th scope="row" class="${classes}">${content}</th>`
     : `<td class="${classes}">${content}</td>`

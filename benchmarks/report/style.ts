@@ -58,6 +58,7 @@ thead th { border-top: 0; color: var(--quiet); font-weight: 500; white-space: no
 thead .name { white-space: normal; min-width: 9rem; overflow-wrap: anywhere }
 tbody tr:last-child > * { border-bottom: 1px solid var(--line) }
 tbody th { font-weight: 550; position: sticky; left: 0; z-index: 1; background: var(--paper); padding-left: 2px; min-width: 7rem; max-width: 15rem; overflow-wrap: anywhere }
+tbody th.long { min-width: 12rem }
 thead th:first-child { padding-left: 2px }
 td { min-width: 4.5rem }
 td.left { min-width: 8.5rem; max-width: 30rem; overflow-wrap: anywhere }
@@ -114,6 +115,7 @@ footer { margin-top: 64px; padding-bottom: 48px; color: var(--quiet); font-size:
   .figures div { padding: 14px 16px }
   .samples:not(:has(.wordy)) { grid-template-columns: repeat(2, minmax(0, 1fr)) }
   tbody th { max-width: 9.5rem }
+  tbody th.long { min-width: 8.5rem }
 }
 @media print {
   @page { size: A4 landscape; margin: 12mm }
@@ -135,7 +137,7 @@ footer { margin-top: 64px; padding-bottom: 48px; color: var(--quiet); font-size:
   tbody { break-before: avoid }
   th, td { padding: 4px 8px }
   thead th, td.right { white-space: normal }
-  td, td.left, tbody th, thead .name { min-width: 0 }
+  td, td.left, tbody th, tbody th.long, thead .name { min-width: 0 }
   tbody th { position: static }
   .figures div { padding: 12px 16px }
   .samples audio { display: none }

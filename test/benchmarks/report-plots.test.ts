@@ -25,6 +25,7 @@ const specs: readonly (readonly [string, PlotSpec])[] = [
     'scatter',
     {
       plot: 'scatter',
+      names: 'all',
       x: log,
       y: linear,
       points: [point('a', 0, 1e6, 0.99), point('b', 1, 1e4, 0.98), point('c', 9, 2e4, 0.9, false)],
@@ -32,7 +33,10 @@ const specs: readonly (readonly [string, PlotSpec])[] = [
   ],
   [
     'scatter of equal points',
-    { plot: 'scatter', x: log, y: linear, points: [point('a', 0, 5, 1), point('b', 1, 5, 1)] },
+    {
+      ...{ plot: 'scatter', names: 'all', x: log, y: linear },
+      points: [point('a', 0, 5, 1), point('b', 1, 5, 1)],
+    },
   ],
   [
     'curves',
@@ -104,7 +108,8 @@ describe('drawPlot', () => {
 
   it('escapes names wherever they stand', () => {
     const evil = '"><script>alert(1)</script>'
-    const scatter = { plot: 'scatter', x: log, y: linear, points: [point(evil, 1, 1, 1)] } as const
+    const points = [point(evil, 1, 1, 1)]
+    const scatter = { plot: 'scatter', names: 'all', x: log, y: linear, points } as const
     const dots = {
       plot: 'dots',
       x: linear,
@@ -114,6 +119,15 @@ describe('drawPlot', () => {
     for (const spec of [scatter, dots])
       expect(drawPlot(spec, 560, 'caption')).not.toContain('<script')
     expect(renderCards(scatter, 560)).not.toContain('<script')
+  })
+
+  it('leaves names out that have no room, where a legend has them', () => {
+    const points = Array.from({ length: 12 }, (_, series) => point(`name-${series}`, series, 5, 1))
+    const namesIn = (names: ScatterSpec['names']) =>
+      drawPlot({ plot: 'scatter', names, x: log, y: linear, points }, 328, 'c').split('>name-')
+        .length
+    expect(namesIn('with-room')).toBeLessThan(namesIn('all'))
+    expect(namesIn('with-room')).toBeGreaterThan(2)
   })
 
   it('keeps a stroke for every single value inside the plot', () => {
@@ -175,8 +189,8 @@ describe('placeLabels', () => {
       frame,
       12,
     )
-    expect(first).toEqual({ dx: 10, dy: 0, anchor: 'start' })
-    expect(second).toEqual({ dx: -10, dy: 0, anchor: 'end' })
+    expect(first).toEqual({ dx: 10, dy: 0, anchor: 'start', free: true })
+    expect(second).toEqual({ dx: -10, dy: 0, anchor: 'end', free: true })
   })
 
   it('keeps the labels of near points apart', () => {

@@ -14,6 +14,11 @@ export interface Place {
   readonly anchor: 'start' | 'middle' | 'end'
 }
 
+/** The place that was chosen, and whether nothing else is there. */
+export interface ChosenPlace extends Place {
+  readonly free: boolean
+}
+
 /** A rectangle, in pixels. */
 export interface Box {
   readonly left: number
@@ -42,7 +47,7 @@ export function placeLabels(
   obstacles: readonly Box[],
   frame: Box,
   fontSize: number,
-): Place[] {
+): ChosenPlace[] {
   const taken = [...obstacles]
   return labels.map((label) => {
     const tried = places.map((place) => {
@@ -53,7 +58,7 @@ export function placeLabels(
     })
     const best = tried.reduce((a, b) => (b.cost < a.cost ? b : a))
     taken.push(best.box)
-    return best.place
+    return { ...best.place, free: best.cost === 0 }
   })
 }
 

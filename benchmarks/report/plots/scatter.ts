@@ -41,7 +41,7 @@ export function placesOf(
 
 /** Lays out a scatter plot, `width` CSS pixels wide. */
 export function scatter(spec: ScatterSpec, width: number): Plot.PlotOptions {
-  const { x, y, points } = spec
+  const { x, y, points, names } = spec
   const { height, xDomain, yDomain, frame, toX, toY } = geometry(spec, width)
   const placed = points.map((point) => ({
     ...point,
@@ -93,8 +93,9 @@ export function scatter(spec: ScatterSpec, width: number): Plot.PlotOptions {
         symbol: ({ series }: Point) => seriesShape(series),
       }),
       // The place of a label is a constant of its mark, so each has its own.
-      ...placed.map((point, index) => {
-        const { dx, dy, anchor } = places[index]!
+      ...placed.flatMap((point, index) => {
+        const { dx, dy, anchor, free } = places[index]!
+        if (names === 'with-room' && !free) return []
         return Plot.text([point], {
           x: 'x',
           y: 'y',

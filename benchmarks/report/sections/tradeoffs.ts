@@ -13,7 +13,10 @@ import {
   metricTitle,
 } from '../metrics.ts'
 import type { Report, Variant } from '../report.ts'
-import { seriesOf } from './cells.ts'
+import { legendOf, seriesOf } from './cells.ts'
+
+/** More names would lie over each other; a legend says then what has no room beside its point. */
+const mostNames = 6
 
 /** What is paid for quality: one plot each. */
 interface Cost {
@@ -63,12 +66,14 @@ function plot(report: Report, { label, what, format, of, provider }: Cost): Bloc
   )
   const metric = mainMetric(report)
   const title = metricTitle(metric)
+  const isCrowded = measured.length > mostNames
   return [
     {
       kind: 'plot',
       caption: `${title} against the ${what}`,
       spec: {
         plot: 'scatter',
+        names: isCrowded ? 'with-room' : 'all',
         x: { label, format, scale: 'log' },
         y: { label: title, format: (value) => formatTick(metric, value), scale: 'linear' },
         points: measured.map(({ variant, main, cost }) => ({
@@ -82,6 +87,12 @@ function plot(report: Report, { label, what, format, of, provider }: Cost): Bloc
           onFront: front.has(variant.id),
         })),
       },
+      ...(isCrowded && {
+        legend: legendOf(
+          report,
+          measured.map(({ variant }) => variant),
+        ),
+      }),
     },
   ]
 }
