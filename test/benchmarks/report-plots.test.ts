@@ -122,7 +122,7 @@ describe('drawPlot', () => {
   })
 
   it('leaves names out that have no room, where a legend has them', () => {
-    const points = Array.from({ length: 12 }, (_, series) => point(`name-${series}`, series, 5, 1))
+    const points = Array.from({ length: 40 }, (_, series) => point(`name-${series}`, series, 5, 1))
     const namesIn = (names: ScatterSpec['names']) =>
       drawPlot({ plot: 'scatter', names, x: log, y: linear, points }, 328, 'c').split('>name-')
         .length
