@@ -22,9 +22,7 @@ async function answers(model: Model): Promise<number[]> {
 describe('training', () => {
   // The others are repeated in the slow tests.
   it.each(heeded)('heeds %j', async (options) => {
-    await ('augment' in options || 'batchNormalization' in options
-      ? expectRepeated(options)
-      : expectHeeded(options))
+    await ('augment' in options ? expectRepeated(options) : expectHeeded(options))
   })
 
   it('comes to the same with the other engine', async () => {
