@@ -8,6 +8,7 @@ import { missing, passedCell, variantCell } from './cells.ts'
 /** Shows every gate with its value. */
 export function gates(report: Report): Block[] {
   if (report.gates.length === 0) {
+    if (!report.recipe) return []
     return [{ kind: 'paragraph', text: 'The recipe sets no gates: nothing here can fail the run.' }]
   }
   const failed = report.gates.filter(({ passed }) => !passed).length

@@ -1,5 +1,5 @@
 // The first thing to read: one sentence, four numbers, and the best variant for each goal.
-import type { Block, Figure, Table } from '../blocks.ts'
+import type { Block, Cell, Figure, Table } from '../blocks.ts'
 import { formatBytes, formatMs, formatPercent, formatRatio } from '../format.ts'
 import {
   acceptableRetention,
@@ -10,6 +10,7 @@ import {
   latencyRatio,
   losesAccuracy,
   mainName,
+  type Recommendation,
   recommendations,
   timed,
   timedProviders,
@@ -17,7 +18,8 @@ import {
 } from '../judge.ts'
 import { formatMetric, mainFigure, mainMetric, metricTitle } from '../metrics.ts'
 import type { Accuracy, Report, Variant } from '../report.ts'
-import { missing, variantCell } from './cells.ts'
+import { variantCell } from './cells.ts'
+import { type MeasuredColumn, measuredTable } from './measured-table.ts'
 
 /** Says what came out of the run. */
 export function verdictSection(report: Report): Block[] {
@@ -43,38 +45,45 @@ function recommended(report: Report): Table {
   const among = isJudged(report)
     ? `, among those that keep at least ${formatPercent(acceptableRetention, 0)} of the teacher's ${mainName(report)}`
     : ''
-  return {
-    kind: 'table',
-    caption: `Recommended for each goal${among}`,
-    columns: [
-      { title: 'Goal', align: 'left' },
-      { title: 'Variant', align: 'left' },
-      { title: 'Value', align: 'right' },
-      { title: metricTitle(mainMetric(report)), align: 'right' },
-      { title: 'Against the teacher', align: 'left' },
-    ],
-    rows: chosen.map(({ goal, variant: best, value, relative }) => [
-      { text: goal },
-      best ? variantCell(report, best) : { text: 'none is good enough', mark: 'muted' },
-      best ? { text: value, note: relative } : missing,
-      best?.accuracy ? { text: figureOf(best.accuracy) } : missing,
-      best === report.teacher
-        ? { text: 'the teacher itself', mark: 'muted' }
-        : best
-          ? { text: comparison(best), ...(losesAccuracy(best) && { mark: 'bad' as const }) }
-          : missing,
-    ]),
-  }
+  const columns: readonly MeasuredColumn<Recommendation>[] = [
+    { title: 'Goal', align: 'left', cell: ({ goal }) => ({ text: goal }) },
+    {
+      title: 'Variant',
+      align: 'left',
+      cell: ({ variant }) =>
+        variant ? variantCell(report, variant) : { text: 'none is good enough', mark: 'muted' },
+    },
+    {
+      title: 'Value',
+      align: 'right',
+      cell: ({ variant, value, relative }) => variant && { text: value, note: relative },
+    },
+    {
+      title: metricTitle(mainMetric(report)),
+      align: 'right',
+      cell: ({ variant }) => (variant?.accuracy ? { text: figureOf(variant.accuracy) } : undefined),
+    },
+    {
+      title: 'Against the teacher',
+      align: 'left',
+      cell: ({ variant }) => variant && againstTeacher(report, variant),
+    },
+  ]
+  return measuredTable(`Recommended for each goal${among}`, chosen, columns)
 }
+
+const againstTeacher = (report: Report, variant: Variant): Cell =>
+  variant === report.teacher
+    ? { text: 'the teacher itself', mark: 'muted' }
+    : { text: comparison(variant), ...(losesAccuracy(variant) && { mark: 'bad' as const }) }
 
 function figures(report: Report, variant: Variant): Figure[] {
   const { teacher } = report
-  const cost = (label: string, ratio: number, note: string, isWorse = ratio > 1): Figure => ({
-    value: formatRatio(ratio),
-    label,
-    note,
-    ...(isWorse && { mark: 'bad' as const }),
-  })
+  const cost = (what: string, ratio: number, note: string, isWorse = ratio > 1): Figure => {
+    const value = formatRatio(ratio)
+    const label = value.endsWith('×') ? `the teacher's ${what}` : `of the teacher's ${what}`
+    return { value, label, note, ...(isWorse && { mark: 'bad' as const }) }
+  }
   return [
     ...(variant.retention && variant.accuracy
       ? [
@@ -87,7 +96,7 @@ function figures(report: Report, variant: Variant): Figure[] {
         ]
       : []),
     cost(
-      'of its bytes',
+      'bytes',
       variant.sizeBytes / teacher.sizeBytes,
       `${formatBytes(variant.sizeBytes)} against ${formatBytes(teacher.sizeBytes)}`,
     ),
@@ -99,7 +108,7 @@ function figures(report: Report, variant: Variant): Figure[] {
       if (!own || !reference || ratio === undefined || own.software) return []
       const doubt = latencyDoubt(variant, provider)
       const note = `${formatMs(own.p50Ms)} against ${formatMs(reference.p50Ms)}, batch 1, one thread${doubt ? `; ${doubt}` : ''}`
-      return [cost(`of its latency on ${provider}`, ratio, note, ratio > 1 && !doubt)]
+      return [cost(`latency on ${provider}`, ratio, note, ratio > 1 && !doubt)]
     }),
   ]
 }
