@@ -105,6 +105,7 @@ describe('when a measuring process fails', () => {
   it.each([
     ['SIGKILL', 'its process was killed (SIGKILL), most likely for want of memory'],
     ['SIGSEGV', 'its process crashed (SIGSEGV)'],
+    ['SIGABRT', 'its process crashed (SIGABRT)'],
   ] as const)('%s becomes a reason', async (signal, reason) => {
     await withCell(async (cell) => {
       await open(cell)

@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { describe, expect, it } from '@jest/globals'
 import { UserError } from '../../base/errors.ts'
+import { tryProvider } from '../../runtime/probe.ts'
 import {
   type ProviderName,
   providerNamed,
@@ -71,6 +72,21 @@ function runCompiled(script: string, env: NodeJS.ProcessEnv = process.env): stri
     rmSync(folder, { recursive: true })
   }
 }
+
+const itOnLinux = process.platform === 'linux' ? it : it.skip
+itOnLinux('a test run that takes its process down is told with the signal', async () => {
+  // Node gives up as it starts with so little memory, as a native library would.
+  const probe = await tryProvider('cpu', {
+    ...process.env,
+    NODE_OPTIONS: '--max-old-space-size=1',
+  })
+  expect(probe).toEqual({
+    ran: false,
+    crashed: expect.stringMatching(/^SIG(ABRT|ILL|TRAP)$/),
+    said: expect.any(String),
+  })
+  expect(await tryProvider('cpu', process.env)).toEqual({ ran: true })
+})
 
 const softwareDriver = '/usr/lib/chromium/vk_swiftshader_icd.json'
 const hasSoftwareDriver = existsSync(softwareDriver)
