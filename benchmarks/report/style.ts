@@ -137,7 +137,9 @@ footer { margin-top: 64px; padding-bottom: 48px; color: var(--quiet); font-size:
   tbody { break-before: avoid }
   th, td { padding: 4px 8px }
   thead th, td.right { white-space: normal }
-  td, td.left, tbody th, tbody th.long, thead .name { min-width: 0 }
+  td, td.left, thead .name { min-width: 0 }
+  tbody th, tbody th.long { min-width: 7rem }
+  .plot { max-height: 135mm }
   tbody th { position: static }
   .figures div { padding: 12px 16px }
   .samples audio { display: none }
