@@ -62,6 +62,11 @@ export interface BenchmarkRequest {
   readonly signal?: AbortSignal | undefined
   /** Told how far the benchmark is (0..1) and what it does next. */
   readonly onProgress?: (progress: { readonly done: number; readonly what: string }) => void
+  /**
+   * Told between two measurements what is known by then of the models that have been run. Nothing is timed before what it
+   * returns is settled, so that whoever shows it disturbs nothing.
+   */
+  readonly onKnown?: ((known: Measured) => void | Promise<void>) | undefined
   readonly log?: (message: string) => void
 }
 
@@ -132,25 +137,35 @@ async function measureAll(request: BenchmarkRequest): ReturnType<typeof benchmar
       log: request.log ?? (() => undefined),
       progress,
     }
+    const judging = { ...context, judged: request.judged !== false }
+    const tell = teller(findings, judging, request.onKnown)
     const cells = await openCells(subjects, { ...context, provider: 'cpu', threads: 1 })
     try {
-      await evaluate(findings, cells, open, context)
-      if (providers.includes('cpu')) await measureProvider(findings, 'cpu', context, cells)
+      await evaluate(findings, cells, open, context, tell)
+      if (providers.includes('cpu')) {
+        await measureProvider(findings, 'cpu', context, cells)
+        await tell()
+      }
       // Last, for what this does to the memory of the processes must not show in their latency.
-      if (knowledge) await measureKnowledge(findings, cells, context, knowledge)
+      if (knowledge) {
+        await measureKnowledge(findings, cells, context, knowledge)
+        await tell()
+      }
       if (request.layers) await measureLayers(findings, cells, context)
     } finally {
       await closeCells(cells)
     }
-    for (const provider of providers)
-      if (provider !== 'cpu') await measureProvider(findings, provider, context)
+    for (const provider of providers.filter((name) => name !== 'cpu')) {
+      await tell()
+      await measureProvider(findings, provider, context)
+    }
     throwIfAborted(signal)
     const forgotten = await findForgotten(findings, context, request.samples)
     const [teacher, ...variants] = findings.map((found) => {
       const against = rivalsOf(found, request.rivals ?? {}, findings, context)
       const lost = forgotten?.variants.get(found.subject.id)
       return {
-        ...variantOf(found, findings, { ...context, judged: request.judged !== false }),
+        ...variantOf(found, findings, judging),
         ...(against && { against }),
         ...(lost && { forgotten: lost }),
       }
@@ -183,12 +198,34 @@ async function inspect(subject: Subject, task: Task): Promise<Findings> {
   }
 }
 
+/** Gives what tells somebody of the models that have been run, one time after the other however many ask at once. */
+function teller(
+  findings: readonly Findings[],
+  judging: Parameters<typeof variantOf>[2],
+  onKnown: BenchmarkRequest['onKnown'],
+): () => Promise<void> {
+  let last = Promise.resolve()
+  const tellNow = async () => {
+    // Without the teacher's answers there is nothing to compare with.
+    if (!onKnown || !findings[0]?.predictions) return
+    const [teacher, ...variants] = findings
+      .filter(({ predictions, failed }) => predictions ?? failed)
+      .map((found) => variantOf(found, findings, judging))
+    await onKnown({ teacher: teacher!, variants })
+  }
+  return () => {
+    last = last.then(tellNow)
+    return last
+  }
+}
+
 /** Runs every model over the whole test split on the CPU; the predictions are added to `open`. */
 async function evaluate(
   findings: readonly Findings[],
   cells: Cells,
   open: OpenPredictions[],
   { task, data, concurrency, progress, log, signal, workFolder }: ProviderContext,
+  done: () => Promise<void>,
 ): Promise<void> {
   await inParallel(findings, concurrency, async (found) => {
     const { id, file } = found.subject
@@ -215,6 +252,7 @@ async function evaluate(
       if (!found.predictions) found.failed = message
       log(`${id}: ${message}`)
     }
+    await done()
   })
 }
 

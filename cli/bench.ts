@@ -15,6 +15,14 @@ import {
   textOption,
   textsOption,
 } from './options.ts'
+import {
+  failureText,
+  openServed,
+  portOption,
+  serveDeclaration,
+  untilInterrupted,
+} from './serve/option.ts'
+import type { Served } from './serve/serve.ts'
 import { openTerminal } from './terminal.ts'
 
 /** Declares the options of `condense bench`. */
@@ -49,6 +57,7 @@ export const build = (yargs: Argv): Argv =>
       alias: 'o',
       describe: 'Folder for report.html, .md, .json, .csv and .junit.xml',
     })
+    .option('serve', serveDeclaration)
     .option('json', { type: 'boolean', default: false, describe: 'The report as JSON' })
     .example(
       '$0 bench big.onnx small.onnx --data digits --providers cpu,wasm',
@@ -65,9 +74,12 @@ export async function execute(args: Arguments, { signal }: CommandContext): Prom
   const folder = textOption(args, 'out')
   const seconds = numberOption(args, 'seconds', { minimum: 0.01 })
   const json = args.json === true
+  const port = portOption(args)
   const terminal = openTerminal({ json: false })
+  let served: Served | undefined
   try {
     if (folder) makeWritable(folder)
+    served = port === undefined ? undefined : await openServed({ name: 'bench', port, terminal })
     const report = await bench({
       teacher,
       models: named === undefined ? others : [first, ...others],
@@ -79,17 +91,27 @@ export async function execute(args: Arguments, { signal }: CommandContext): Prom
       ...(args.samples === false && { samples: false }),
       ...(folder && { folder }),
       signal,
-      onEvent: terminal.listen,
+      onEvent(event) {
+        terminal.listen(event)
+        served?.listen(event)
+      },
+      onPartial: served?.partial,
     })
-    terminal.close()
     const { renderReport } = await import('../benchmarks/report/render.ts')
     const rendered = renderReport(report)
+    await served?.done(rendered['report.html'])
+    terminal.close()
     if (folder)
       for (const [name, content] of Object.entries(rendered))
         writeAtomically(join(folder, name), content)
     process.stdout.write(rendered[json ? 'report.json' : 'report.md'])
+    if (served && !json) await untilInterrupted(served, signal)
     return exitCodes.done
+  } catch (thrown) {
+    await served?.failed(failureText(thrown, signal))
+    throw thrown
   } finally {
     terminal.close()
+    await served?.close()
   }
 }

@@ -1,5 +1,5 @@
 // `condense run`: a recipe from beginning to end, or with --dry-run what it would do.
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Argv } from 'yargs'
 import { UserError } from '../base/errors.ts'
@@ -17,6 +17,14 @@ import { formatDuration } from './duration.ts'
 import { exitCodes } from './exit.ts'
 import { numberOption, textOption, textsOption } from './options.ts'
 import { paint } from './paint.ts'
+import {
+  failureText,
+  openServed,
+  portOption,
+  serveDeclaration,
+  untilInterrupted,
+} from './serve/option.ts'
+import type { Served } from './serve/serve.ts'
 import { table } from './table.ts'
 import { openTerminal } from './terminal.ts'
 
@@ -52,6 +60,7 @@ export const build = (yargs: Argv): Argv =>
       alias: 'o',
       describe: 'Folder of the run; runs/<name> unless given',
     })
+    .option('serve', serveDeclaration)
     .option('json', {
       type: 'boolean',
       default: false,
@@ -59,10 +68,14 @@ export const build = (yargs: Argv): Argv =>
     })
     .example('$0 run recipes/digits.yaml', 'Run a recipe')
     .example('$0 run recipes/fsdd.yaml --profile quick', 'Run it smaller, in a minute or two')
+    .example('$0 run recipes/digits.yaml --serve', 'Watch its report come about in a browser')
     .example('$0 run recipes/digits.yaml --dry-run', 'See what it would do')
 
 /** Runs the recipe; 3 where a gate or a variant failed. */
 export async function execute(args: Arguments, { signal }: CommandContext): Promise<number> {
+  const port = portOption(args)
+  if (port !== undefined && args.dryRun === true)
+    throw new UserError('--serve: --dry-run runs nothing — leave one of them out')
   const recipe = textOption(args, 'recipe') ?? defaultRecipe
   if (recipe === defaultRecipe && !existsSync(recipe))
     throw new UserError(
@@ -71,6 +84,7 @@ export async function execute(args: Arguments, { signal }: CommandContext): Prom
   const json = args.json === true
   const terminal = openTerminal({ json })
   let folder = ''
+  let served: Served | undefined
   const options: RunOptions = {
     profile: textOption(args, 'profile'),
     set: textsOption(args, 'set'),
@@ -80,6 +94,7 @@ export async function execute(args: Arguments, { signal }: CommandContext): Prom
     onEvent(event: RunEvent) {
       if (event.event === 'run-start') folder = event.folder
       terminal.listen(event)
+      served?.listen(event)
     },
   }
   try {
@@ -88,14 +103,21 @@ export async function execute(args: Arguments, { signal }: CommandContext): Prom
       process.stdout.write(json ? `${JSON.stringify(plan)}\n` : planText(plan))
       return exitCodes.done
     }
-    const report = await run(recipe, options)
+    served = port === undefined ? undefined : await openServed({ name: recipe, port, terminal })
+    const report = await run(recipe, { ...options, onPartial: served?.partial })
+    await served?.done(readFileSync(join(folder, 'report.html'), 'utf8'))
     terminal.close()
     process.stdout.write(
       json ? `${JSON.stringify({ event: 'report', report })}\n` : reportText(report, folder),
     )
+    if (served && !json) await untilInterrupted(served, signal)
     return hasPassed(report) ? exitCodes.done : exitCodes.gate
+  } catch (thrown) {
+    await served?.failed(failureText(thrown, signal))
+    throw thrown
   } finally {
     terminal.close()
+    await served?.close()
   }
 }
 

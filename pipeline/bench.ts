@@ -1,6 +1,6 @@
 // The benchmark for some files, without a recipe.
 import { relative } from 'node:path'
-import { benchmark } from '../benchmarks/benchmark.ts'
+import { benchmark, type Measured } from '../benchmarks/benchmark.ts'
 import type { LatencyOptions } from '../benchmarks/latency.ts'
 import { randomDataset } from '../benchmarks/random-data.ts'
 import type { Report } from '../benchmarks/report/report.ts'
@@ -8,6 +8,7 @@ import type { ProviderName } from '../runtime/providers.ts'
 import { withSession } from '../runtime/session.ts'
 import { defaultCacheFolder, prepareCache, withScratchFolder } from './cache.ts'
 import { classesStatedBy, localModel } from './local-models.ts'
+import type { RunOptions } from './prepare.ts'
 import { assembleReport } from './report.ts'
 import { defaultSamples, samplesOf } from './samples.ts'
 import { openNamedData, type Surroundings } from './surroundings.ts'
@@ -24,6 +25,8 @@ export interface BenchRequest extends Surroundings {
   readonly samples?: number | false
   /** The folder that paths in the report are relative to; the working directory unless told. */
   readonly folder?: string
+  /** As that of a run. */
+  readonly onPartial?: RunOptions['onPartial']
 }
 
 /**
@@ -33,7 +36,7 @@ export interface BenchRequest extends Surroundings {
  */
 export async function bench(request: BenchRequest): Promise<Report> {
   const { teacher, models, seed = 0, providers = ['cpu'], latency = {}, signal, onEvent } = request
-  const { cacheFolder = defaultCacheFolder(), folder = '.' } = request
+  const { cacheFolder = defaultCacheFolder(), folder = '.', onPartial } = request
   prepareCache(cacheFolder)
   const log = (message: string) => onEvent?.({ event: 'log', message })
   const here = (file: string) => localModel({ file }, { cacheFolder, signal, log })
@@ -57,6 +60,8 @@ export async function bench(request: BenchRequest): Promise<Report> {
     path,
     file: relative(folder, path).replaceAll('\\', '/'),
   })
+  const reportOf = (measured: Measured) =>
+    assembleReport({ name: 'bench', seed, task, data, random, ...measured, gates: [] })
   const results = await withScratchFolder(cacheFolder, (workFolder) =>
     benchmark({
       teacher: subject(reference.source.file, 'teacher', null),
@@ -73,10 +78,11 @@ export async function bench(request: BenchRequest): Promise<Report> {
       seed,
       signal,
       onProgress: ({ done, what }) => onEvent?.({ event: 'benchmark-progress', done, what }),
+      onKnown: onPartial && (async (known) => onPartial(await reportOf(known))),
       log,
     }),
   )
-  return await assembleReport({ name: 'bench', seed, task, data, random, ...results, gates: [] })
+  return await reportOf(results)
 }
 
 /** Random samples for a model of which no data was named. */

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { explainFileError } from '../base/files.ts'
 import { describeHost } from '../benchmarks/host.ts'
+import type { Report } from '../benchmarks/report/report.ts'
 import type { Rivals } from '../benchmarks/rivals.ts'
 import { defaultCalibration, type OpenData, openData } from '../data/open.ts'
 import type { FetchContext } from '../models/fetch-context.ts'
@@ -40,6 +41,11 @@ export interface RunOptions {
   readonly signal?: AbortSignal | undefined
   /** Told what happens, as it happens. */
   readonly onEvent?: Listener | undefined
+  /**
+   * Told between two measurements of the benchmark what the report knows by then, gates left out. The benchmark goes on when
+   * what it returns is settled.
+   */
+  readonly onPartial?: ((report: Report) => void | Promise<void>) | undefined
 }
 
 /** A recipe that was found in order, with what its steps work on. */

@@ -2,7 +2,7 @@
 // lies in the run's folder.
 import { join, relative } from 'node:path'
 import { messageOf, throwIfAborted } from '../base/errors.ts'
-import { benchmark } from '../benchmarks/benchmark.ts'
+import { type BenchmarkRequest, benchmark, type Measured } from '../benchmarks/benchmark.ts'
 import type { Report, Variant } from '../benchmarks/report/report.ts'
 import type { Rivals } from '../benchmarks/rivals.ts'
 import { measureSize } from '../benchmarks/size.ts'
@@ -47,7 +47,7 @@ export async function run(recipe: RecipeInput | string, options: RunOptions = {}
     const stages = [...(teacherTask ? [teacherTask] : []), ...tasks].map(placeOf)
     const { name } = loaded.recipe
     emit({ event: 'run-start', name, folder, steps: tasks.length, stages })
-    const report = await runPrepared(prepared, output, emit, options.rivals)
+    const report = await runPrepared(prepared, output, emit, options)
     emit({ event: 'run-done', folder, passed: hasPassed(report) })
     return report
   } catch (thrown) {
@@ -71,7 +71,7 @@ async function runPrepared(
   prepared: Prepared,
   output: Output,
   emit: (event: RunEvent) => void,
-  rivals: Rivals = {},
+  { rivals = {}, onPartial }: Pick<RunOptions, 'rivals' | 'onPartial'>,
 ): Promise<Report> {
   const { loaded, world } = prepared
   const teacher = await makeTeacher(prepared, output.folder)
@@ -82,20 +82,20 @@ async function runPrepared(
   const compared = { ...rivals }
   for (const pair of taught)
     compared[pair.taught] = [...new Set([...(compared[pair.taught] ?? []), pair.plain])]
-  const measured = await measure(prepared, teacher, subjects, compared, emit)
-  const variants = await stampAll(output.folder, measured.variants)
   const { name, seed, benchmark: asked } = loaded.recipe
+  const { task, data } = world
+  const about = { name, seed, task, data, recipe: { ...loaded.recipe }, taught }
+  const onKnown =
+    onPartial &&
+    (async (known: Measured) => onPartial(await assembleReport({ ...about, ...known, gates: [] })))
+  const measured = await measure(prepared, teacher, subjects, compared, { emit, onKnown })
+  const variants = await stampAll(output.folder, measured.variants)
   const report = await assembleReport({
-    name,
-    seed,
-    task: world.task,
-    data: world.data,
-    recipe: { ...loaded.recipe },
+    ...about,
     teacher: measured.teacher,
     variants,
     samples: measured.samples,
     gates: judgeGates(asked.gates, { teacher: measured.teacher, variants }),
-    taught,
   })
   // Plots and pages take a third of a second to load, which a plan or a refused recipe need not pay for.
   const { renderReport } = await import('../benchmarks/report/render.ts')
@@ -131,7 +131,10 @@ function measure(
   teacher: Teacher,
   variants: readonly Subject[],
   rivals: Rivals,
-  emit: (event: RunEvent) => void,
+  {
+    emit,
+    onKnown,
+  }: Pick<BenchmarkRequest, 'onKnown'> & { readonly emit: (event: RunEvent) => void },
 ): ReturnType<typeof benchmark> {
   return withScratchFolder(world.cacheFolder, (workFolder) =>
     benchmark({
@@ -150,6 +153,7 @@ function measure(
       seed: recipe.seed,
       signal: world.signal,
       onProgress: ({ done, what }) => emit({ event: 'benchmark-progress', done, what }),
+      onKnown,
       log: (message) => emit({ event: 'log', message }),
     }),
   )

@@ -1,4 +1,6 @@
-// One self-contained page: no script, no font, no request. Everything from outside is escaped on its way in.
+// One self-contained page: no script, no font, no request. Everything from outside is escaped on its way in. Only a page that
+// is served while its run goes on has a script, the one that keeps it up to date.
+import { createHash } from 'node:crypto'
 import type { Block, Cell, Column, Figure, Mark, Plot, Table } from './blocks.ts'
 import { escapeHtml, renderSwatch } from './escape.ts'
 import { formatBytes } from './format.ts'
@@ -25,9 +27,14 @@ const longestNote = 20
 /** Names of rows that have more letters get more room. */
 const longestRowName = 12
 
-/** Nothing may be loaded or run, whatever a hostile name manages to smuggle in. */
-const policy =
-  "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:; base-uri 'none'; form-action 'none'"
+/** Nothing may be loaded or run but a page's own script, whatever a hostile name manages to smuggle in. */
+export function policyOf(script?: string): string {
+  const policy =
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:; base-uri 'none'; form-action 'none'"
+  if (script === undefined) return policy
+  const hash = createHash('sha256').update(script).digest('base64')
+  return `${policy}; script-src 'sha256-${hash}'; connect-src 'self'`
+}
 
 /** What a page shows besides its sections. */
 export interface Page {
@@ -37,15 +44,22 @@ export interface Page {
   /** What stands below the name, each by itself. */
   readonly facts: readonly string[]
   readonly sections: readonly BuiltSection[]
-  readonly measured: { readonly at: string; readonly onnxruntime: string; readonly node: string }
-  /** The file that has the numbers for programs. */
-  readonly json: string
+  /** Where the numbers come from; undefined while there are none. */
+  readonly measured?: { readonly at: string; readonly onnxruntime: string; readonly node: string }
+  /** The file that has the numbers for programs, where there is one. */
+  readonly json?: string
+  /** What runs in the page, which is no file then; nothing unless given. */
+  readonly script?: string
 }
 
 /** Renders the report as an HTML page that opens from disk. */
-export function renderHtml(report: Report, sections: readonly BuiltSection[]): string {
+export const renderHtml = (report: Report, sections: readonly BuiltSection[]): string =>
+  renderPage({ ...reportPage(report, sections), json: 'report.json' })
+
+/** What a page of these sections of a report shows. */
+export function reportPage(report: Report, sections: readonly BuiltSection[]): Page {
   const { host, data } = report
-  return renderPage({
+  return {
     product: 'Condense report',
     name: report.name,
     facts: [
@@ -58,17 +72,17 @@ export function renderHtml(report: Report, sections: readonly BuiltSection[]): s
     ],
     sections,
     measured: { at: report.createdAt, ...host },
-    json: 'report.json',
-  })
+  }
 }
 
-/** Renders a page that opens from disk. */
-export function renderPage({ product, name, facts, sections, measured, json }: Page): string {
+/** Renders a page that opens from disk, or with a script one that is served. */
+export function renderPage(page: Page): string {
+  const { product, name, facts, sections, script } = page
   return `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="${policy}">
+<meta http-equiv="Content-Security-Policy" content="${policyOf(script)}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <meta name="referrer" content="no-referrer">
@@ -89,15 +103,22 @@ ${sections.map(({ id, title }) => `<li><a href="#${id}">${escapeHtml(title)}</a>
 <main id="report">
 ${sections.map(renderSection).join('\n')}
 </main>
-<footer><p>Measured <time datetime="${escapeHtml(measured.at)}">${escapeHtml(dateOf(measured.at))}</time>
-with ONNX Runtime ${escapeHtml(measured.onnxruntime)} on Node ${escapeHtml(measured.node)}.
-The numbers are also in ${escapeHtml(json)}, for programs.</p></footer>
-</body>
+<footer>${renderFooter(page)}</footer>
+${script === undefined ? '' : `<script>${script}</script>\n`}</body>
 </html>
 `
 }
 
-function renderSection({ id, title, intro, blocks }: BuiltSection): string {
+function renderFooter({ measured, json }: Page): string {
+  if (!measured) return ''
+  const numbers =
+    json === undefined ? '' : `\nThe numbers are also in ${escapeHtml(json)}, for programs.`
+  return `<p>Measured <time datetime="${escapeHtml(measured.at)}">${escapeHtml(dateOf(measured.at))}</time>
+with ONNX Runtime ${escapeHtml(measured.onnxruntime)} on Node ${escapeHtml(measured.node)}.${numbers}</p>`
+}
+
+/** Renders a section of a page. */
+export function renderSection({ id, title, intro, blocks }: BuiltSection): string {
   const lines = [
     `<section id="${id}" aria-labelledby="${id}-title">`,
     `<h2 id="${id}-title">${escapeHtml(title)}</h2>`,
