@@ -57,6 +57,11 @@ export const commands: readonly Command[] = [
     load: () => import('./bench.ts'),
   },
   {
+    usage: 'compare <models..>',
+    summary: 'Put models of several runs, or files, side by side',
+    load: () => import('./compare.ts'),
+  },
+  {
     usage: 'profile <model>',
     summary: 'Show what each layer costs, and what compression did to it',
     load: () => import('./profile.ts'),

@@ -17,6 +17,8 @@ import { openNamedData, type Surroundings } from './surroundings.ts'
 export interface BenchRequest extends Surroundings {
   readonly teacher: string
   readonly models: readonly string[]
+  /** What the models are called, in their order; after their files unless told. */
+  readonly names?: readonly string[]
   readonly providers?: readonly ProviderName[]
   readonly latency?: Partial<LatencyOptions>
   /** False leaves out what is left of the teacher's knowledge, which takes most of the time. */
@@ -52,7 +54,7 @@ export async function bench(request: BenchRequest): Promise<Report> {
       })
   // Outputs for noise say nothing, and a model alone has nothing to keep.
   const knowledge = request.knowledge !== false && !random && models.length > 0
-  const names = idsOf(models)
+  const names = request.names ?? idsOf(models)
   const subject = (path: string, id: string, from: string | null) => ({
     id,
     stage: from === null ? 'teacher' : 'file',

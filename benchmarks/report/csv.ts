@@ -1,6 +1,6 @@
 // The report for spreadsheets: one row for each variant, provider, batch size and number of threads (RFC 4180).
 import { printable } from './format.ts'
-import { everyVariant, providersOf } from './judge.ts'
+import { everyVariant, type Measured as MeasuredModels, providersOf } from './judge.ts'
 import { mainFigure } from './metrics.ts'
 import type { Measurement, ProviderResult, Report, Variant } from './report.ts'
 
@@ -68,14 +68,32 @@ const columns: Readonly<Record<string, (measured: Measured) => Value>> = {
 
 /** Renders the report as CSV with a header; what a spreadsheet would take for a formula is text. */
 export function renderCsv(report: Report): string {
-  const lines = [
-    Object.keys(columns),
-    ...rowsOf(report).map((row) => Object.values(columns).map((column) => cell(column(row)))),
-  ]
-  return lines.map((line) => `${line.join(',')}\r\n`).join('')
+  return lines([Object.keys(columns), ...rowsOf(report).map(cellsOf)])
 }
 
-function rowsOf(report: Report): Measured[] {
+/** Renders some models of several reports in one table, the run before the other columns. */
+export function renderCsvOfRuns(
+  runs: readonly {
+    readonly name: string
+    readonly report: MeasuredModels
+    readonly models: readonly Variant[]
+  }[],
+): string {
+  const rows = runs.flatMap(({ name, report, models }) =>
+    rowsOf(report)
+      .filter(({ variant }) => models.includes(variant))
+      .map((row) => [cell(name), ...cellsOf(row)]),
+  )
+  return lines([['run', ...Object.keys(columns)], ...rows])
+}
+
+const cellsOf = (row: Measured): string[] =>
+  Object.values(columns).map((column) => cell(column(row)))
+
+const lines = (rows: readonly (readonly string[])[]): string =>
+  rows.map((row) => `${row.join(',')}\r\n`).join('')
+
+function rowsOf(report: MeasuredModels): Measured[] {
   const providers = providersOf(report)
   return everyVariant(report).flatMap((variant): Measured[] => {
     const found = providers.flatMap((provider) => {
@@ -96,7 +114,7 @@ function rowsOf(report: Report): Measured[] {
 }
 
 function ratioOf(
-  { teacher }: Report,
+  { teacher }: MeasuredModels,
   variant: Variant,
   provider: string,
   { batch, threads, p50Ms }: Measurement,

@@ -110,11 +110,12 @@ ${script === undefined ? '' : `<script>${script}</script>\n`}</body>
 }
 
 function renderFooter({ measured, json }: Page): string {
-  if (!measured) return ''
   const numbers =
-    json === undefined ? '' : `\nThe numbers are also in ${escapeHtml(json)}, for programs.`
+    json === undefined ? '' : `The numbers are also in ${escapeHtml(json)}, for programs.`
+  if (!measured) return numbers && `<p>${numbers}</p>`
   return `<p>Measured <time datetime="${escapeHtml(measured.at)}">${escapeHtml(dateOf(measured.at))}</time>
-with ONNX Runtime ${escapeHtml(measured.onnxruntime)} on Node ${escapeHtml(measured.node)}.${numbers}</p>`
+with ONNX Runtime ${escapeHtml(measured.onnxruntime)} on Node ${escapeHtml(measured.node)}.
+${numbers}</p>`
 }
 
 /** Renders a section of a page. */

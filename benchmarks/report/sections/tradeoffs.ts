@@ -16,7 +16,7 @@ import type { Report, Variant } from '../report.ts'
 import { legendOf, seriesOf } from './cells.ts'
 
 /** More names would lie over each other; a legend says then what has no room beside its point. */
-const mostNames = 6
+export const mostNames = 6
 
 /** What is paid for quality: one plot each. */
 interface Cost {
