@@ -59,7 +59,9 @@ itOnTerminal(
     expect(screen.modes()).toEqual({ cursor: true, wrap: true })
     const left = screen.text()
     expect(left.filter((line) => /[█░▸·]/.test(line))).toEqual([])
-    expect(left.slice(0, 4).map((line) => line.replace(/ {2,}.*| \d.*/, ''))).toEqual([
+    // Above them may stand a warning that so small a model became slower: that is timed, and differs.
+    const finished = left.filter((line) => /^(✓|variant)/.test(line))
+    expect(finished.map((line) => line.replace(/ {2,}.*| \d.*/, ''))).toEqual([
       '✓ teacher',
       '✓ [1/1] quantize',
       '✓ benchmark',
