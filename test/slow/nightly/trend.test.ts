@@ -1,7 +1,9 @@
 // A trend over a thousand nights renders in time, from the history's file to the page.
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { expect, it } from '@jest/globals'
+import { chromium } from 'playwright-core'
 import { random } from '../../../base/random.ts'
 import { openHistory } from '../../../pipeline/nightly/history.ts'
 import type { Figure } from '../../../pipeline/nightly/judge.ts'
@@ -40,6 +42,9 @@ function nightNumber(index: number): Night {
   }
 }
 
+const executablePath = '/usr/bin/chromium'
+const page = join(temporaryFolder(), 'trend.html')
+
 it('takes less than 2 s for 1,000 nights', async () => {
   const folder = temporaryFolder()
   const path = join(folder, 'history.db')
@@ -55,9 +60,33 @@ it('takes less than 2 s for 1,000 nights', async () => {
     again.close()
     const { user, system } = process.cpuUsage(start)
     times.push((user + system) / 1000)
-    writeFileSync(join(folder, 'trend.html'), files['trend.html'])
+    writeFileSync(page, files['trend.html'])
     expect(files['trend.html'].length).toBeLessThan(2e6)
   }
   process.stderr.write(`1,000 nights: ${times.map((time) => time.toFixed(0)).join(', ')} ms\n`)
   expect(Math.min(...times)).toBeLessThan(2000)
+})
+
+const withBrowser = existsSync(executablePath) ? it : it.skip
+
+withBrowser('is interactive within a second, and no wider than a window', async () => {
+  const args = ['--headless', '--no-sandbox', '--disable-gpu']
+  const browser = await chromium.launch({ executablePath, args })
+  try {
+    const times: number[] = []
+    for (const width of [1280, 360]) {
+      const tab = await browser.newPage({ viewport: { width, height: 800 } })
+      await tab.goto(pathToFileURL(page).href)
+      const entry = `performance.getEntriesByType('navigation')[0].domInteractive`
+      times.push((await tab.evaluate(entry)) as number)
+      expect(await tab.evaluate('document.documentElement.scrollWidth')).toBe(width)
+      await tab.close()
+    }
+    process.stderr.write(
+      `interactive after ${times.map((time) => time.toFixed(0)).join(', ')} ms\n`,
+    )
+    expect(Math.min(...times)).toBeLessThan(1000)
+  } finally {
+    await browser.close()
+  }
 })
