@@ -161,14 +161,11 @@ async function measureAll(request: BenchmarkRequest): ReturnType<typeof benchmar
     }
     throwIfAborted(signal)
     const forgotten = await findForgotten(findings, context, request.samples)
-    const [teacher, ...variants] = findings.map((found) => {
-      const against = rivalsOf(found, request.rivals ?? {}, findings, context)
-      const lost = forgotten?.variants.get(found.subject.id)
-      return {
-        ...variantOf(found, findings, judging),
-        ...(against && { against }),
-        ...(lost && { forgotten: lost }),
-      }
+    const rows = findings.map((found) => variantOf(found, findings, judging))
+    const [teacher, ...variants] = rows.map((row, at) => {
+      const against = rivalsOf(row, request.rivals ?? {}, { rows, findings }, context)
+      const lost = forgotten?.variants.get(findings[at]!.subject.id)
+      return { ...row, ...(against && { against }), ...(lost && { forgotten: lost }) }
     })
     const samples = forgotten?.samples ?? []
     return { teacher: teacher!, variants, ...(samples.length > 0 && { samples }) }

@@ -2,6 +2,7 @@
 import { errorFunction } from 'simple-statistics'
 import { mainFigure } from '../report/metrics.ts'
 import type { Report, Variant } from '../report/report.ts'
+import { pOf } from '../report/significance.ts'
 
 /** A run whose models are compared. */
 export interface ComparedRun {
@@ -68,9 +69,7 @@ export function figureDifference(
   const [mine, theirs] = [mainFigure(own), mainFigure(other)]
   if (mine.metric !== theirs.metric) return undefined
   const found = { metric: mine.metric, difference: mine.value - theirs.value }
-  const paired = isSameRace(model, reference)
-    ? pairedP(model.variant, reference.variant)
-    : undefined
+  const paired = isSameRace(model, reference) ? pOf(model.variant, reference.variant) : undefined
   if (paired !== undefined) return { ...found, p: paired, by: 'paired' }
   if (mine.metric === 'top1') {
     const p = sharesP(mine.value, theirs.value, model.run.report.data.test)
@@ -81,18 +80,6 @@ export function figureDifference(
     Math.min(mine.interval[1], theirs.interval[1]),
   ]
   return { ...found, p: undefined, by: low <= high ? 'overlap' : 'apart' }
-}
-
-/** p of a paired test that a run has made of two of its models. */
-function pairedP(one: Variant, other: Variant): number | undefined {
-  const testOf = (variant: Variant, against: Variant): number | null | undefined => {
-    const { retention } = variant
-    if (against.from === null && variant.from !== null) return retention?.p ?? retention?.mcnemarP
-    // A name from outside must not find what every object inherits.
-    const rivals = variant.against ?? {}
-    return Object.hasOwn(rivals, against.id) ? rivals[against.id]?.p : undefined
-  }
-  return testOf(one, other) ?? testOf(other, one) ?? undefined
 }
 
 /** p of the two-sided z-test of two shares of as many samples each, their common share as the variance. */

@@ -34,7 +34,7 @@ export function comparisonSections(comparison: Comparison): BuiltSection[] {
       'differences',
       'Differences',
       differences(comparison),
-      'How good each model is, compared with the first one. Within a run answers were compared sample by sample; between runs shares are tested as if their samples were independent, which finds less.',
+      'How good each model is, compared with the first one. Where a run compared the answers of both, sample by sample, that is told; other shares are tested as if their samples were independent, which finds less.',
     ),
     ...section(
       'tradeoffs',

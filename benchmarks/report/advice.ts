@@ -1,10 +1,8 @@
 // What comparing variants with each other shows: whether a teacher was of any use to a student.
-import { formatProbability } from './format.ts'
+import { writtenP } from './format.ts'
 import { formatMetric, formatMetricInterval, mainFigure, metricTitle } from './metrics.ts'
 import type { Report, Variant } from './report.ts'
-
-/** From here on a difference may be chance. */
-const significance = 0.05
+import { pOf, significance } from './significance.ts'
 
 /** How two variants compare: what is better without chance explaining it, or neither. */
 export type Outcome = 'better' | 'worse' | 'same'
@@ -25,17 +23,6 @@ export function outcomeOf(variant: Variant, other: Variant): Outcome | undefined
         : 'worse'
   if (own.interval[0] > theirs.interval[1]) return 'better'
   return own.interval[1] < theirs.interval[0] ? 'worse' : 'same'
-}
-
-/** p of the paired test of two variants, where there was one. */
-export function pOf({ against = {} }: Variant, { id }: Variant): number | undefined {
-  return Object.hasOwn(against, id) ? (against[id]?.p ?? undefined) : undefined
-}
-
-/** p as it stands in a sentence: `p = 0.21`, `p < 0.0001`. */
-export function writtenP(p: number): string {
-  const text = formatProbability(p)
-  return text.startsWith('<') ? `p ${text}` : `p = ${text}`
 }
 
 /** A variant that was taught, and one of the same start that was not. */

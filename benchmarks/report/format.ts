@@ -59,6 +59,12 @@ export function formatProbability(p: number): string {
   return p < 0.1 ? String(Number(p.toPrecision(2))) : p.toFixed(2)
 }
 
+/** p as it stands in a sentence: `p = 0.21`, `p < 0.0001`. */
+export function writtenP(p: number): string {
+  const text = formatProbability(p)
+  return text.startsWith('<') ? `p ${text}` : `p = ${text}`
+}
+
 /** A plain number with three significant digits: `0.0123`. */
 export function formatNumber(value: number): string {
   if (value === 0) return '0'

@@ -1,8 +1,8 @@
 // What the numbers of a report mean: the verdict in one sentence, the best variant for each goal, what got worse.
-import { formatBytes, formatMs, formatPercent, formatProbability, formatRatio } from './format.ts'
+import { formatBytes, formatMs, formatPercent, formatRatio, writtenP } from './format.ts'
 import { formatDifference, formatMetric, mainFigure, mainMetric, metricTitle } from './metrics.ts'
 import type { ProviderResult, Report, Retention, Variant } from './report.ts'
-import { differenceOf, doubtOf, noDifference, noiseIn } from './significance.ts'
+import { differenceOf, doubtOf, noDifference, noiseIn, pOf, significance } from './significance.ts'
 
 /** Below this share of the teacher's accuracy no variant is recommended for its size or speed. */
 export const acceptableRetention = 0.95
@@ -12,9 +12,6 @@ export const slowerFrom = 1.05
 
 /** A size or a count of multiplications counts as worse from this ratio on; a few bytes are nobody's concern. */
 export const largerFrom = 1.01
-
-/** The level below which a difference is called significant. */
-const significance = 0.05
 
 /** What was measured of a report's models. */
 export type Measured = Pick<Report, 'teacher' | 'variants'>
@@ -82,14 +79,16 @@ export const mainValue = ({ accuracy }: Variant): number | undefined =>
 const probabilityOf = ({ retention }: Variant): number | undefined =>
   retention?.p ?? retention?.mcnemarP
 
+/** p in one piece, at whose spaces no line ends. */
+const unbroken = (p: number): string => writtenP(p).replaceAll(' ', '\u00a0')
+
 /** How the main figure compares with the teacher's, with the test's p: `no significant difference (p = 0.21)`. */
 export function comparison(variant: Variant): string {
   const { retention } = variant
   if (!retention) return 'not measured'
   const probability = probabilityOf(variant)
   if (probability === undefined) return 'the teacher is the target'
-  const p = formatProbability(probability)
-  const written = (p.startsWith('<') ? `p ${p}` : `p = ${p}`).replaceAll(' ', '\u00a0')
+  const written = unbroken(probability)
   if (probability >= significance) return `${noDifference} (${written})`
   return `significantly ${retention.accuracy < 1 ? 'lower' : 'higher'} (${written})`
 }
@@ -259,16 +258,8 @@ export function worsenings(report: Report, variant: Variant): Map<Worsening, str
   const source = everyVariant(report).find(({ id }) => id === variant.from)
   if (!source) return found
   const { id } = variant
-  if (losesAccuracy(variant)) {
-    const points = formatDifference(
-      mainMetric(report),
-      (mainValue(report.teacher) ?? 0) - (mainValue(variant) ?? 0),
-    )
-    found.set(
-      'accuracy',
-      `the ${mainName(report)} of ${id} is ${points} below the teacher's, ${comparison(variant)}`,
-    )
-  }
+  const lost = accuracyLost(report, variant, source)
+  if (lost !== undefined) found.set('accuracy', lost)
   const larger = (key: 'sizeBytes' | 'gzipBytes', what: string) => {
     if (variant[key] >= source[key] * largerFrom) {
       const sizes = `${formatBytes(variant[key])} against ${formatBytes(source[key])}`
@@ -293,6 +284,22 @@ export function worsenings(report: Report, variant: Variant): Map<Worsening, str
     )
   }
   return found
+}
+
+/**
+ * Says how much worse a variant is than the one it was made from; undefined where it is not, or chance explains it.
+ *
+ * Reports of earlier versions compare variants with the teacher alone, which then stands in.
+ */
+function accuracyLost(report: Report, variant: Variant, source: Variant): string | undefined {
+  const other = pOf(variant, source) === undefined ? report.teacher : source
+  const p = pOf(variant, other)
+  const [own, before] = [mainValue(variant), mainValue(other)]
+  if (p === undefined || own === undefined || before === undefined) return undefined
+  if (p >= significance || own >= before) return undefined
+  const points = formatDifference(mainMetric(report), before - own)
+  const whose = other === report.teacher ? "the teacher's" : `that of ${other.id}`
+  return `the ${mainName(report)} of ${variant.id} is ${points} below ${whose}, significantly lower (${unbroken(p)})`
 }
 
 /** A number of things in words: `1 gate`, `3 gates`. */

@@ -1,12 +1,27 @@
-// Whether two latencies differ by more than chance, and whether the machine was quiet enough to tell: in words.
+// Whether figures and latencies differ by more than chance, and whether the machine was quiet enough to tell: in words.
 import { formatPercent } from './format.ts'
-import type { ProviderResult } from './report.ts'
+import type { ProviderResult, Variant } from './report.ts'
 
 /** A ratio of times with its interval, as report.json has it. */
 type Ratio = NonNullable<ProviderResult['latencyRatio']>
 
 /** What an interval says of a ratio of times; `untold` where there is none, or where it rests on too few rounds. */
 export type Difference = 'faster' | 'slower' | 'none' | 'untold'
+
+/** The level below which a difference is called significant. */
+export const significance = 0.05
+
+/** p of the paired test that a run has made of two of its models, the teacher among them; undefined where it made none. */
+export function pOf(one: Variant, other: Variant): number | undefined {
+  return ownP(one, other) ?? ownP(other, one) ?? undefined
+}
+
+function ownP(variant: Variant, other: Variant): number | null | undefined {
+  const { from, retention, against = {} } = variant
+  if (other.from === null && from !== null) return retention?.p ?? retention?.mcnemarP
+  // A name from outside must not find what every object inherits.
+  return Object.hasOwn(against, other.id) ? against[other.id]?.p : undefined
+}
 
 /** What the report says where chance explains a difference. */
 export const noDifference = 'no significant difference'

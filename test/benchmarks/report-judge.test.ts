@@ -191,6 +191,22 @@ describe('worsenings', () => {
     ])
   })
 
+  it('blames a stage for what it lost itself, where the run has compared it with what it was made from', () => {
+    const source = { ...variant('prune'), id: 'source', from: 'teacher' }
+    const of = (p: number, difference = -0.01) => {
+      const value = source.accuracy!.value! + difference
+      const against = { source: { difference, p, agreement: 0.9, klDivergence: 0.1 } }
+      const accuracy = { ...source.accuracy!, value, top1: value }
+      const one = { ...variant('prune'), id: 'one', from: 'source', accuracy, against }
+      return plain(worsenings(withVariants(source, one), one).get('accuracy') ?? '')
+    }
+    expect(of(0.002)).toBe(
+      'the accuracy of one is 1.00 points below that of source, significantly lower (p = 0.002)',
+    )
+    expect(of(0.3)).toBe('')
+    expect(of(0.002, 0.01)).toBe('')
+  })
+
   it('calls nothing slower that chance explains', () => {
     const slower = (source: Pick<ProviderResult, 'sourceRatio'>) => {
       const cpu = { ...variant('float16').providers.cpu!, ...source }
