@@ -12,6 +12,8 @@ import {
   providersOption,
   settingDeclarations,
   settingOption,
+  shapeDeclaration,
+  shapesOption,
   textOption,
   textsOption,
 } from './options.ts'
@@ -39,6 +41,7 @@ export const build = (yargs: Argv): Argv =>
       describe: 'Data: digits, mnist, …, or YAML; random inputs unless given, and no accuracy',
     })
     .options(settingDeclarations)
+    .option('shape', shapeDeclaration)
     .option('teacher', { type: 'string', describe: 'The teacher; the first model unless given' })
     .option('providers', { type: 'string', default: 'cpu', describe: 'As cpu,wasm,webgpu:browser' })
     .option('seconds', { type: 'string', describe: 'Time for each model and provider, s' })
@@ -85,6 +88,7 @@ export async function execute(args: Arguments, { signal }: CommandContext): Prom
       models: named === undefined ? others : [first, ...others],
       data: dataOption(args),
       ...settingOption(args),
+      shapes: shapesOption(args),
       providers: providersOption(args, 'providers'),
       ...(seconds !== undefined && { latency: { seconds } }),
       ...(args.knowledge === false && { knowledge: false }),

@@ -107,3 +107,30 @@ export function yamlOption(name: string, text: string): unknown {
     throw new UserError(`--${name}: not YAML: ${reason} — correct it, or quote it for the shell`)
   }
 }
+
+/** Declares the option that {@link shapesOption} reads. */
+export const shapeDeclaration = {
+  type: 'string',
+  array: true,
+  describe: 'The shape of a random input, as x=1,3,224,224; free dimensions are 1 unless given',
+} as const
+
+/** `--shape x=1,3,224,224`, once for each input. */
+export function shapesOption(args: Arguments): Record<string, number[]> | undefined {
+  const texts = textsOption(args, 'shape')
+  if (texts.length === 0) return undefined
+  return Object.fromEntries(
+    texts.map((text) => {
+      const at = text.lastIndexOf('=')
+      const dims = text
+        .slice(at + 1)
+        .split(',')
+        .map((part) => (/^\d+$/.test(part) ? Number(part) : 0))
+      if (at < 1 || dims.some((dim) => dim < 1 || dim > 2 ** 31))
+        throw new UserError(
+          `--shape: expected a name and whole numbers: '${text}' — write it as x=1,3,224,224`,
+        )
+      return [text.slice(0, at), dims]
+    }),
+  )
+}

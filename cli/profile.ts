@@ -12,8 +12,9 @@ import {
   providersOption,
   settingDeclarations,
   settingOption,
+  shapeDeclaration,
+  shapesOption,
   textOption,
-  textsOption,
 } from './options.ts'
 import { table } from './table.ts'
 import { openTerminal } from './terminal.ts'
@@ -34,11 +35,7 @@ export const build = (yargs: Argv): Argv =>
     .option('provider', { type: 'string', default: 'cpu', describe: 'Where it runs' })
     .option('threads', { type: 'string', describe: 'Threads of a run; 1 unless given' })
     .option('batch', { type: 'string', describe: 'Samples in a run; 1 unless given' })
-    .option('shape', {
-      type: 'string',
-      array: true,
-      describe: 'The shape of a random input, as x=1,3,224,224; free dimensions are 1 unless given',
-    })
+    .option('shape', shapeDeclaration)
     .option('seconds', { type: 'string', describe: 'Time for profiled runs, s; 1 unless given' })
     .option('seed', { type: 'string', describe: 'Seed of random inputs; 0 unless given' })
     .option('rows', {
@@ -87,24 +84,4 @@ export async function execute(args: Arguments, { signal }: CommandContext): Prom
   } finally {
     terminal.close()
   }
-}
-
-/** `--shape x=1,3,224,224`, once for each input. */
-function shapesOption(args: Arguments): Record<string, number[]> | undefined {
-  const texts = textsOption(args, 'shape')
-  if (texts.length === 0) return undefined
-  return Object.fromEntries(
-    texts.map((text) => {
-      const at = text.lastIndexOf('=')
-      const dims = text
-        .slice(at + 1)
-        .split(',')
-        .map((part) => (/^\d+$/.test(part) ? Number(part) : 0))
-      if (at < 1 || dims.some((dim) => dim < 1 || dim > 2 ** 31))
-        throw new UserError(
-          `--shape: expected a name and whole numbers: '${text}' — write it as x=1,3,224,224`,
-        )
-      return [text.slice(0, at), dims]
-    }),
-  )
 }

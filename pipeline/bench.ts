@@ -5,16 +5,18 @@ import type { LatencyOptions } from '../benchmarks/latency.ts'
 import { randomDataset } from '../benchmarks/random-data.ts'
 import type { Report } from '../benchmarks/report/report.ts'
 import type { ProviderName } from '../runtime/providers.ts'
+import { explainRandom, type RandomOptions, randomFeeds } from '../runtime/random-feeds.ts'
 import { withSession } from '../runtime/session.ts'
 import { defaultCacheFolder, prepareCache, withScratchFolder } from './cache.ts'
 import { classesStatedBy, localModel } from './local-models.ts'
+import { type MadeUpRequest, madeUpInputs } from './made-up.ts'
 import type { RunOptions } from './prepare.ts'
 import { assembleReport } from './report.ts'
 import { defaultSamples, samplesOf } from './samples.ts'
 import { openNamedData, type Surroundings } from './surroundings.ts'
 
 /** Models to be measured against a teacher; each is a path, a folder of the Hub or an address, as in a recipe. */
-export interface BenchRequest extends Surroundings {
+export interface BenchRequest extends Surroundings, MadeUpRequest {
   readonly teacher: string
   readonly models: readonly string[]
   /** What the models are called, in their order; after their files unless told. */
@@ -39,15 +41,16 @@ export interface BenchRequest extends Surroundings {
 export async function bench(request: BenchRequest): Promise<Report> {
   const { teacher, models, seed = 0, providers = ['cpu'], latency = {}, signal, onEvent } = request
   const { cacheFolder = defaultCacheFolder(), folder = '.', onPartial } = request
+  const known = madeUpInputs(request, 'condense bench')
   prepareCache(cacheFolder)
   const log = (message: string) => onEvent?.({ event: 'log', message })
   const here = (file: string) => localModel({ file }, { cacheFolder, signal, log })
   const reference = await here(teacher)
   const others: string[] = []
   for (const model of models) others.push((await here(model)).source.file)
-  const random = request.data === undefined
+  const random = known !== undefined
   const { data, task } = random
-    ? await madeUpData(reference.source.file, teacher, seed)
+    ? await madeUpData(reference.source.file, { ...known, seed, where: teacher })
     : await openNamedData(request, cacheFolder, 'bench', {
         folder: reference.folder,
         classes: await classesStatedBy(reference.source),
@@ -80,7 +83,7 @@ export async function bench(request: BenchRequest): Promise<Report> {
       seed,
       signal,
       onProgress: ({ done, what }) => onEvent?.({ event: 'benchmark-progress', done, what }),
-      onKnown: onPartial && (async (known) => onPartial(await reportOf(known))),
+      onKnown: onPartial && (async (measured) => onPartial(await reportOf(measured))),
       log,
     }),
   )
@@ -88,10 +91,15 @@ export async function bench(request: BenchRequest): Promise<Report> {
 }
 
 /** Random samples for a model of which no data was named. */
-async function madeUpData(path: string, where: string, seed: number) {
-  const test = await withSession(path, { where }, async ({ inputs }) =>
-    randomDataset(inputs, { seed, where }),
-  )
+async function madeUpData(path: string, options: RandomOptions) {
+  const { where } = options
+  const test = await withSession(path, { where }, async (session) => {
+    const { inputs } = session
+    const made = randomDataset(inputs, options)
+    // What they do not fit fails here, and not in every process that measures.
+    await session.run(randomFeeds(inputs, options)).catch(explainRandom)
+    return made
+  })
   const none = { ...test, size: 0 }
   return {
     task: 'match' as const,

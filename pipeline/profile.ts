@@ -10,10 +10,11 @@ import type { DatasetRecipe } from '../data/dataset.ts'
 import { type ProviderName, requireProvider } from '../runtime/providers.ts'
 import { defaultCacheFolder, prepareCache, withScratchFolder } from './cache.ts'
 import { localModel } from './local-models.ts'
+import { type MadeUpRequest, madeUpInputs } from './made-up.ts'
 import { openNamedData, type Surroundings } from './surroundings.ts'
 
 /** A model to be profiled; paths, folders of the Hub and addresses are as in a recipe. */
-export interface ProfileRequest extends Surroundings {
+export interface ProfileRequest extends Surroundings, MadeUpRequest {
   readonly model: string
   /** The float model that values of the same name are compared with. */
   readonly teacher?: string | undefined
@@ -22,8 +23,6 @@ export interface ProfileRequest extends Surroundings {
   readonly batch?: number | undefined
   /** Time for profiled runs, s; one unless told. */
   readonly seconds?: number | undefined
-  /** Shapes of made-up inputs, by name. */
-  readonly shapes?: Readonly<Record<string, readonly number[]>> | undefined
 }
 
 /** Samples that are enough for a table. */
@@ -36,11 +35,8 @@ const enough = 64
  */
 export async function profile(request: ProfileRequest): Promise<LayerTable> {
   const { seed = 0, signal, onEvent, provider = 'cpu', threads = 1, batch = 1 } = request
-  const { cacheFolder = defaultCacheFolder(), data, inputs, shapes, seconds = 1 } = request
-  if (data !== undefined && shapes !== undefined)
-    throw new UserError(
-      'condense profile: the shapes come from the data — leave out --shape or --data',
-    )
+  const { cacheFolder = defaultCacheFolder(), data, seconds = 1 } = request
+  const madeUp = madeUpInputs(request, 'condense profile')
   requireProfiles(provider)
   await requireProvider(provider)
   prepareCache(cacheFolder)
@@ -61,7 +57,7 @@ export async function profile(request: ProfileRequest): Promise<LayerTable> {
         where: request.model,
         ...{ provider, threads, batch, seconds },
         teacher: teacher?.source.file,
-        random: { seed, ...(shapes && { shapes }), constants: constantsIn(inputs) },
+        random: { seed, ...madeUp },
       }
       const recipe = opened && someOf(opened.data.splits.test.recipe, enough + batch)
       const samples = recipe && inFile(recipe, join(workFolder, 'test.records'))
@@ -72,15 +68,6 @@ export async function profile(request: ProfileRequest): Promise<LayerTable> {
       await cell.close()
     }
   })
-}
-
-/** Without data the constants of `inputs` are all that can be heeded. */
-function constantsIn(inputs: Surroundings['inputs']): Record<string, number | readonly number[]> {
-  return Object.fromEntries(
-    Object.entries(inputs ?? {}).flatMap(([name, source]) =>
-      'constant' in source ? [[name, source.constant] as const] : [],
-    ),
-  )
 }
 
 const someOf = (recipe: DatasetRecipe, count: number): DatasetRecipe => ({

@@ -84,3 +84,13 @@ function shapeOf(
     `${where}: input '${name}' cannot have the shape [${given.join(',')}] — the model has [${written}]`,
   )
 }
+
+/** Throws what random inputs may be to blame for. */
+export function explainRandom(thrown: unknown): never {
+  if (!(thrown instanceof UserError)) throw thrown
+  const [what] = thrown.message.split(' — ')
+  throw new UserError(
+    `${what} — its inputs were random, free dimensions 1: give shapes (--shape x=1,3,224,224), constants (--inputs '{ x: { constant: 1 } }') or data`,
+    { cause: thrown },
+  )
+}

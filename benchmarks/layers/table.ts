@@ -1,12 +1,11 @@
 // The layer table: every node of a model as ONNX Runtime runs it, with what it costs and what compression did to it.
-import { UserError } from '../../base/errors.ts'
 import type { Samples } from '../../base/samples.ts'
 import { macsOf, multiplications, type ShapeOf } from '../../onnx/cost.ts'
 import type { Model, Node, Value } from '../../onnx/graph.ts'
 import { loadModel } from '../../onnx/load.ts'
 import { feederFor, type Tensors } from '../../runtime/feed.ts'
 import type { ProviderName } from '../../runtime/providers.ts'
-import { type RandomOptions, randomFeeds } from '../../runtime/random-feeds.ts'
+import { explainRandom, type RandomOptions, randomFeeds } from '../../runtime/random-feeds.ts'
 import { type ValueInfo, withSession } from '../../runtime/session.ts'
 import { inferTypes } from '../../runtime/shapes.ts'
 import type { LayerRow, LayerTable } from '../report/report.ts'
@@ -126,16 +125,6 @@ export function costliest(table: LayerTable, count: number): LayerTable {
       share: sum(({ share }) => share),
     },
   }
-}
-
-/** Throws what random inputs may be to blame for. */
-function explainRandom(thrown: unknown): never {
-  if (!(thrown instanceof UserError)) throw thrown
-  const [what] = thrown.message.split(' — ')
-  throw new UserError(
-    `${what} — its inputs were random, free dimensions 1: give their shapes, those that are constant, or data`,
-    { cause: thrown },
-  )
 }
 
 /** What several runs are fed with: samples where there are some, else made-up numbers. */

@@ -23,6 +23,20 @@ itWithShared('measures one model without data, and says that nothing was judged'
   expect(files['report.md']).not.toMatch(/stands alone|NaN|\*\*failed/)
 })
 
+itWithShared('measures a model with three inputs, told of what cannot be made up', async () => {
+  const teacher = sharedModel('silero-vad.onnx')
+  const request = { teacher, models: [], latency, cacheFolder: folder }
+  await expect(bench(request)).rejects.toThrow(/its inputs were random/)
+  const { teacher: measured } = await bench({
+    ...request,
+    latency: { ...latency, batches: [1, 4] },
+    shapes: { input: [1, 512] },
+    inputs: { sr: { constant: 16000 } },
+  })
+  const { measurements } = measured.providers.cpu!
+  expect(measurements!.map(({ batch }) => batch)).toEqual([1, 4])
+})
+
 itWithShared('compares two models on random inputs by size and time alone', async () => {
   const teacher = sharedModel('mnist-8-ortweb.onnx')
   const report = await bench({ teacher, models: [teacher], latency, cacheFolder: folder })
