@@ -1,4 +1,4 @@
-// Every model that is compared in one table: how good, how large, how fast over its own teacher.
+// Every model that is compared, a row each: how good, how large, how fast over its own teacher.
 import type { Cell, Table } from '../report/blocks.ts'
 import { formatBytes, formatCount, formatMs, formatPercent, formatRatio } from '../report/format.ts'
 import { latencyDoubt, latencyRatio, timed } from '../report/judge.ts'
@@ -9,8 +9,8 @@ import type { ComparedModel, Comparison } from './comparison.ts'
 
 type ModelColumn = MeasuredColumn<ComparedModel>
 
-/** A row a model; sizes are also told over the first model's. */
-export function modelsTable({ runs, models }: Comparison): Table {
+/** How good and how fast the models are, then what of them is stored and computed; sizes are also told over the first model's. */
+export function modelsTables({ runs, models }: Comparison): Table[] {
   const [reference] = models
   const cost = (
     title: string,
@@ -37,12 +37,14 @@ export function modelsTable({ runs, models }: Comparison): Table {
   const providers = [
     ...new Set(models.flatMap(({ variant }) => Object.keys(variant.providers))),
   ].filter((provider) => models.some(({ variant }) => timed(variant, provider)))
-  return measuredTable('What was measured', models, [
-    {
-      title: 'Model',
-      align: 'left',
-      cell: (model) => ({ text: model.id, series: models.indexOf(model), ...noteOf(model) }),
-    },
+  const name: ModelColumn = {
+    title: 'Model',
+    align: 'left',
+    cell: (model) => ({ text: model.id, series: models.indexOf(model), ...noteOf(model) }),
+  }
+  const size = cost('Size', formatBytes, ({ sizeBytes }) => sizeBytes)
+  const measured = measuredTable('What was measured', models, [
+    name,
     ...(new Set(models.flatMap((model) => metricOf(model) ?? [])).size > 1 ? [figureColumn] : []),
     {
       title: [...new Set(models.map(titleOf))].filter(Boolean).join(', ') || 'Figure',
@@ -60,13 +62,18 @@ export function modelsTable({ runs, models }: Comparison): Table {
     },
     { title: 'Retention', align: 'right', ...retained(({ accuracy }) => accuracy) },
     { title: 'Agreement', align: 'right', ...retained(({ agreement }) => agreement) },
-    cost('Size', formatBytes, ({ sizeBytes }) => sizeBytes),
+    size,
+    ...providers.map((provider) => latencyColumn(provider, runs.length > 1)),
+  ])
+  const stored = measuredTable('What is stored and computed', models, [
+    name,
+    size,
     cost('Gzip', formatBytes, ({ gzipBytes }) => gzipBytes),
     cost('Brotli', formatBytes, ({ brotliBytes }) => brotliBytes),
     cost('Parameters', formatCount, ({ parameters }) => parameters),
     cost('MACs', formatCount, ({ macs }) => macs),
-    ...providers.map((provider) => latencyColumn(provider, runs.length > 1)),
   ])
+  return [measured, stored]
 }
 
 /** Which figure it is, where models have several. */

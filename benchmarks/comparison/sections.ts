@@ -16,7 +16,7 @@ import { paretoFront } from '../statistics.ts'
 import { type ComparedModel, type Comparison, isSameTest } from './comparison.ts'
 import { differences } from './differences.ts'
 import { caveats, comparedFacts } from './facts.ts'
-import { modelsTable } from './models-table.ts'
+import { modelsTables } from './models-table.ts'
 
 /** The sections that have something to say, in reading order. */
 export function comparisonSections(comparison: Comparison): BuiltSection[] {
@@ -27,7 +27,7 @@ export function comparisonSections(comparison: Comparison): BuiltSection[] {
     ...section(
       'models',
       'Models',
-      [modelsTable(comparison)],
+      modelsTables(comparison),
       'Retention, agreement and latency are over the teacher of the same run, in which they were measured in turn. The quieter line of a figure is its 95 % interval.',
     ),
     ...section(

@@ -212,6 +212,7 @@ export const cases: Readonly<Record<string, Case>> = {
     metrics: ['hit-rate@1', 'hit-rate@10', 'mrr'],
   },
   similarity: {
+    slow: true,
     recipe: () => ({
       task: 'similarity',
       data: {

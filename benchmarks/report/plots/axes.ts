@@ -80,15 +80,24 @@ function widen([low, high]: Domain, margin: number): Domain {
   return [low - (high - low) * margin, high + (high - low) * margin]
 }
 
-// On logarithmic axes each tick has its own size, so zeros at its end say nothing.
-const tickFormat =
-  ({ scale, format }: Axis) =>
-  (value: number): string =>
+/** What stands at a tick: nothing where its neighbour rounds to the same. */
+function tickFormat({ scale, format }: Axis) {
+  // On logarithmic axes each tick has its own size, so zeros at its end say nothing.
+  const label = (value: number): string =>
     scale === 'log'
       ? format(value)
           .replace(/(\.\d*?)0+(?!\d)/, '$1')
           .replace(/\.(?!\d)/, '')
       : format(value)
+  // Plot asks for the ticks in their order.
+  let before: string | undefined
+  return (value: number, index: number): string => {
+    const text = label(value)
+    const isRepeated = index > 0 && text === before
+    before = text
+    return isRepeated ? '' : text
+  }
+}
 
 // Whole powers of ten, with more between them while no two are closer than one of `most` equal parts.
 function logTicks([low, high]: Domain, most: number): number[] {

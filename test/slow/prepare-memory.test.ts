@@ -7,7 +7,7 @@ import { temporaryFolder } from '../support/folder.ts'
 
 it('50,000 samples of 4 KB take hardly more memory than 500', () => {
   const folder = temporaryFolder()
-  const script = resolve('test/data/prepare-rows.js')
+  const script = resolve('test/slow/prepare-rows.js')
   // A small young generation: how much garbage the engine lets lie there is not the question.
   const options = ['--max-semi-space-size=2', script, '50000', '4096', folder]
   const printed = execFileSync(process.execPath, options)
