@@ -137,7 +137,7 @@ export async function expectCounts([options, shape, parameters, macs]: Published
 }
 
 /** The examples of many layers, whose training graphs take longest to make. */
-export const isDeep = ([what]: Example): boolean => /^(mobilenet-|wide-resnet)/.test(what)
+export const isDeep = ([what]: Example): boolean => /^(mobilenet|wide-resnet|vgg)/.test(what)
 
 type Example = (typeof examples)[number]
 

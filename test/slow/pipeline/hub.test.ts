@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, describe, expect, it } from '@jest/globals'
 import sharp from 'sharp'
-import { random } from '../../base/random.ts'
+import { random } from '../../../base/random.ts'
 import {
   buildArchitecture,
   type DataInput,
@@ -12,10 +12,10 @@ import {
   runStage,
   type StageRequest,
   serializeModel,
-} from '../../index.ts'
-import { commandsIn } from '../cli/program.ts'
-import { temporaryFolder } from './tiny.ts'
-import { folderOf, wholeRun } from './whole.ts'
+} from '../../../index.ts'
+import { commandsIn } from '../../cli/program.ts'
+import { temporaryFolder } from '../../pipeline/tiny.ts'
+import { folderOf, wholeRun } from '../../pipeline/whole.ts'
 
 const cacheFolder = temporaryFolder()
 const commands = commandsIn(temporaryFolder())

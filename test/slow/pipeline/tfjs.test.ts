@@ -3,11 +3,11 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, it } from '@jest/globals'
 import sharp from 'sharp'
-import { random } from '../../base/random.ts'
-import { localModel } from '../../pipeline/local-models.ts'
-import { saveLayers, tf } from '../models/tfjs/support.ts'
-import { temporaryFolder } from './tiny.ts'
-import { folderOf, wholeRun } from './whole.ts'
+import { random } from '../../../base/random.ts'
+import { localModel } from '../../../pipeline/local-models.ts'
+import { saveLayers, tf } from '../../models/tfjs/support.ts'
+import { temporaryFolder } from '../../pipeline/tiny.ts'
+import { folderOf, wholeRun } from '../../pipeline/whole.ts'
 
 const { layers } = tf
 
