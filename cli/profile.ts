@@ -78,7 +78,7 @@ export async function execute(args: Arguments, { signal }: CommandContext): Prom
         cells.map(({ text: cell, note }) => (note === undefined ? cell : `${cell} (${note})`)),
       )
       const headings = columns.map(({ title }) => title)
-      process.stdout.write(`${table(headings, text)}\n\n${layersNotes(measured).join('\n')}\n`)
+      process.stdout.write(`${table(headings, text)}\n\n${layersNotes([measured]).join('\n')}\n`)
     }
     return exitCodes.done
   } finally {

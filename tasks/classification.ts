@@ -17,6 +17,7 @@ import type { Predictions, Task, Truth } from './task.ts'
 export const classification: Task = {
   summary: 'One class a sample; the largest of the outputs is the prediction',
   target: 'class',
+  agreementIs: "how often the class is the teacher's, right or wrong",
   outputs: 'first',
   losses: [{ loss: 'cross-entropy', weight: 1, labelSmoothing: 0 }],
   // Hinton et al. 2015: mostly the teacher's softened outputs, a little of the labels.

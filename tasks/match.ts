@@ -5,12 +5,13 @@ import { meanOf } from './predictions.ts'
 import type { Predictions, Task } from './task.ts'
 
 /** The most decibels: float32 itself is no more exact, and equal outputs would have infinitely many. */
-const mostDecibels = 150
+export const mostDecibels = 150
 
 /** Likeness to the teacher in all outputs, which count alike whatever their scale; works for any model. */
 export const match: Task = {
   summary: 'No labels: all outputs should be those of the teacher',
   target: 'none',
+  agreementIs: "R² of all outputs, with the teacher's in place of the truth",
   outputs: 'all',
   // Without a teacher there is nothing to learn but the input.
   losses: [{ loss: 'reconstruction', weight: 1 }],

@@ -11,6 +11,7 @@ export const multiLabel: Task = {
   summary:
     'Any number of classes a sample; those above a probability of one half are the prediction',
   target: 'classes',
+  agreementIs: "how far the sets of classes are the teacher's, Dice's coefficient over all samples",
   outputs: 'first',
   losses: [{ loss: 'binary-cross-entropy', weight: 1, positiveWeight: 1 }],
   distillation: [

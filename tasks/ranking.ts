@@ -17,6 +17,7 @@ export const ranking: Task = {
   summary: 'Groups of candidates, one score each: what is relevant should come first',
   check: requireGroups,
   target: 'relevance',
+  agreementIs: "rank correlation of the scores with the teacher's, mean over groups",
   outputs: 'first',
   losses: [{ loss: 'binary-cross-entropy', weight: 1, positiveWeight: 1 }],
   distillation: [

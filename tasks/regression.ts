@@ -11,6 +11,7 @@ const mostListed = 20
 export const regression: Task = {
   summary: 'One number or several a sample; R² says how much of their spread is explained',
   target: 'values',
+  agreementIs: "R² of the answers, with the teacher's in place of the truth",
   outputs: 'first',
   losses: [{ loss: 'squared-error', weight: 1 }],
   distillation: [

@@ -10,6 +10,7 @@ import type { Predictions, Task, Truth } from './task.ts'
 export const similarity: Task = {
   summary: 'Pairs of samples: the cosine of their embeddings should follow how alike they are',
   target: 'values',
+  agreementIs: "rank correlation of the pairs' cosines with the teacher's",
   outputs: 'first',
   losses: [{ loss: 'cosine-pairs', weight: 1 }],
   distillation: [

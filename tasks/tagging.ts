@@ -11,6 +11,7 @@ import type { Predictions, Task, Truth } from './task.ts'
 export const tagging: Task = {
   summary: 'A class for each position of a sample',
   target: 'tags',
+  agreementIs: "how often the tag is the teacher's, right or wrong",
   outputs: 'first',
   losses: [{ loss: 'cross-entropy', weight: 1, labelSmoothing: 0 }],
   distillation: [

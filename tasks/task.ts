@@ -73,6 +73,8 @@ export interface Task {
   readonly summary: string
   /** What the data must say of each sample. */
   readonly target: TargetKind
+  /** What `Retention.agreement` is of this task, for people. */
+  readonly agreementIs: string
   /** Which outputs of a model are judged: the first one, or all that are float, one after the other. */
   readonly outputs: 'first' | 'all'
   /** What a model is trained with from labels alone, where a recipe says nothing. */

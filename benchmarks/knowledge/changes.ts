@@ -104,16 +104,18 @@ export const changeKinds = {
   },
   /** The fast gradient sign method (Goodfellow et al. 2015, section 4) against the model itself. */
   adversarial: {
-    title: 'Adversarial',
-    strength: "a step along the sign of the model's own gradient, in standard deviations",
+    title: 'FGSM',
+    strength:
+      "the fast gradient sign method, a step along the model's own gradient, in standard deviations",
     strengths: [0.025, 0.05, 0.1],
     directions: 'own',
     change: step,
   },
   /** Projected gradient descent (Madry et al. 2018) against the model itself. */
   projected: {
-    title: 'Adversarial, PGD',
-    strength: "five steps along the model's own gradients within a bound, in standard deviations",
+    title: 'PGD',
+    strength:
+      "projected gradient descent, five steps along the model's own gradients within a bound, in standard deviations",
     strengths: [0.025, 0.05, 0.1],
     directions: 'own',
     steps: 5,
@@ -124,8 +126,8 @@ export const changeKinds = {
   },
   /** The same samples for all models: steps that were found with the teacher's gradients. */
   transferred: {
-    title: "Teacher's adversarial",
-    strength: "a step along the sign of the teacher's gradient, in standard deviations",
+    title: "Teacher's FGSM",
+    strength: "the same with the teacher's gradient for all models, in standard deviations",
     strengths: [0.025, 0.05, 0.1],
     directions: 'teacher',
     change: step,

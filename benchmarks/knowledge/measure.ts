@@ -38,9 +38,12 @@ export async function measureKnowledge(
   options: KnowledgeOptions,
 ): Promise<void> {
   const { data, seed, concurrency, signal, progress } = context
-  const indices = evenlySpread(data, options.samples ?? samplesFor(findings[0]!.macs))
+  const most = options.samples ?? samplesFor(findings[0]!.macs)
+  const indices = evenlySpread(data, most)
   const { permutation } = random(seed, 'knowledge', 'order')
-  const shuffled = permutation(indices.length).map((place) => indices[place]!)
+  // Whole groups would be few, and the samples of one resemble each other.
+  const alone = evenlySpread({ size: data.size, group: 1 }, most)
+  const shuffled = permutation(alone.length).map((place) => alone[place]!)
   const facts = inputFacts(data, indices)
   const scene = { context, indices, shuffled, truth: truthOf(data, indices), facts }
   const observed = new Map(

@@ -40,7 +40,7 @@ export interface Scene {
   readonly context: ProviderContext
   /** Numbers of the samples that stand for all. */
   readonly indices: Uint32Array
-  /** The same in random order. */
+  /** As many, one by one and not in groups, in random order: for what compares samples with each other. */
   readonly shuffled: Uint32Array
   /** What is true of them. */
   readonly truth: Truth

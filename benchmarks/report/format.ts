@@ -28,6 +28,11 @@ export function formatCount(count: number): string {
   return power === 0 ? String(count) : threeDigits(count / 1000 ** power) + units[power]
 }
 
+/** How many a second, with three digits: `9.16`, `35.4 k`. */
+export function formatRate(rate: number): string {
+  return rate < 1000 ? formatNumber(rate) : formatCount(rate)
+}
+
 /** A time in ms with three digits: `0.842 ms`, `1.25 s` from a second on. */
 export function formatMs(ms: number): string {
   return ms >= 1000 ? `${threeDigits(ms / 1000)}${space}s` : `${threeDigits(ms)}${space}ms`

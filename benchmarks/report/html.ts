@@ -27,6 +27,9 @@ const longestNote = 20
 /** Names of rows that have more letters get more room. */
 const longestRowName = 12
 
+/** Words of a table that are not longer stay in one piece. */
+const longestWord = 28
+
 /** Nothing may be loaded or run but a page's own script, whatever a hostile name manages to smuggle in. */
 export function policyOf(script?: string): string {
   const policy =
@@ -140,13 +143,13 @@ export function renderSection({ id, title, intro, blocks }: BuiltSection): strin
 function renderBlock(block: Block, id: string): string {
   switch (block.kind) {
     case 'paragraph':
-      return `<p>${escapeHtml(block.text)}</p>`
+      return `<p>${renderProse(block.text)}</p>`
     case 'statement':
       return `<p class="statement">${escapeHtml(block.text)}</p>`
     case 'figures':
       return `<dl class="figures">\n${block.figures.map(renderFigure).join('\n')}\n</dl>`
     case 'list':
-      return `<ul>\n${block.items.map((item) => `<li>${escapeHtml(item)}</li>`).join('\n')}\n</ul>`
+      return `<ul>\n${block.items.map((item) => `<li>${renderProse(item)}</li>`).join('\n')}\n</ul>`
     case 'code':
       return `<figure class="code"><figcaption>${escapeHtml(block.caption)}</figcaption>
 <pre tabindex="0"><code>${escapeHtml(block.text)}</code></pre></figure>`
@@ -158,6 +161,13 @@ function renderBlock(block: Block, id: string): string {
       return renderSamples(block, id)
   }
 }
+
+/** A text in which no line ends inside an option's name, as `--ablate`. */
+const renderProse = (text: string): string =>
+  escapeHtml(text).replace(/--[a-z][a-z-]*/g, '<span class="option">$&</span>')
+
+/** A long name, whose lines end behind its signs if they must. */
+const renderLongName = (name: string): string => escapeHtml(name).replace(/[._/]/g, '$&<wbr>')
 
 function renderFigure({ value, label, note, mark }: Figure): string {
   return `<div${classOf(mark)}><dt>${escapeHtml(label)}</dt><dd class="value">${escapeHtml(value)}</dd><dd class="note">${escapeHtml(note)}</dd></div>`
@@ -186,15 +196,18 @@ function renderCell(
   index: number,
 ) {
   const swatch = series === undefined ? '' : renderSwatch(series)
-  const named = link ? `<a href="${escapeHtml(link)}">${escapeHtml(text)}</a>` : escapeHtml(text)
+  const isLong = index === 0 && text.length > longestRowName
+  const name = isLong ? renderLongName(text) : escapeHtml(text)
+  const named = link ? `<a href="${escapeHtml(link)}">${name}</a>` : name
   const quieter = note
     ? `<small${note.length > longestNote ? ' class="long"' : ''}>${escapeHtml(note)}</small>`
     : ''
   const content = `${swatch}${named}${quieter}`
-  const isLong = index === 0 && text.length > longestRowName
+  const isWord = index > 0 && text.length <= longestWord && !text.includes(' ')
   const classes = [
     column?.align ?? 'left',
     ...(isLong ? ['long'] : []),
+    ...(isWord && column?.align !== 'right' ? ['word'] : []),
     ...(mark ? [mark] : []),
   ].join(' ')
   return index === 0

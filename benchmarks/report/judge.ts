@@ -103,17 +103,15 @@ export function losesAccuracy(variant: Variant): boolean {
 
 /**
  * The variant that the verdict speaks of: the one that the gates name, if they agree on one; else the smallest
- * leaf that keeps {@link acceptableRetention}; else the most faithful leaf.
+ * that keeps {@link acceptableRetention}; else the most faithful.
  */
 export function headline(report: Report): Variant | undefined {
-  const leaves = report.variants.filter(
-    ({ id, failed }) => failed === undefined && !report.variants.some(({ from }) => from === id),
-  )
+  const working = report.variants.filter(({ failed }) => failed === undefined)
   const gated = new Set(report.gates.map(({ variant }) => variant))
-  const named = report.variants.find(({ id, failed }) => gated.has(id) && failed === undefined)
+  const named = working.find(({ id }) => gated.has(id))
   if (gated.size === 1 && named) return named
-  const candidates = isJudged(report) ? leaves.filter(isAcceptable) : leaves
-  return least(candidates, ({ sizeBytes }) => sizeBytes) ?? mostFaithful(leaves)
+  const candidates = isJudged(report) ? working.filter(isAcceptable) : working
+  return least(candidates, ({ sizeBytes }) => sizeBytes) ?? mostFaithful(working)
 }
 
 /** Whether it was measured how good the models are; without data it was not. */

@@ -1,6 +1,7 @@
 // The layer table as people read it, in a report and on the terminal.
 import type { Cell, Column, Table } from './blocks.ts'
 import { formatBytes, formatCount, formatMs, formatPercent } from './format.ts'
+import { counted } from './judge.ts'
 import type { LayerRow, LayerTable } from './report.ts'
 
 const missing: Cell = { text: '–', mark: 'muted' }
@@ -110,23 +111,39 @@ export function layersTable(table: LayerTable, caption: string): Table {
   }
 }
 
-/** How a layer table was measured, and what has to be known to read it. */
-export function layersNotes(table: LayerTable): string[] {
-  const { provider, threads, batch, runs, random, clock, rows } = table
-  const how = `${runs} profiled runs on ${provider}, batch ${batch}, ${threads} thread${threads === 1 ? '' : 's'}; noting the times slows every node.`
-  return [
-    random ? `${how} The inputs are random: no data was given.` : how,
-    ...(isHandingOver(table)
-      ? [`The times are those of handing work over to the device: ${provider} notes no others.`]
-      : clock === 'device'
-        ? ['The times of nodes are those that the device noted itself.']
+/** How layer tables were measured, and what has to be known to read them; what holds for several is told once. */
+export function layersNotes(tables: readonly LayerTable[]): string[] {
+  const notes = tables.flatMap((table) => {
+    const { provider, clock, random, rows } = table
+    return [
+      ...(random ? ['The inputs are random: no data was given.'] : []),
+      ...(isHandingOver(table)
+        ? [`The times are those of handing work over to the device: ${provider} notes no others.`]
+        : clock === 'device'
+          ? ['The times of nodes are those that the device noted itself.']
+          : []),
+      ...(rows.some(({ sqnrDb }) => sqnrDb !== null)
+        ? [
+            "SQNR is against the teacher's value of the same name or, where there is none, the one most like it; both models computed operator by operator.",
+          ]
         : []),
-    ...(rows.some(({ sqnrDb }) => sqnrDb !== null)
-      ? [
-          "SQNR is against the teacher's value of the same name or, where there is none, the one most like it; both models computed operator by operator.",
-        ]
-      : []),
-  ]
+    ]
+  })
+  return [...new Set([...profilings(tables), ...notes])]
+}
+
+/** How often models ran for their profiles, in a sentence for each setting. */
+function profilings(tables: readonly LayerTable[]): string[] {
+  const bySetting = new Map<string, number[]>()
+  for (const { provider, batch, threads, runs } of tables) {
+    const setting = `${provider}, batch ${batch}, ${counted(threads, 'thread')}`
+    bySetting.set(setting, [...(bySetting.get(setting) ?? []), runs])
+  }
+  return [...bySetting].map(([setting, runs]) => {
+    const [fewest, most] = [Math.min(...runs), Math.max(...runs)]
+    const count = fewest === most ? `${most}` : `${fewest} to ${most}`
+    return `${count} profiled runs on ${setting}; noting the times slows every node.`
+  })
 }
 
 /** Whether all that is known of a GPU is how long the processor was busy with it. */

@@ -1,4 +1,5 @@
 // The figures of all tasks as the report shows them: their names for people, and how they are written.
+import { mostDecibels } from '../../tasks/match.ts'
 import type { Evaluation, Retention as Likeness } from '../../tasks/task.ts'
 import {
   formatInterval,
@@ -89,7 +90,9 @@ export function formatMetric(name: string, value: number): string {
     case 'coefficient':
       return formatSigned(value, 4)
     case 'decibels':
-      return `${formatSigned(value, 2)}\u202fdB`
+      return value < mostDecibels
+        ? `${formatSigned(value, 2)}\u202fdB`
+        : `≥\u202f${mostDecibels}\u202fdB`
     case 'number':
       return formatNumber(value)
   }

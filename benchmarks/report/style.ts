@@ -62,7 +62,7 @@ tbody th.long { min-width: 12rem }
 thead th:first-child { padding-left: 2px }
 td { min-width: 4.5rem }
 td.left { min-width: 8.5rem; max-width: 30rem; overflow-wrap: anywhere }
-td.right { white-space: nowrap }
+td.right, td.word, .option { white-space: nowrap }
 td.right .long { white-space: normal; width: max-content; max-width: 11rem; margin-left: auto }
 th.right, td.right { text-align: right }
 small { display: block; color: var(--quiet); font-size: .8125rem; font-weight: 400; margin-top: 1px }
@@ -97,6 +97,7 @@ figcaption { font-weight: 550; font-size: .9375rem; max-width: 60ch; margin-bott
 .samples-title { margin: 0 0 8px; font-weight: 550; font-size: .9375rem }
 .samples { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 9.5rem), 1fr)); gap: 12px; margin: 0 0 16px; padding: 0; max-width: none; list-style: none }
 .samples > li { display: flex; flex-direction: column; gap: 6px; padding: 10px 12px; border: 1px solid var(--line); border-radius: 8px; min-width: 0; break-inside: avoid }
+.samples:has(audio) { grid-template-columns: repeat(auto-fill, minmax(min(100%, 11rem), 1fr)) }
 .samples:has(.wordy) { grid-template-columns: repeat(auto-fill, minmax(min(100%, 19rem), 1fr)) }
 .samples ul li { padding-left: 1.2em; text-indent: -1.2em }
 .samples ul { margin: 0; padding: 0; list-style: none; font-size: .8125rem; line-height: 1.45; color: var(--quiet) }

@@ -98,6 +98,9 @@ export function copyForQuantization(
     node,
   }))
   const chosen = select(items, exclude, 'exclude').map(({ node }) => node)
+  // Values lose their names in the end, and with them layers that have no name of their own.
+  for (const node of nodes)
+    if (quantizationRuleOf(node)?.kind === 'layer') node.name = layerName(node)
   const placed = found ? [...nodes.filter(hasItsPlace), ...behindUnpacking(nodes)] : []
   const excluded = new Set([...chosen, ...placed])
   return { model, excluded, quantized: (found ?? small) !== undefined }

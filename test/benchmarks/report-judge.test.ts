@@ -106,7 +106,7 @@ describe('verdict', () => {
 })
 
 describe('headline', () => {
-  it('is the variant of the gates, else the smallest leaf that is good enough', () => {
+  it('is the variant of the gates, else the smallest that is good enough, else the most faithful', () => {
     expect(headline(report)?.id).toBe('quantize')
     expect(headline({ ...report, gates: [] })?.id).toBe('quantize')
     expect(headline(withVariants(variant('distill'), variant('float16')))?.id).toBe('float16')
@@ -117,6 +117,14 @@ describe('headline', () => {
     expect(headline(withVariants(variant('distill'), noise, variant('float16')))?.id).toBe(
       'float16',
     )
+    // What a stage spoils is not the result where what came before it is good enough, or better.
+    const source = variant('distill')
+    const poor = (one: Variant, agreement: number) => ({
+      ...one,
+      retention: { ...one.retention!, accuracy: 0.8, agreement },
+    })
+    expect(headline({ ...withVariants(source, noise), gates: [] })?.id).toBe('distill')
+    expect(headline(withVariants(poor(source, 0.8), poor(noise, 0.7)))?.id).toBe('distill')
   })
 })
 

@@ -23,7 +23,7 @@ describe("what is left of the teacher's knowledge", () => {
     expect(row).toContain('of its errors mended')
     expect(row).toMatch(/–<br>see below \|$/)
     expect(text).toContain(
-      '- Not measured: adversarial, saliency of quantize: it is quantized: no gradient passes through integers',
+      '- Not measured: FGSM, saliency of quantize: it is quantized: no gradient passes through integers',
     )
     expect(text).toContain('- CKA: how alike')
     expect(text).toContain(
@@ -36,7 +36,7 @@ describe("what is left of the teacher's knowledge", () => {
     expect(text).not.toContain('Right answers kept |')
     expect(text).not.toContain('on changed samples')
     expect(text).toContain(
-      "- Not measured: noise, blur, contrast, adversarial, teacher's adversarial: the data has no input of floats",
+      "- Not measured: noise, blur, contrast, FGSM, teacher's FGSM: the data has no input of floats",
     )
     expect(text.match(/no single right class/g)).toHaveLength(1)
     expect(sectionOf(matchReport())!.blocks.some(({ kind }) => kind === 'plot')).toBe(false)

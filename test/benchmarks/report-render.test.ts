@@ -263,6 +263,7 @@ describe('a report of another task', () => {
     const { markdown } = rendered(matchReport())
     expect(markdown).toContain('Fidelity R²')
     expect(markdown).toContain('31.20 dB')
+    expect(markdown).toContain('≥ 150 dB')
     expect(markdown).toContain('the teacher is the target')
   })
 

@@ -3,5 +3,5 @@ import { describe, it } from '@jest/globals'
 import { cases, expectWholeRun } from '../pipeline/task-runs.ts'
 
 describe('a whole run', () => {
-  it.each(Object.entries(cases))('of %s', (_, row) => expectWholeRun(row, {}))
+  it.each(Object.entries(cases))('of %s', (_, row) => expectWholeRun(row, { samples: 48 }))
 })

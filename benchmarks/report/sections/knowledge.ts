@@ -1,5 +1,7 @@
 // What is left of the teacher's knowledge beyond its accuracy: answers, likeness inside, calibration, and what becomes of
 // all that where the input changes.
+import { tasks } from '../../../tasks/index.ts'
+import type { Task } from '../../../tasks/task.ts'
 import { type ChangeKind, changeKinds } from '../../knowledge/changes.ts'
 import type { Block, Cell, Column } from '../blocks.ts'
 import { formatNumber, formatPercent, formatSigned } from '../format.ts'
@@ -10,10 +12,10 @@ import { missing, variantCell } from './cells.ts'
 import { reliabilityPlot } from './reliability.ts'
 import { transferByClass } from './transfer.ts'
 
-/** A column of the table: what it shows of a variant, and one line that explains it. */
+/** A column of the table: what it shows of a variant, and what that is. */
 interface Figure {
   readonly title: string
-  readonly explained: string
+  readonly explained: (task: Pick<Task, 'agreementIs'>) => string
   /** Undefined where there is nothing to show. */
   readonly cell: (variant: Variant) => Cell | undefined
 }
@@ -21,14 +23,14 @@ interface Figure {
 const figures: readonly Figure[] = [
   {
     title: 'Agreement',
-    explained: "Agreement: how often the decision is the teacher's, right or wrong.",
+    explained: ({ agreementIs }) => agreementIs,
     cell: ({ retention }) => (retention ? { text: formatPercent(retention.agreement) } : undefined),
   },
   {
     title: 'Right answers kept',
-    explained:
-      'Right answers kept: of those that the teacher gets right, the share that is right here too; below, the share ' +
-      'that is right here of those that the teacher gets wrong.',
+    explained: () =>
+      'of those that the teacher gets right, the share that is right here too; below, the share ' +
+      'that is right here of those that the teacher gets wrong',
     cell: ({ knowledge }) => {
       const { right, wrong } = knowledge?.transfer ?? {}
       if (!right || !wrong || right.value === null) return undefined
@@ -39,8 +41,8 @@ const figures: readonly Figure[] = [
   },
   {
     title: 'KL',
-    explained:
-      "KL: how far the probabilities are from the teacher's, in nats; 0 for the same ones, less is better.",
+    explained: () =>
+      "how far the probabilities are from the teacher's, in nats; 0 for the same ones, less is better",
     cell: ({ retention }) =>
       typeof retention?.klDivergence === 'number'
         ? { text: formatNumber(retention.klDivergence) }
@@ -48,9 +50,9 @@ const figures: readonly Figure[] = [
   },
   {
     title: 'CKA',
-    explained:
-      'CKA: how alike samples lie to each other in the penultimate features of both models, 1 for alike up to rotation ' +
-      'and scale; below, the same of the outputs.',
+    explained: () =>
+      'how alike samples lie to each other in the penultimate features of both models, 1 for alike up to rotation ' +
+      'and scale; below, the same of the outputs',
     cell: ({ knowledge }) => {
       const found = new Map(knowledge?.representation?.map(({ what, cka }) => [what, cka]))
       const features = found.get('features')
@@ -64,9 +66,9 @@ const figures: readonly Figure[] = [
   },
   {
     title: 'ECE',
-    explained:
-      'ECE: how far confidence and accuracy lie apart, over 15 bins; less is better. The Brier score below also sees how ' +
-      'sharp the probabilities are.',
+    explained: () =>
+      'how far confidence and accuracy lie apart, over 15 bins; less is better. The Brier score below also sees how ' +
+      'sharp the probabilities are',
     cell: ({ calibrationError, knowledge }) =>
       calibrationError === null
         ? undefined
@@ -79,9 +81,9 @@ const figures: readonly Figure[] = [
   },
   {
     title: 'Saliency',
-    explained:
-      "Saliency: the mean cosine of the input gradients of both models' largest logits; below, how many of the tenth of " +
-      'cells with the largest ones they share.',
+    explained: () =>
+      "the mean cosine of the input gradients of both models' largest logits; below, how many of the tenth of " +
+      'cells with the largest ones they share',
     cell: ({ knowledge }) =>
       knowledge?.saliency
         ? {
@@ -95,6 +97,19 @@ const figures: readonly Figure[] = [
 /** What stands for a figure that could not be measured; the reasons are listed. */
 const unmeasured: Cell = { ...missing, note: 'see below' }
 
+/** The task of a report; a later version may know more of them. */
+function taskOf({ task = 'classification' }: Report): Pick<Task, 'agreementIs'> {
+  return (
+    new Map<string, Task>(Object.entries(tasks)).get(task) ?? {
+      agreementIs: "how alike the decisions are to the teacher's",
+    }
+  )
+}
+
+/** A title inside a sentence: `noise`, but `JPEG`. */
+const inside = (title: string): string =>
+  /^\p{Lu}\p{Lu}/u.test(title) ? title : title[0]!.toLowerCase() + title.slice(1)
+
 /** What reasons are called in the report. */
 const titles: Readonly<Record<string, string>> = {
   transfer: 'right answers kept',
@@ -102,7 +117,7 @@ const titles: Readonly<Record<string, string>> = {
   representation: 'CKA',
   saliency: 'saliency',
   ...Object.fromEntries(
-    Object.entries(changeKinds).map(([name, { title }]) => [name, title.toLowerCase()]),
+    Object.entries(changeKinds).map(([name, { title }]) => [name, inside(title)]),
   ),
 }
 
@@ -128,7 +143,10 @@ export function knowledge(report: Report): Block[] {
     ...robustness(report, measured),
     {
       kind: 'list',
-      items: [...shown.map(({ explained }) => explained), ...explainedChanges(measured)],
+      items: [
+        ...shown.map(({ title, explained }) => `${title}: ${explained(taskOf(report))}.`),
+        ...explainedChanges(measured),
+      ],
     },
     ...(reasons.length > 0 ? [{ kind: 'list', items: reasons } as const] : []),
     ...reliabilityPlot(report, measured),

@@ -1,6 +1,6 @@
 // Latency on each provider: one plot of the headline, one table of every batch size and thread count, and what a start takes.
 import type { Block, Cell } from '../blocks.ts'
-import { formatBytes, formatJoules, formatMs, formatNumber, formatRatio } from '../format.ts'
+import { formatBytes, formatJoules, formatMs, formatRate, formatRatio } from '../format.ts'
 import { everyVariant, isEmulated, noiseOn, timed, timedProviders } from '../judge.ts'
 import type { Measurement, ProviderResult, Report, Variant } from '../report.ts'
 import { differenceOf, doubtOf } from '../significance.ts'
@@ -122,7 +122,7 @@ function timesTable(report: Report, ran: readonly Ran[], provider: string, warni
     ),
     right(
       'Throughput',
-      ({ measurement }) => ({ text: formatNumber(measurement.throughput) }),
+      ({ measurement }) => ({ text: formatRate(measurement.throughput) }),
       'samples/s',
     ),
     right('Runs', ({ measurement }) => ({ text: String(measurement.runs) })),

@@ -9,7 +9,7 @@ export function layers(report: Report): Block[] {
   const profiled = everyVariant(report).flatMap(({ id, layers: table }) =>
     table ? [{ id, table }] : [],
   )
-  const notes = [...new Set(profiled.flatMap(({ table }) => layersNotes(table)))]
+  const notes = layersNotes(profiled.map(({ table }) => table))
   return [
     ...profiled.map(({ id, table }) => layersTable(table, `Layers of ${id}`)),
     ...notes.map((text) => ({ kind: 'paragraph', text }) as const),

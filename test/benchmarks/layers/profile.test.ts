@@ -3,6 +3,7 @@ import { noiseOf } from '../../../benchmarks/layers/noise.ts'
 import { originsOf, withOwnNames } from '../../../benchmarks/layers/origins.ts'
 import { profileFrom } from '../../../benchmarks/layers/profile.ts'
 import { layerTable } from '../../../benchmarks/layers/table.ts'
+import { layersNotes } from '../../../benchmarks/report/layers.ts'
 import { countMacs } from '../../../onnx/cost.ts'
 import { allNodes } from '../../../onnx/graph.ts'
 import { loadModel } from '../../../onnx/load.ts'
@@ -55,6 +56,17 @@ describe('layerTable', () => {
     expect(table.rows.reduce((sum, { macs }) => sum + (macs ?? 0), 0)).toBe(countMacs(model))
     expect(table.random).toBe(true)
     expect(table.rows[0]!.share).toBeGreaterThanOrEqual(table.rows[1]!.share)
+    // What holds for several models is told once.
+    const times = [
+      { ...table, runs: 5 },
+      { ...table, runs: 14 },
+      { ...table, runs: 9, batch: 8 },
+    ]
+    expect(layersNotes(times)).toEqual([
+      '5 to 14 profiled runs on cpu, batch 1, 1 thread; noting the times slows every node.',
+      '9 profiled runs on cpu, batch 8, 1 thread; noting the times slows every node.',
+      'The inputs are random: no data was given.',
+    ])
   })
 })
 

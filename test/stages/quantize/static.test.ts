@@ -68,6 +68,23 @@ describe('static quantization', () => {
       expect(found[index]).toBeCloseTo(value, 4)
   })
 
+  it.each(['static', 'dynamic'] as const)(
+    '%s: layers keep the names that they are known by',
+    async (scheme) => {
+      const float = modelOf((g, x) => {
+        const hidden = g.Conv(x, weights([4, 3, 3, 3], 'a'))
+        hidden.name = 'hidden'
+      hidden.producer!.name = ''
+        const last = g.Conv(g.Relu(hidden), weights([2, 4, 3, 3], 'b'))
+        last.producer!.name = 'last'
+        return last
+      })
+      const { model } = await quantized(float, { scheme }, samplesOf(image))
+      const convs = model.graph.nodes.filter(({ opType }) => opType.startsWith('Conv'))
+      expect(convs.map(({ name }) => name)).toEqual(['hidden', 'last'])
+    },
+  )
+
   it('puts everything but the borders into integer kernels', async () => {
     const residual = modelOf((g, x) => {
       const first = g.Relu(conv(g, x, 3, 8, 'a'))
