@@ -74,7 +74,7 @@ describe('static quantization', () => {
       const float = modelOf((g, x) => {
         const hidden = g.Conv(x, weights([4, 3, 3, 3], 'a'))
         hidden.name = 'hidden'
-      hidden.producer!.name = ''
+        hidden.producer!.name = ''
         const last = g.Conv(g.Relu(hidden), weights([2, 4, 3, 3], 'b'))
         last.producer!.name = 'last'
         return last
