@@ -16,7 +16,7 @@ export interface LatencyOptions {
   readonly rounds: number
   /** Timed runs a visit, at most. */
   readonly runs: number
-  /** Time for all visits to one model at the headline's batch and threads, s; half of it elsewhere. */
+  /** Time for all visits to one model with batches of 1, s; half of it for larger ones. */
   readonly seconds: number
 }
 
@@ -25,7 +25,7 @@ export const defaultLatency: LatencyOptions = {
   batches: [1, 32],
   threads: [1, 'all'],
   rounds: 8,
-  runs: 1000,
+  runs: 4000,
   seconds: 0.8,
 }
 

@@ -229,7 +229,7 @@ async function measureLatency(
       batch,
       rounds: latency.rounds,
       runs: latency.runs,
-      seconds: headline ? latency.seconds : latency.seconds / 2,
+      seconds: batch === 1 ? latency.seconds : latency.seconds / 2,
       indices: order,
       seed,
       disturbedMs: threads > 1 ? 20 : 0,

@@ -12,8 +12,11 @@ export interface Stopwatch {
   measure(): Promise<number>
 }
 
-/** At most so many bytes of samples are kept in memory to be run in turn. */
-const poolBytes = 2 ** 23
+/** So many batches are run in turn, at most; reading more would take longer than many models need for all runs. */
+const poolSize = 64
+
+/** At most so many bytes of samples are kept in memory to be run in turn, but for one batch. */
+const poolBytes = 2 ** 21
 
 /**
  * Prepares to time runs of `batch` samples, which are taken in turn from the samples of these numbers; of samples that
@@ -34,7 +37,7 @@ export async function stopwatch(
   }
   const first = take(0)
   const bytes = Object.values(first).reduce((sum, { byteLength }) => sum + byteLength, 0)
-  const count = Math.max(1, Math.min(Math.ceil(indices.length / batch), poolBytes / bytes))
+  const count = Math.max(1, Math.min(poolSize, indices.length / batch, poolBytes / bytes))
   const pool = Array.from({ length: Math.floor(count) }, (_, which) =>
     Object.values(take(which)).map((tensor) => Uint8Array.from(tensor.bytes)),
   )
@@ -44,7 +47,7 @@ export async function stopwatch(
       new Tensor(dtype, dims, Uint8Array.from(pool[0]![input]!)),
     ]),
   )
-  const inputs = Object.values(feeds)
+  const inputs = Object.values(feeds).map((tensor) => tensor.bytes)
   const start = process.hrtime.bigint()
   const outputs = await session.run(feeds)
   const firstMs = Number(process.hrtime.bigint() - start) / 1e6
@@ -60,10 +63,10 @@ export async function stopwatch(
     firstMs,
     async measure() {
       const next = pool[turn++ % pool.length]!
-      for (const [input, { bytes }] of inputs.entries()) bytes.set(next[input]!)
-      const start = process.hrtime.bigint()
+      for (let input = 0; input < inputs.length; input++) inputs[input]!.set(next[input]!)
+      const start = performance.now()
       const told = await run()
-      return told ?? Number(process.hrtime.bigint() - start) / 1e6
+      return told ?? performance.now() - start
     },
   }
 }
@@ -179,8 +182,8 @@ export async function timeRuns(
     modelMs += ms
     if (isDisturbed || (unkept < 2 && ms < (budgetMs * unkeptShare) / 2)) unkept++
     else kept.push(ms)
-    // Lets the parent's end be noticed, outside of what is timed.
-    if ((kept.length & 15) === 0) await setImmediate()
+    // Lets the parent's end be noticed, outside of what is timed, and seldom, for it takes as long as a quick run.
+    if ((kept.length + unkept) % 256 === 0) await setImmediate()
   }
   return { times: Float64Array.from(kept), runs: kept.length + unkept, modelMs }
 }

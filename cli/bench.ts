@@ -44,7 +44,7 @@ export const build = (yargs: Argv): Argv =>
     .option('shape', shapeDeclaration)
     .option('teacher', { type: 'string', describe: 'The teacher; the first model unless given' })
     .option('providers', { type: 'string', default: 'cpu', describe: 'As cpu,wasm,webgpu:browser' })
-    .option('seconds', { type: 'string', describe: 'Time for each model and provider, s' })
+    .option('seconds', { type: 'string', describe: 'Time for each model, provider and threads, s' })
     .option('knowledge', {
       type: 'boolean',
       default: true,

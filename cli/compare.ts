@@ -22,7 +22,7 @@ const measuring = {
   data: { type: 'string', describe: 'Data to measure with; that of the runs unless given' },
   teacher: { type: 'string', describe: 'The teacher; that of the runs, or the first file' },
   providers: { type: 'string', describe: 'Where to measure, as cpu,wasm; cpu unless given' },
-  seconds: { type: 'string', describe: 'Time for each model and provider, s' },
+  seconds: { type: 'string', describe: 'Time for each model, provider and threads, s' },
 } as const
 
 /** Declares the options of `condense compare`. */

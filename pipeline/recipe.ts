@@ -72,7 +72,9 @@ const latencyOptions = z
       .number()
       .positive()
       .default(defaultLatency.seconds)
-      .describe('Time for each model and provider at the headline, s.'),
+      .describe(
+        'Time for each model, provider and number of threads with batches of 1, s; half of it for larger ones.',
+      ),
   })
   .describe('How latency is measured.')
 

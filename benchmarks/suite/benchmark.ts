@@ -91,11 +91,11 @@ function answersOf(network: string, results: readonly (readonly Variant[])[]): A
   })
 }
 
-/** Samples of noise, as many as fill two large batches. */
+/** Samples of noise, as many as a test split has. */
 function noise(shape: readonly number[]) {
   const { normal, integer } = random(1, 'benchmark noise')
   const layout = layOut([{ name: 'x', dtype: 'float32', shape }])
-  const size = 64
+  const size = 2000
   const writer = memoryWriter(layout, 'noise', size)
   const [values] = viewsOf(layout, writer.record)
   for (let sample = 0; sample < size; sample++) {
