@@ -64,7 +64,7 @@ export const build = (yargs: Argv): Argv =>
     .option('json', {
       type: 'boolean',
       default: false,
-      describe: 'Events as JSON lines, then the report',
+      describe: 'Events as JSON lines, then the report; with --dry-run the plan alone',
     })
     .example('$0 run recipes/digits.yaml', 'Run a recipe')
     .example('$0 run recipes/fsdd.yaml --profile quick', 'Run it smaller, in a minute or two')
@@ -82,7 +82,8 @@ export async function execute(args: Arguments, { signal }: CommandContext): Prom
       `condense run: there is no ${defaultRecipe} here — name a recipe, or write one with 'condense init'`,
     )
   const json = args.json === true
-  const terminal = openTerminal({ json })
+  // A plan is one JSON value, which no event may stand before.
+  const terminal = openTerminal({ json: json && args.dryRun !== true })
   let folder = ''
   let served: Served | undefined
   const options: RunOptions = {

@@ -9,6 +9,15 @@ import { loadModel } from '../../onnx/load.ts'
 import type { ProviderName } from '../../runtime/providers.ts'
 import { withSession } from '../../runtime/session.ts'
 
+/** What only carries numbers to those who compute. */
+export const carriers: ReadonlySet<string> = new Set([
+  'Constant',
+  'Identity',
+  'Cast',
+  'QuantizeLinear',
+  'DequantizeLinear',
+])
+
 /**
  * A copy in which every node has a name of its own, as profiles need it to tell nodes apart; the model itself where it
  * is so already.
@@ -20,7 +29,9 @@ export function withOwnNames(model: Model): Model {
   const copy = cloneModel(model)
   const taken = new Set<string>()
   for (const node of allNodes(copy.graph)) {
-    const base = node.name || node.outputs.find((output) => output)?.name || node.opType
+    // What a value is called tells of the layer that computes it, not of what carries it on.
+    const made = carriers.has(node.opType) ? undefined : node.outputs.find((output) => output)
+    const base = node.name || made?.name || node.opType
     let name = base
     for (let count = 2; taken.has(name); count++) name = `${base}_${count}`
     taken.add(name)
@@ -56,8 +67,16 @@ const blocked = /_nchwc(_token_\d+|_\d+)?$/
 /** What it appends to a name that is taken. */
 const numbered = /_token_\d+$/
 
-/** What puts values into another order for the kernels, without computing. */
-const reorders: ReadonlySet<string> = new Set(['ReorderInput', 'ReorderOutput', 'Transpose'])
+/** What it puts before the name of a value that it keeps as float32 where the file has float16. */
+const widened = /^InsertedPrecisionFreeCast_/
+
+/** What puts values into another order or type for the kernels, without computing. */
+const converters: ReadonlySet<string> = new Set([
+  'ReorderInput',
+  'ReorderOutput',
+  'Transpose',
+  'Cast',
+])
 
 /**
  * Gives the nodes of a file by the name of the node that they became.
@@ -104,7 +123,7 @@ export function originsOf(
   return origins
 }
 
-/** The node that computes each value: not the one that puts it into another order afterwards. */
+/** The node that computes each value of the file: not the one that puts it into another order or type afterwards. */
 function makersIn(
   optimized: Graph | undefined,
   ran: readonly string[],
@@ -114,15 +133,17 @@ function makersIn(
   const makers = new Map<string, string>()
   for (const node of optimized ? allNodes(optimized) : []) {
     let maker = node
-    while (reorders.has(maker.opType) && !inFile.has(maker.name)) {
+    while (converters.has(maker.opType) && !inFile.has(maker.name)) {
       const before = maker.inputs[0]?.producer
       if (!before) break
       maker = before
     }
     if (!names.has(maker.name)) continue
-    for (const output of node.outputs) if (output) makers.set(output.name, maker.name)
+    for (const output of node.outputs)
+      if (output) makers.set(output.name.replace(widened, ''), maker.name)
   }
-  for (const name of ran) if (blocked.test(name)) makers.set(name.replace(blocked, ''), name)
+  for (const name of ran)
+    if (blocked.test(name)) makers.set(name.replace(blocked, '').replace(widened, ''), name)
   return makers
 }
 

@@ -10,7 +10,7 @@ import { type ValueInfo, withSession } from '../../runtime/session.ts'
 import { inferTypes } from '../../runtime/shapes.ts'
 import type { LayerRow, LayerTable } from '../report/report.ts'
 import { type Compared, noiseOf } from './noise.ts'
-import { optimizedGraph, originsOf, withOwnNames } from './origins.ts'
+import { carriers, optimizedGraph, originsOf, withOwnNames } from './origins.ts'
 import { profileModel, summaryOf } from './profile.ts'
 import { weightsOf } from './weights.ts'
 
@@ -93,14 +93,6 @@ export async function layerTable(
     others: null,
   }
 }
-
-/** What only carries numbers to those who compute. */
-const carriers: ReadonlySet<string> = new Set([
-  'Constant',
-  'Identity',
-  'QuantizeLinear',
-  'DequantizeLinear',
-])
 
 /** The names of nodes: first those that multiply, last those that only carry numbers. */
 function namesOf(nodes: readonly Node[]): string[] {

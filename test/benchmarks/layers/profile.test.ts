@@ -1,14 +1,16 @@
 import { describe, expect, it } from '@jest/globals'
 import { noiseOf } from '../../../benchmarks/layers/noise.ts'
-import { originsOf, withOwnNames } from '../../../benchmarks/layers/origins.ts'
+import { optimizedGraph, originsOf, withOwnNames } from '../../../benchmarks/layers/origins.ts'
 import { profileFrom } from '../../../benchmarks/layers/profile.ts'
 import { layerTable } from '../../../benchmarks/layers/table.ts'
 import { layersNotes } from '../../../benchmarks/report/layers.ts'
+import { newModel } from '../../../onnx/build.ts'
 import { countMacs } from '../../../onnx/cost.ts'
 import { allNodes } from '../../../onnx/graph.ts'
 import { loadModel } from '../../../onnx/load.ts'
 import { randomFeeds } from '../../../runtime/random-feeds.ts'
 import { inferShapes } from '../../../runtime/shapes.ts'
+import { quantized, samplesOf, weights } from '../../stages/quantize/support.ts'
 import { itWithShared, sharedModel } from '../../support/shared.ts'
 
 const node = (name: string, ts: number, dur: number, op_name = 'Conv') => ({
@@ -71,6 +73,22 @@ describe('layerTable', () => {
 })
 
 describe('originsOf', () => {
+  it('finds the layers of a float16 file that ONNX Runtime computes in float32', async () => {
+    const { model: float, g } = newModel('float', 17)
+    const x = g.input('x', { dtype: 'float32', shape: ['N', 3, 9, 9] })
+    const hidden = g.Relu(g.Conv(x, weights([8, 3, 3, 3], 'a')))
+    const y = g.Relu(g.Gemm(g.Flatten(hidden), weights([392, 4], 'b')))
+    g.output('y', y, { dtype: 'float32' })
+    const { model } = await quantized(float, { scheme: 'float16' }, samplesOf([3, 9, 9]))
+    const file = withOwnNames(model)
+    const rewritten = await optimizedGraph(file, 'cpu')
+    const ran = rewritten!.nodes.map(({ name }) => name)
+    const origins = [...originsOf(file.graph, rewritten, ran).values()]
+    const layers = origins.map((nodes) => nodes.map(({ opType }) => opType))
+    expect(layers).toContainEqual(['Cast', 'Conv', 'Relu'])
+    expect(layers).toContainEqual(['Gemm', 'Relu'])
+  })
+
   itWithShared('goes by names alone where the rewritten graph is not known', async () => {
     const { graph } = withOwnNames(await loadModel(sharedModel('mnist-8-ortweb.onnx')))
     const origins = originsOf(graph, undefined, ['Convolution28_token_1', 'Pooling66_token_5'])
