@@ -70,7 +70,7 @@ export async function layerTable(
     return {
       name: node.name,
       operator: node.operator,
-      layers: namesOf(nodes),
+      ...layersOf(nodes),
       ran: node.provider,
       outputShape: node.outputShape ? [...node.outputShape] : null,
       ...weights(nodes),
@@ -94,11 +94,16 @@ export async function layerTable(
   }
 }
 
-/** The names of nodes: first those that multiply, last those that only carry numbers. */
-function namesOf(nodes: readonly Node[]): string[] {
-  const rank = ({ opType }: Node) =>
-    Object.hasOwn(multiplications, opType) ? 0 : carriers.has(opType) ? 2 : 1
-  return [...nodes].sort((a, b) => rank(a) - rank(b)).map(({ name }) => name)
+/** The names of nodes: first those that multiply, last those that only carry numbers, and how many of these. */
+function layersOf(nodes: readonly Node[]): Pick<LayerRow, 'layers' | 'carriers'> {
+  const carry = ({ opType }: Node) => carriers.has(opType)
+  const rank = (node: Node) =>
+    Object.hasOwn(multiplications, node.opType) ? 0 : carry(node) ? 2 : 1
+  const carrying = nodes.filter(carry).length
+  return {
+    layers: [...nodes].sort((a, b) => rank(a) - rank(b)).map(({ name }) => name),
+    ...(carrying > 0 && { carriers: carrying }),
+  }
 }
 
 /** The costliest rows of a table, and the sum of all others. */

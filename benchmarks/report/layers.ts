@@ -68,10 +68,12 @@ const mostNames = 3
 /** The end of a long name, which tells layers apart. */
 const shortName = (name: string): string => (name.length > 40 ? `…${name.slice(-39)}` : name)
 
-function nameCell({ name, layers }: LayerRow): Cell {
+function nameCell({ name, layers, carriers = 0 }: LayerRow): Cell {
   if (layers.length === 0) return { text: shortName(name), note: 'added by ONNX Runtime' }
-  const rest = layers.length - mostNames
-  const shown = layers.slice(0, mostNames).map(shortName).join(' + ')
+  // Where something is computed, what carries numbers to it and from it is not worth a name.
+  const names = carriers < layers.length ? layers.slice(0, layers.length - carriers) : layers
+  const rest = names.length - mostNames
+  const shown = names.slice(0, mostNames).map(shortName).join(' + ')
   return { text: rest > 0 ? `${shown} + ${rest} more` : shown }
 }
 

@@ -277,6 +277,9 @@ const layerRowSchema = z.object({
   name: z.string().describe('The node as ONNX Runtime ran it, after its own rewriting.'),
   operator: z.string(),
   layers: z.array(z.string()).describe('The nodes of the file that became it.'),
+  carriers: count
+    .optional()
+    .describe('So many of them, the last ones, only carry numbers: Cast, DequantizeLinear, ….'),
   ran: z.string().describe('The provider that ran it, by its own name.'),
   outputShape: z.array(count).nullable().describe('Of the first output, in the layout of the run.'),
   weightBytes: count.describe('All constants that it reads, as they lie in the file.'),

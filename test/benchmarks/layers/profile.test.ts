@@ -3,7 +3,7 @@ import { noiseOf } from '../../../benchmarks/layers/noise.ts'
 import { optimizedGraph, originsOf, withOwnNames } from '../../../benchmarks/layers/origins.ts'
 import { profileFrom } from '../../../benchmarks/layers/profile.ts'
 import { layerTable } from '../../../benchmarks/layers/table.ts'
-import { layersNotes } from '../../../benchmarks/report/layers.ts'
+import { layersNotes, layersTable } from '../../../benchmarks/report/layers.ts'
 import { newModel } from '../../../onnx/build.ts'
 import { countMacs } from '../../../onnx/cost.ts'
 import { allNodes } from '../../../onnx/graph.ts'
@@ -58,6 +58,12 @@ describe('layerTable', () => {
     expect(table.rows.reduce((sum, { macs }) => sum + (macs ?? 0), 0)).toBe(countMacs(model))
     expect(table.random).toBe(true)
     expect(table.rows[0]!.share).toBeGreaterThanOrEqual(table.rows[1]!.share)
+    // Those that only carry numbers have no place in the name of what computes.
+    const named = (layers: string[], carriers: number) =>
+      layersTable({ ...table, rows: [{ ...table.rows[0]!, layers, carriers }] }, '').rows[0]![0]
+    expect(named(['conv', 'Relu', 'Cast'], 1)).toEqual({ text: 'conv + Relu' })
+    expect(named(['Cast'], 1)).toEqual({ text: 'Cast' })
+    expect(named(['a', 'b', 'c', 'd', 'e'], 1)).toEqual({ text: 'a + b + c + 1 more' })
     // What holds for several models is told once.
     const times = [
       { ...table, runs: 5 },
