@@ -1,4 +1,6 @@
 // What a model costs, independent of any machine: its parameters, and the multiplications of one run.
+
+import { parse } from './einsum.ts'
 import { allNodes, constantOf, type Model, type Node, type Value } from './graph.ts'
 import { type ArrayType, elements, sizeOf, type Tensor } from './tensor.ts'
 
@@ -55,6 +57,69 @@ const recurrent: Multiplication = {
   },
 }
 
+/** Every query meets every key, and what that gives every value; what comes of it is as long as the queries. */
+const meeting = (
+  queries: number | undefined,
+  given: readonly number[] | undefined,
+  keys: number | undefined,
+): number | undefined =>
+  queries === undefined || given === undefined || keys === undefined
+    ? undefined
+    : (queries + sizeOf(given)) * keys
+
+/** Keys `[batch, length, width]` or `[batch, heads, length, size]` behind those of the past; packed ones have five axes. */
+function lengthOf(
+  keys: readonly number[] | undefined,
+  past: readonly number[] | undefined,
+): number | undefined {
+  const own = keys?.length === 5 ? keys[1] : keys?.at(-2)
+  return own === undefined ? undefined : own + (past?.at(-2) ?? 0)
+}
+
+/** ONNX's Attention (opset 23): queries, keys and values apart. */
+const attention: Multiplication = {
+  weights: [],
+  macs(node, shapeOf) {
+    if (node.domain === 'com.microsoft') return packedAttention(node, shapeOf)
+    const [query, key, , , past] = node.inputs.map(shapeOf)
+    return meeting(product(query), shapeOf(node.outputs[0]), lengthOf(key, past))
+  },
+}
+
+/** com.microsoft's Attention: W `[input, queries + keys + values]` makes all three of the same input. */
+function packedAttention(node: Node, shapeOf: ShapeOf): number | undefined {
+  const [input, weight, , , past] = node.inputs.map(shapeOf)
+  const given = shapeOf(node.outputs[0])
+  if (!input || !weight || !given) return undefined
+  const rows = sizeOf(input.slice(0, 2))
+  const queries = (rows * (weight[1]! - given.at(-1)!)) / 2
+  const met = meeting(queries, given, lengthOf(input, past))
+  return met === undefined ? undefined : rows * sizeOf(weight) + met
+}
+
+/** com.microsoft's attention whose queries are as wide as what it gives, packed with keys and values or not. */
+const headedAttention = (past: number): Multiplication => ({
+  weights: [],
+  macs(node, shapeOf) {
+    const given = shapeOf(node.outputs[0])
+    const keys = shapeOf(node.inputs[1] ?? node.inputs[0])
+    return meeting(product(given), given, lengthOf(keys, shapeOf(node.inputs[past])))
+  },
+})
+
+/** Every combination of the indices of an equation multiplies once; one operand is only summed. */
+const einsum: Multiplication = {
+  weights: [],
+  macs(node, shapeOf) {
+    const shapes = node.inputs.map(shapeOf)
+    const equation = node.string('equation', '')
+    if (shapes.length < 2) return 0
+    if (!shapes.every((shape) => shape !== undefined)) return undefined
+    if (equation.split(',').length !== shapes.length) return undefined
+    return sizeOf([...parse(equation, shapes).sizes.values()])
+  },
+}
+
 /** The operators that multiply and accumulate. What is not here (activations, norms, pooling) counts as free. */
 export const multiplications: Readonly<Record<string, Multiplication>> = {
   Conv: convolution(1),
@@ -65,6 +130,7 @@ export const multiplications: Readonly<Record<string, Multiplication>> = {
   Gemm: matrix(0, 1),
   QGemm: matrix(0, 3),
   MatMul: matrix(0, 1),
+  FusedGemm: matrix(0, 1),
   FusedMatMul: matrix(0, 1),
   MatMulInteger: matrix(0, 1),
   DynamicQuantizeMatMul: matrix(0, 1),
@@ -74,6 +140,11 @@ export const multiplications: Readonly<Record<string, Multiplication>> = {
   LSTM: recurrent,
   GRU: recurrent,
   RNN: recurrent,
+  DynamicQuantizeLSTM: recurrent,
+  Einsum: einsum,
+  Attention: attention,
+  MultiHeadAttention: headedAttention(6),
+  GroupQueryAttention: headedAttention(3),
 }
 
 /** Inputs that hold no weights although they are floating-point constants, by operator. */
@@ -88,6 +159,7 @@ const settings: Readonly<Record<string, readonly number[]>> = {
   DynamicQuantizeMatMul: [2, 3],
   MatMulIntegerToFloat: [2, 3, 4, 5],
   MatMulNBits: [2, 3],
+  DynamicQuantizeLSTM: [8, 9, 10, 11],
   Clip: [1, 2],
   Resize: [1, 2, 3],
   Upsample: [1],
@@ -106,6 +178,7 @@ const integerWeights: Readonly<Record<string, Readonly<Record<number, number | u
   DynamicQuantizeMatMul: { 1: 3 },
   MatMulIntegerToFloat: { 1: 5 },
   MatMulNBits: { 1: 3 },
+  DynamicQuantizeLSTM: { 1: 9, 2: 11 },
 }
 
 const floats: ReadonlySet<string> = new Set(['float32', 'float64', 'float16', 'bfloat16'])

@@ -64,17 +64,21 @@ export async function optimizedGraph(
 /** What ONNX Runtime appends to the name of a value when it names the node that makes that value. */
 const blocked = /_nchwc(_token_\d+|_\d+)?$/
 
+/** What stands before that where it makes a convolution of a normalization or of a product. */
+const rewritten = /_(bn|mul)$/
+
 /** What it appends to a name that is taken. */
 const numbered = /_token_\d+$/
 
 /** What it puts before the name of a value that it keeps as float32 where the file has float16. */
 const widened = /^InsertedPrecisionFreeCast_/
 
-/** What puts values into another order or type for the kernels, without computing. */
+/** What puts values into another order, shape or type for the kernels, without computing. */
 const converters: ReadonlySet<string> = new Set([
   'ReorderInput',
   'ReorderOutput',
   'Transpose',
+  'Reshape',
   'Cast',
 ])
 
@@ -123,7 +127,7 @@ export function originsOf(
   return origins
 }
 
-/** The node that computes each value of the file: not the one that puts it into another order or type afterwards. */
+/** The node that computes each value of the file: not the one that converts it afterwards. */
 function makersIn(
   optimized: Graph | undefined,
   ran: readonly string[],
@@ -142,8 +146,13 @@ function makersIn(
     for (const output of node.outputs)
       if (output) makers.set(output.name.replace(widened, ''), maker.name)
   }
-  for (const name of ran)
-    if (blocked.test(name)) makers.set(name.replace(blocked, '').replace(widened, ''), name)
+  for (const name of ran) {
+    if (!blocked.test(name)) continue
+    const value = name.replace(blocked, '').replace(widened, '')
+    makers.set(value, name)
+    const before = value.replace(rewritten, '')
+    if (!makers.has(before)) makers.set(before, name)
+  }
   return makers
 }
 

@@ -1,7 +1,7 @@
 // The layer table: every node of a model as ONNX Runtime runs it, with what it costs and what compression did to it.
 import type { Samples } from '../../base/samples.ts'
 import { macsOf, multiplications, type ShapeOf } from '../../onnx/cost.ts'
-import type { Model, Node, Value } from '../../onnx/graph.ts'
+import { allNodes, type Model, type Node, type Value } from '../../onnx/graph.ts'
 import { loadModel } from '../../onnx/load.ts'
 import { feederFor, type Tensors } from '../../runtime/feed.ts'
 import type { ProviderName } from '../../runtime/providers.ts'
@@ -58,6 +58,7 @@ export async function layerTable(
   )
   const noise = await noiseAgainst(request, model, runs, origins)
   const weights = weightsOf(model)
+  const carry = carriersIn(model)
   const shapeOf = await shapesFor(model, feeds, where)
   const times = profile.nodes.map((node) => summaryOf(node.times))
   const copyingMs = summaryOf(profile.copying).ms
@@ -70,7 +71,7 @@ export async function layerTable(
     return {
       name: node.name,
       operator: node.operator,
-      ...layersOf(nodes),
+      ...layersOf(nodes, carry),
       ran: node.provider,
       outputShape: node.outputShape ? [...node.outputShape] : null,
       ...weights(nodes),
@@ -94,12 +95,28 @@ export async function layerTable(
   }
 }
 
+/** The nodes that only carry numbers to those who compute, and those that depend on constants alone. */
+function carriersIn(model: Model): ReadonlySet<Node> {
+  const found = new Set<Node>()
+  const constant = new Set<Node>()
+  for (const node of allNodes(model.graph)) {
+    const isConstant = node.inputs.every(
+      (input) => !input || input.tensor || (input.producer && constant.has(input.producer)),
+    )
+    if (isConstant) constant.add(node)
+    if (isConstant || carriers.has(node.opType)) found.add(node)
+  }
+  return found
+}
+
 /** The names of nodes: first those that multiply, last those that only carry numbers, and how many of these. */
-function layersOf(nodes: readonly Node[]): Pick<LayerRow, 'layers' | 'carriers'> {
-  const carry = ({ opType }: Node) => carriers.has(opType)
+function layersOf(
+  nodes: readonly Node[],
+  carry: ReadonlySet<Node>,
+): Pick<LayerRow, 'layers' | 'carriers'> {
   const rank = (node: Node) =>
-    Object.hasOwn(multiplications, node.opType) ? 0 : carry(node) ? 2 : 1
-  const carrying = nodes.filter(carry).length
+    carry.has(node) ? 2 : Object.hasOwn(multiplications, node.opType) ? 0 : 1
+  const carrying = nodes.filter((node) => carry.has(node)).length
   return {
     layers: [...nodes].sort((a, b) => rank(a) - rank(b)).map(({ name }) => name),
     ...(carrying > 0 && { carriers: carrying }),

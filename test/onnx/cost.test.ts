@@ -66,6 +66,64 @@ const costs: Readonly<Record<string, readonly [Model, number, number]>> = {
     6 * (16 * 5 + 16 * 4),
     16 * 9,
   ],
+  DynamicQuantizeLSTM: [
+    modelOf([6, 1, 5], (g, x) => {
+      const none = undefined
+      const weights = [filled('int8', [1, 5, 16]), filled('int8', [1, 4, 16])]
+      const scales = [ones(1), filled('int8', [1], 0), ones(1), filled('int8', [1], 0)]
+      const inputs = [x, ...weights, none, none, none, none, none, ...scales]
+      return g.node('DynamicQuantizeLSTM', inputs, {
+        domain: 'com.microsoft',
+        attributes: { hidden_size: 4 },
+      })[0]
+    }),
+    6 * (16 * 5 + 16 * 4),
+    16 * 9,
+  ],
+  Einsum: [
+    modelOf([2, 4, 5], (g, x) => g.Einsum(x, ones(5, 3), { equation: '...j,jk->...k' })),
+    2 * 4 * 3 * 5,
+    15,
+  ],
+  'Einsum of one operand': [
+    modelOf([2, 4, 4], (g, x) => g.Einsum(x, { equation: 'bii->bi' })),
+    0,
+    0,
+  ],
+  'attention, packed with keys and values': [
+    modelOf(
+      [2, 3, 2, 3, 4],
+      (g, x) =>
+        g.node('MultiHeadAttention', [x], {
+          domain: 'com.microsoft',
+          attributes: { num_heads: 2 },
+        })[0],
+    ),
+    2 * (2 * 2 * 3 * 3 * 4),
+    0,
+  ],
+  'attention whose heads share keys and values': [
+    modelOf([1, 3, 16], (g, x) => {
+      const keys = g.MatMul(x, ones(16, 8))
+      const inputs = [
+        x,
+        keys,
+        keys,
+        undefined,
+        undefined,
+        filled('int32', [1], 2),
+        filled('int32', [1], 3),
+      ]
+      const attributes = { num_heads: 2, kv_num_heads: 1 }
+      return g.node('GroupQueryAttention', inputs, {
+        domain: 'com.microsoft',
+        attributes,
+        outputs: 3,
+      })[0]
+    }),
+    3 * 16 * 8 + 2 * (2 * 3 * 3 * 8),
+    128,
+  ],
   'QDQ, weights quantized': [
     modelOf([1, 3, 8, 8], (g, x) =>
       g.Conv(x, g.DequantizeLinear(filled('int8', [4, 3, 3, 3]), 0.1, filled('int8', [], 0))),
