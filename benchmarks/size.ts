@@ -4,9 +4,9 @@ import { stat } from 'node:fs/promises'
 import type { Transform } from 'node:stream'
 import { constants, createBrotliCompress, createGzip } from 'node:zlib'
 import { explainFileError } from '../base/files.ts'
-import { countParameters } from '../onnx/cost.ts'
 import type { Model } from '../onnx/graph.ts'
 import { modelFiles } from '../onnx/model-files.ts'
+import { countParameters } from '../onnx/parameters.ts'
 
 /** The size of a model; file sizes include external data. */
 export interface Size {

@@ -1,7 +1,8 @@
 // Rules of the attention operators: heads as a whole, or the width of all heads (of queries with keys, of values with
 // the output). Vaswani et al. 2017; several heads of queries may share one of keys and values (Ainslie et al. 2023).
-import { statedShape } from '../onnx/cost.ts'
+
 import { type Node, operatorOf, type Value } from '../onnx/graph.ts'
+import { statedShape } from '../onnx/multiplications.ts'
 import type { Change, Rule } from './rule.ts'
 import { axesOf, type Role, type Slot, slot, type Tie } from './ties.ts'
 

@@ -1,6 +1,7 @@
 // Rules of the operators that scale, repeat, pad or fold space: channels stay, or move together with a block of space.
-import { statedShape } from '../onnx/cost.ts'
+
 import { constantOf, type Node } from '../onnx/graph.ts'
+import { statedShape } from '../onnx/multiplications.ts'
 import { type Extent, extentsOf } from './extents.ts'
 import { fitTo } from './fit.ts'
 import { mixing, numbersOf, type Rule, range } from './rule.ts'

@@ -1,8 +1,9 @@
 // Follows channels along the graph until nothing new is reached: from every axis of a weight that makes channels,
 // over the ties of the rules, to all the axes that have to be cut with it, and to what forbids the cut.
-import { statedShape } from '../onnx/cost.ts'
+
 import { type Model, type Node, opsetOf, type Value } from '../onnx/graph.ts'
 import { layerName } from '../onnx/layers.ts'
+import { statedShape } from '../onnx/multiplications.ts'
 import type { TieContext } from './rule.ts'
 import { ruleOf } from './rules.ts'
 import { describeInner, type Scope, scopeOf } from './subgraphs.ts'

@@ -1,6 +1,7 @@
 // Cutting channels out of a graph for good: weights get smaller, attributes and shapes follow.
-import { statedShape } from '../onnx/cost.ts'
+
 import type { Model, Node, Value } from '../onnx/graph.ts'
+import { statedShape } from '../onnx/multiplications.ts'
 import { removeDeadNodes } from '../onnx/passes/dead-nodes.ts'
 import { Tensor } from '../onnx/tensor.ts'
 import { fitTo, readingsOf, tellersOf } from './fit.ts'

@@ -1,7 +1,8 @@
 // The rule of Einsum: letters are channels.
-import { statedShape } from '../onnx/cost.ts'
+
 import { parse } from '../onnx/einsum.ts'
 import type { Node } from '../onnx/graph.ts'
+import { statedShape } from '../onnx/multiplications.ts'
 import type { Rule } from './rule.ts'
 import { type Slot, slot, type Tie } from './ties.ts'
 

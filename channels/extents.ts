@@ -1,7 +1,8 @@
 // Vectors that a graph computes from sizes (the shape of a Reshape from the Shape of its input): what each of their
 // elements is for the stated shapes, and from which axes it is made.
-import { type ShapeOf, statedShape } from '../onnx/cost.ts'
+
 import { constantOf, type Node, type Value } from '../onnx/graph.ts'
+import { type ShapeOf, statedShape } from '../onnx/multiplications.ts'
 import { numbers, numberTypes } from '../onnx/tensor.ts'
 import type { Slot } from './ties.ts'
 

@@ -1,6 +1,8 @@
 // What a cut would leave, counted without cutting: it does not depend on which channels of a group stay.
-import { countMacs, macsOf, multiplications, parametersOf, statedShape } from '../onnx/cost.ts'
+
 import { allNodes, type Graph, type Model, type Node, type Value } from '../onnx/graph.ts'
+import { countMacs, macsOf, multiplications, statedShape } from '../onnx/multiplications.ts'
+import { parametersOf } from '../onnx/parameters.ts'
 import { sizeOf } from '../onnx/tensor.ts'
 import type { Group } from './groups.ts'
 

@@ -1,6 +1,7 @@
 // Telling groups of attention heads, and of the width of heads, from other groups of channels.
-import { statedShape } from '../onnx/cost.ts'
+
 import type { Node, Value } from '../onnx/graph.ts'
+import { statedShape } from '../onnx/multiplications.ts'
 import { attentionOperands, type Heads } from './attention.ts'
 import { einsumLetters } from './einsum.ts'
 import type { Group, Part } from './groups.ts'

@@ -1,5 +1,5 @@
 // Rules of the operators that move elements: join them, turn axes, take axes of size 1 in and out.
-import { statedShape } from '../onnx/cost.ts'
+import { statedShape } from '../onnx/multiplications.ts'
 import { namedAxes, type Rule } from './rule.ts'
 import { axesOf, remainingAxes, slot, type Tie, tie } from './ties.ts'
 

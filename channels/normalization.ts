@@ -1,7 +1,8 @@
 // Rules of the norms. Where a norm takes its mean or sum of squares over the channels themselves, a channel that goes
 // leaves the statistics to those that remain.
-import { statedShape } from '../onnx/cost.ts'
+
 import type { Node } from '../onnx/graph.ts'
+import { statedShape } from '../onnx/multiplications.ts'
 import { mixing, type Rule } from './rule.ts'
 import { axesOf, broadcastAxes, keptAxes, type Role, slot, type Tie, tie } from './ties.ts'
 

@@ -1,7 +1,7 @@
 // Rules of the operators that pick indices of an axis by constants: each index that stays is followed to its place.
 import { build } from '../onnx/build.ts'
-import { type ShapeOf, statedShape } from '../onnx/cost.ts'
 import { constantOf, type Node } from '../onnx/graph.ts'
+import { type ShapeOf, statedShape } from '../onnx/multiplications.ts'
 import { type ArrayType, numbers, numberTypes, type Tensor, tensorOf } from '../onnx/tensor.ts'
 import { canFit, type Extent, extentsOf } from './extents.ts'
 import { fitTo } from './fit.ts'

@@ -1,8 +1,8 @@
 // Getting a model ready for cutting channels, and handing it back with its own interface.
 import { UserError } from '../base/errors.ts'
 import { cloneModel } from '../onnx/clone.ts'
-import { statedShape } from '../onnx/cost.ts'
 import { allNodes, type Model } from '../onnx/graph.ts'
+import { statedShape } from '../onnx/multiplications.ts'
 import { liftConstants } from '../onnx/passes/constants.ts'
 import { removeDeadNodes } from '../onnx/passes/dead-nodes.ts'
 import { inlineConditionals } from '../onnx/passes/inline-if.ts'

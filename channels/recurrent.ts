@@ -1,6 +1,7 @@
 // Rules of the recurrent operators: the width of the input, and the hidden units, of both directions together.
-import { statedShape } from '../onnx/cost.ts'
+
 import type { Node, Value } from '../onnx/graph.ts'
+import { statedShape } from '../onnx/multiplications.ts'
 import type { Rule } from './rule.ts'
 import { type Role, type Slot, slot, type Tie, tie } from './ties.ts'
 

@@ -1,6 +1,7 @@
 // Operators that lay elements out, row-major, in another shape (Reshape, Flatten): which axes survive.
-import { statedShape } from '../onnx/cost.ts'
+
 import type { Node, Value } from '../onnx/graph.ts'
+import { statedShape } from '../onnx/multiplications.ts'
 import { canFit, extentsOf } from './extents.ts'
 import { fitTo } from './fit.ts'
 import type { Rule } from './rule.ts'

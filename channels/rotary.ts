@@ -1,6 +1,7 @@
 // Rules of rotary position embedding (Su et al. 2021), which turns pairs of elements of every head.
-import { statedShape } from '../onnx/cost.ts'
+
 import type { Node } from '../onnx/graph.ts'
+import { statedShape } from '../onnx/multiplications.ts'
 import type { Rule } from './rule.ts'
 import { axesOf, keptAxes, slot, type Tie, tie } from './ties.ts'
 

@@ -1,8 +1,8 @@
 // Channel shuffle (Zhang et al. 2018, ShuffleNet): Reshape splits an axis in two, Transpose swaps these, Reshape merges
 // them again. As a whole that is a permutation, of which any index may go; what is left is written as a Gather.
 import { build } from '../onnx/build.ts'
-import { type ShapeOf, statedShape } from '../onnx/cost.ts'
 import { type Node, Value } from '../onnx/graph.ts'
+import { type ShapeOf, statedShape } from '../onnx/multiplications.ts'
 import { sizeOf as productOf, tensorOf } from '../onnx/tensor.ts'
 import { type Change, range } from './rule.ts'
 import { type Slot, slot, type Tie, type Ties } from './ties.ts'

@@ -1,7 +1,8 @@
 // Branches of If, whose values are followed like any others; the bodies of Loop and Scan are not.
-import { statedShape } from '../onnx/cost.ts'
+
 import { allNodes, type Graph, type Node, type Value } from '../onnx/graph.ts'
 import { layerName } from '../onnx/layers.ts'
+import { statedShape } from '../onnx/multiplications.ts'
 import type { Rule } from './rule.ts'
 import { slot, type Tie, tie } from './ties.ts'
 

@@ -1,6 +1,7 @@
 // The vocabulary of channel rules: axes of values, and what ties their indices together.
-import { statedShape } from '../onnx/cost.ts'
+
 import type { Node, Value } from '../onnx/graph.ts'
+import { statedShape } from '../onnx/multiplications.ts'
 
 /** One axis of a value. */
 export interface Slot {

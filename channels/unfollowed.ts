@@ -1,5 +1,5 @@
 // Layers whose channels are in no group at all, and why: what pruning has to say of a model where it finds nothing.
-import { multiplications, statedShape } from '../onnx/cost.ts'
+
 import {
   allNodes,
   constantOf,
@@ -9,6 +9,7 @@ import {
   type Value,
 } from '../onnx/graph.ts'
 import { layerName } from '../onnx/layers.ts'
+import { multiplications, statedShape } from '../onnx/multiplications.ts'
 import { numberTypes } from '../onnx/tensor.ts'
 import type { Group } from './groups.ts'
 import { ruleOf } from './rules.ts'

@@ -1,6 +1,7 @@
 // The axes of a graph and the ties between them, and the spreading of "must be cut together" along those ties.
-import { statedShape } from '../onnx/cost.ts'
+
 import type { Node, Value } from '../onnx/graph.ts'
+import { statedShape } from '../onnx/multiplications.ts'
 import type { Role, Slot, Tie } from './ties.ts'
 
 /** An axis; the same axis is always the same object. */

@@ -1,6 +1,7 @@
 // Rules of the operators with weights: what makes channels, what takes them, and what has one number for each.
-import { statedShape } from '../onnx/cost.ts'
+
 import type { Node } from '../onnx/graph.ts'
+import { statedShape } from '../onnx/multiplications.ts'
 import type { Rule } from './rule.ts'
 import { axesOf, broadcastAxes, slot, type Tie, tie } from './ties.ts'
 

@@ -1,7 +1,9 @@
 // How many bytes the operators of a model read and write, independent of any machine: what bounds the speed of a model that
 // computes little for what it touches (Williams et al. 2009, the roofline model).
-import { type ShapeOf, statedShape } from './cost.ts'
+
+import { constantNodes } from './constant-nodes.ts'
 import { allNodes, type Model, type Node, type Value } from './graph.ts'
+import { type ShapeOf, statedShape } from './multiplications.ts'
 import { byteLengthOf } from './tensor.ts'
 
 /** What an operator moves, where that is not all of its inputs and outputs. */
@@ -31,12 +33,15 @@ const unpacks = 'DequantizeLinear'
  * Counts the bytes of weights and activations that the operators of one run read and write, for the batch size that the
  * shapes state: every operator by itself, as if nothing stayed in a cache and nothing was fused.
  *
- * What is quantized counts as integers, on both sides of QuantizeLinear and DequantizeLinear. Undefined where the type
+ * What is quantized counts as integers, on both sides of QuantizeLinear and DequantizeLinear. What depends on constants
+ * alone counts where it is read, for it is computed once, when the file is opened. Undefined where the type
  * or the shape of a value is not known. Nodes of subgraphs (If, Loop) count once.
  */
 export function countBytesMoved(model: Model, shapeOf: ShapeOf = statedShape): number | undefined {
   let total = 0
+  const computedOnce = constantNodes(model.graph)
   for (const node of allNodes(model.graph)) {
+    if (computedOnce.has(node)) continue
     const bytes = movedBy(node, shapeOf)
     if (bytes === undefined) return undefined
     total += bytes

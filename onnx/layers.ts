@@ -1,6 +1,7 @@
 // The layers of a graph as people see them: nodes that multiply with weights.
-import { multiplications } from './cost.ts'
+
 import { constantOf, type Graph, type Node, type Value } from './graph.ts'
+import { multiplications } from './multiplications.ts'
 
 /** A layer with weights: a node that multiplies with a constant. */
 export interface Layer {

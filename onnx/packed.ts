@@ -28,6 +28,7 @@ import {
   valueCost,
   valuesOf,
   type Write,
+  widened,
   writeNumbers,
   writeValues,
 } from './packed-values.ts'
@@ -36,6 +37,7 @@ import {
   byteLengthOf,
   type DataType,
   dataTypes,
+  elements,
   numbers,
   sizeOf,
   Tensor,
@@ -509,11 +511,12 @@ function readElementwise(node: Node): Found | undefined {
 
 /** Whether only levels are stored: a product of others with a constant is none of ours. */
 function hasLevels({ values, dtype }: Packed): boolean {
-  const stored = 'codes' in values ? values.table : values
-  return dtype === 'float32' && stored.dtype === 'float32' && sizeOf(stored.dims) <= 3
-    ? numbers(stored).every((level) => Math.abs(level) <= 1 && Number.isInteger(level))
-    : false
+  if (dtype !== 'float32') return false
+  const stored = widened('codes' in values ? values.table : values, dtype)
+  return stored !== undefined && elements(stored, dtype).every((level) => levels.has(level))
 }
+
+const levels: ReadonlySet<number> = new Set([-1, 0, 1])
 
 /** Puts constants in the place of the nodes that made them, and forgets what only those used. */
 function replace(graph: Graph, removed: Set<Node>, tensors: ReadonlyMap<Value, Tensor>): void {

@@ -1,8 +1,8 @@
 // How much work a step is, and how long that takes: from what earlier runs took here, or from a stated assumption.
 import type { Splits } from '../data/dataset.ts'
 import { openSource, type StudentSource, studentSource } from '../models/source.ts'
-import { countMacs } from '../onnx/cost.ts'
 import type { Model } from '../onnx/graph.ts'
+import { countMacs } from '../onnx/multiplications.ts'
 import { inferTypes } from '../runtime/shapes.ts'
 import { shapeFor } from '../stages/building.ts'
 import { stages } from '../stages/index.ts'

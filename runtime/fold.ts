@@ -1,21 +1,14 @@
 // Constant folding: what depends on constants alone is computed once, by ONNX Runtime.
 
 import { newModel } from '../onnx/build.ts'
+import { randomOperators } from '../onnx/constant-nodes.ts'
 import { type Graph, type Model, Node, opsetOf, Value } from '../onnx/graph.ts'
 import { becomeConstant, becomeConstants } from '../onnx/passes/become-constants.ts'
 import { byteLengthOf, type DataType, type Tensor, tensorOf } from '../onnx/tensor.ts'
 import { withSession } from './session.ts'
 
 /** Operators that are not folded: random ones, and those that keep weights quantized in the file. */
-const left: ReadonlySet<string> = new Set([
-  'Bernoulli',
-  'DequantizeLinear',
-  'Multinomial',
-  'RandomNormal',
-  'RandomNormalLike',
-  'RandomUniform',
-  'RandomUniformLike',
-])
+const left: ReadonlySet<string> = new Set([...randomOperators, 'DequantizeLinear'])
 
 /** Types in which weights are stored in fewer bits, with a Cast behind that the runtime folds when it opens the file. */
 const storageTypes: ReadonlySet<DataType> = new Set<DataType>([

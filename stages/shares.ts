@@ -1,6 +1,8 @@
 // What a model costs, and shares of it as log and summaries say them.
-import { countMacs, countParameters } from '../onnx/cost.ts'
+
 import type { Model } from '../onnx/graph.ts'
+import { countMacs } from '../onnx/multiplications.ts'
+import { countParameters } from '../onnx/parameters.ts'
 
 /** A share as percent. */
 export const percent = (share: number, digits = 1): string => `${(100 * share).toFixed(digits)} %`

@@ -1,8 +1,9 @@
 // The layer table: every node of a model as ONNX Runtime runs it, with what it costs and what compression did to it.
 import type { Samples } from '../../base/samples.ts'
-import { macsOf, multiplications, type ShapeOf } from '../../onnx/cost.ts'
+import { constantNodes } from '../../onnx/constant-nodes.ts'
 import { allNodes, type Model, type Node, type Value } from '../../onnx/graph.ts'
 import { loadModel } from '../../onnx/load.ts'
+import { macsOf, multiplications, type ShapeOf } from '../../onnx/multiplications.ts'
 import { feederFor, type Tensors } from '../../runtime/feed.ts'
 import type { ProviderName } from '../../runtime/providers.ts'
 import { explainRandom, type RandomOptions, randomFeeds } from '../../runtime/random-feeds.ts'
@@ -96,17 +97,9 @@ export async function layerTable(
 }
 
 /** The nodes that only carry numbers to those who compute, and those that depend on constants alone. */
-function carriersIn(model: Model): ReadonlySet<Node> {
-  const found = new Set<Node>()
-  const constant = new Set<Node>()
-  for (const node of allNodes(model.graph)) {
-    const isConstant = node.inputs.every(
-      (input) => !input || input.tensor || (input.producer && constant.has(input.producer)),
-    )
-    if (isConstant) constant.add(node)
-    if (isConstant || carriers.has(node.opType)) found.add(node)
-  }
-  return found
+function carriersIn({ graph }: Model): ReadonlySet<Node> {
+  const carrying = [...allNodes(graph)].filter(({ opType }) => carriers.has(opType))
+  return new Set([...carrying, ...constantNodes(graph)])
 }
 
 /** The names of nodes: first those that multiply, last those that only carry numbers, and how many of these. */

@@ -1,7 +1,8 @@
 // What the weights of layers take: bytes, bits each, and how many of them are zero.
-import { type Parameters, parametersIn, parametersOf } from '../../onnx/cost.ts'
+
 import { constantOf, type Model, type Node } from '../../onnx/graph.ts'
 import { storedBytes } from '../../onnx/packed.ts'
+import { type Parameters, parametersIn, parametersOf } from '../../onnx/parameters.ts'
 import type { Tensor } from '../../onnx/tensor.ts'
 
 /** The weights of some nodes. */

@@ -1,8 +1,8 @@
 // What the outputs of layers are like on samples: their means, and how they go together.
 import { UserError } from '../../base/errors.ts'
 import type { Builder } from '../../onnx/build.ts'
-import { statedShape } from '../../onnx/cost.ts'
 import { type Model, Node, Value } from '../../onnx/graph.ts'
+import { statedShape } from '../../onnx/multiplications.ts'
 import type { StageContext } from '../stage.ts'
 import { type Named, sumsOver } from '../sums.ts'
 import type { Moments } from './method.ts'

@@ -1,8 +1,8 @@
 // What can be factorised: each weight of a layer, with all nodes that use it, in the one form that the methods work on.
 import { type Dense, dense } from '../../base/linear-algebra.ts'
-import { statedShape } from '../../onnx/cost.ts'
 import { constantOf, type Model, type Node, type Value } from '../../onnx/graph.ts'
 import { innerLayers, type Layer, layerName, layersOf } from '../../onnx/layers.ts'
+import { statedShape } from '../../onnx/multiplications.ts'
 import { elements, sizeOf } from '../../onnx/tensor.ts'
 
 /** What all units have in common. */

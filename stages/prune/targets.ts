@@ -8,8 +8,8 @@ import {
 import type { Group } from '../../channels/groups.ts'
 import { restoreInterface } from '../../channels/prepare.ts'
 import { cloneModel } from '../../onnx/clone.ts'
-import { countMacs } from '../../onnx/cost.ts'
 import type { Model } from '../../onnx/graph.ts'
+import { countMacs } from '../../onnx/multiplications.ts'
 import { serializeModel } from '../../onnx/save.ts'
 import type { TargetKey } from './amount.ts'
 

@@ -2,9 +2,9 @@
 // the slow tests.
 import { expect } from '@jest/globals'
 import { random } from '../../base/random.ts'
-import { countParameters } from '../../onnx/cost.ts'
 import type { Model } from '../../onnx/graph.ts'
 import { loadModel } from '../../onnx/load.ts'
+import { countParameters } from '../../onnx/parameters.ts'
 import { tensorOf } from '../../onnx/tensor.ts'
 import { sharedModel } from '../support/shared.ts'
 import { type CutOptions, expectSameAsZeroed } from './masking.ts'

@@ -7,8 +7,8 @@ import {
   buildArchitecture,
 } from '../../models/index.ts'
 import { type ModelShape, oneInput } from '../../models/layers.ts'
-import { countParameters } from '../../onnx/cost.ts'
 import { parseModel } from '../../onnx/load.ts'
+import { countParameters } from '../../onnx/parameters.ts'
 import { serializeModel } from '../../onnx/save.ts'
 import { elements, sizeOf, tensorOf } from '../../onnx/tensor.ts'
 import { withSession } from '../../runtime/session.ts'

@@ -9,8 +9,9 @@ import {
   buildArchitecture,
 } from '../../models/index.ts'
 import { type ModelShape, oneInput } from '../../models/layers.ts'
-import { countMacs, countParameters } from '../../onnx/cost.ts'
 import type { Model } from '../../onnx/graph.ts'
+import { countMacs } from '../../onnx/multiplications.ts'
+import { countParameters } from '../../onnx/parameters.ts'
 import { elements } from '../../onnx/tensor.ts'
 import { fixDims, inferShapes } from '../../runtime/shapes.ts'
 import { onnx } from '../../train/engines/onnx.ts'

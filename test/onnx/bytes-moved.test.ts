@@ -34,12 +34,14 @@ it('counts no views', async () => {
 
 it('reads the rows of a table that are looked up', async () => {
   const table = tensorOf('float32', [1000, 5], new Float32Array(5000))
-  const rows = tensorOf('int64', [2], [3, 4])
   expect(
-    await bytesOf((g, x) => g.Add(g.Gather(g.constant(table, 'table'), rows), g.ReduceMax(x))),
+    await bytesOf((g, x) => {
+      const [rows] = g.node('ArgMax', [x], { attributes: { axis: 1, keepdims: 0 } })
+      return g.Add(g.Gather(g.constant(table, 'table'), rows), g.ReduceMax(x))
+    }),
   ).toBe(
-    // Indices, what is read and what is written; the maximum; the sum.
-    16 + 4 * (10 + 10) + 4 * (8 + 1) + 4 * (10 + 1 + 10),
+    // Which column is the largest; indices, what is read and what is written; the maximum; the sum.
+    4 * 8 + 16 + 16 + 4 * (10 + 10) + 4 * (8 + 1) + 4 * (10 + 1 + 10),
   )
 })
 
@@ -50,6 +52,13 @@ it('counts integers where numbers are quantized', async () => {
     quantize(g, g.MatMul(quantize(g, x), g.DequantizeLinear(integers(g), scale, zero))),
   )
   expect(bytes).toBe(8 + 12 + 6)
+})
+
+it('counts weights that are stored in fewer bits as they are read, and not how they are made', async () => {
+  const made = (g: Builder) => g.Mul(g.Cast(integers(g), { to: 1 }), scale)
+  expect(await bytesOf((g, x) => g.MatMul(x, made(g)))).toBe(
+    await bytesOf((g, x) => g.MatMul(x, weights(g))),
+  )
 })
 
 it('says nothing where a shape is unknown', () => {

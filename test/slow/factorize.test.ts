@@ -1,7 +1,7 @@
 import { expect } from '@jest/globals'
 import { prepareChannels } from '../../channels/prepare.ts'
-import { countMacs } from '../../onnx/cost.ts'
 import { loadModel } from '../../onnx/load.ts'
+import { countMacs } from '../../onnx/multiplications.ts'
 import { numbers } from '../../onnx/tensor.ts'
 import { factorize } from '../../stages/factorize/index.ts'
 import { contextOf } from '../stages/support.ts'

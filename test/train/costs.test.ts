@@ -1,6 +1,6 @@
 // An operator that multiplies and stands for several multiplies as often as they do.
 import { expect, it } from '@jest/globals'
-import { countMacs, multiplications } from '../../onnx/cost.ts'
+import { countMacs, multiplications } from '../../onnx/multiplications.ts'
 import { inferShapes } from '../../runtime/shapes.ts'
 import { decompose } from '../../train/decompose.ts'
 import { decompositions } from '../../train/decompositions.ts'

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import { prepareChannels } from '../../../channels/prepare.ts'
-import { countMacs, countParameters } from '../../../onnx/cost.ts'
+import { countMacs } from '../../../onnx/multiplications.ts'
+import { countParameters } from '../../../onnx/parameters.ts'
 import { type MethodName, methods } from '../../../stages/factorize/methods.ts'
 import { unitsOf } from '../../../stages/factorize/units.ts'
 import { answer, difference, forced, type LayerCase, layerModel } from './support.ts'
