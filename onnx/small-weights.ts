@@ -4,7 +4,7 @@
 import { allNodes, constantOf, type Graph, type Node, type Value } from './graph.ts'
 import type { Used, ZeroPoints } from './nonzero.ts'
 import { makerOf } from './patterns.ts'
-import { type DataType, dataTypes, numbers, type Tensor } from './tensor.ts'
+import { type DataType, dataTypes, numbers, sizeOf, type Tensor } from './tensor.ts'
 
 /** A weight in few bits. */
 export interface SmallWeight {
@@ -39,17 +39,15 @@ export function smallWeightsIn(graph: Graph): SmallWeights {
     const after = integerProducts.has(node.opType) && scalesAfter(node)
     if (after) scaling.add(after)
     const codes = codesOf(node)
-    if (!codes || isZeroPoint(node.output())) continue
-    const steps = onlyUser(node.output(), 'Sub')
-    const shift = steps && makerOf(steps.input(1), 'Cast')
-    const zeros = shift && smallConstant(shift.input(0))
+    if (!codes || isZeroPoint(node.outputs[0])) continue
+    const steps = onlyUser(node, 'Sub')
+    const zeros = steps && smallConstant(maker(steps.inputs[1], 'Cast')?.inputs[0])
     if (zeros) scaling.add(zeros)
-    const scaled = onlyUser((zeros ? steps : node).output(), 'Mul')
-    const scales = scaled && scalesIn(scaled)
+    const scaled = onlyUser(zeros ? steps : node, 'Mul')
+    const scales = scaled && tableOrWhole(scaled.inputs[1])
     if (scales) scaling.add(scales)
-    const columns = scales && columnsOf(scaled)
-    const row = codes.dims.slice(-2).reduce((product, size) => product * size, 1)
-    const length = columns === undefined ? row : Math.min(row, columns)
+    const row = sizeOf(codes.dims.slice(-2))
+    const length = Math.min(row, (scales && columnsOf(scaled)) || row)
     weights.set(codes, {
       size: (codes.size / row) * length,
       used: length < row ? { row, length } : undefined,
@@ -65,56 +63,54 @@ const integerProducts: ReadonlySet<string> = new Set(['ConvInteger', 'MatMulInte
 
 /** The scales of the weights, by which the scale of the other side is multiplied first. */
 function scalesAfter(node: Node): Tensor | undefined {
-  const floats = node.outputs[0] && onlyUser(node.output(), 'Cast')
-  const sum = floats && onlyUser(floats.output(), 'Mul')
-  const both = sum && makerOf(sum.input(1), 'Mul')
-  return both && constantOf(both.input(1))
+  const floats = onlyUser(node, 'Cast')
+  const sum = floats && onlyUser(floats, 'Mul')
+  return constantOf(maker(sum?.inputs[1], 'Mul')?.inputs[1])
 }
 
 /** The constant of which a Cast makes floats, as a whole or row by row. */
 function codesOf(node: Node): Tensor | undefined {
-  if (node.opType !== 'Cast' || node.domain !== '' || !floatCodes.has(node.number('to')))
-    return undefined
-  const input = node.input(0)
-  return smallConstant(tableOf(input) ?? input)
+  const isCast = node.opType === 'Cast' && node.domain === '' && floatCodes.has(node.number('to'))
+  return isCast ? smallConstant(node.inputs[0]) : undefined
 }
 
-/** The table whose rows a Gather looks up. */
-function tableOf(value: Value): Value | undefined {
-  const { producer } = value
+/** The constant that a value is, or whose rows it is. */
+function tableOrWhole(value: Value | undefined): Tensor | undefined {
+  const { producer } = value ?? {}
   const isGather = producer?.opType === 'Gather' && producer.domain === ''
-  return isGather ? producer.input(0) : undefined
+  return constantOf(isGather ? producer.inputs[0] : value)
 }
 
-function smallConstant(value: Value): Tensor | undefined {
-  const tensor = constantOf(value)
-  return tensor && tensor.dims.length > 0 && smallTypes.has(tensor.dtype) ? tensor : undefined
+function smallConstant(value: Value | undefined): Tensor | undefined {
+  const tensor = tableOrWhole(value)
+  const isSmall =
+    tensor && tensor.dims.length > 0 && tensor.size > 0 && smallTypes.has(tensor.dtype)
+  return isSmall ? tensor : undefined
 }
 
 /** Whether all that is done with small numbers is to subtract them from others. */
-const isZeroPoint = (value: Value): boolean =>
+const isZeroPoint = (value: Value | undefined): boolean =>
+  value !== undefined &&
   value.users.size > 0 &&
   [...value.users].every(
     ({ opType, inputs }) => opType === 'Sub' && inputs[1] === value && inputs[0] !== value,
   )
 
-function onlyUser(value: Value, opType: string): Node | undefined {
-  const [user] = value.users
-  return value.users.size === 1 && user?.opType === opType && user.inputs[0] === value
+const maker = (value: Value | undefined, opType: string): Node | undefined =>
+  value && makerOf(value, opType)
+
+/** The node that alone reads what another gives, as its first input. */
+function onlyUser({ outputs: [value] }: Node, opType: string): Node | undefined {
+  const [user] = value?.users ?? []
+  return value?.users.size === 1 && user?.opType === opType && user.inputs[0] === value
     ? user
     : undefined
 }
 
-/** The constant that codes are multiplied with, or whose rows are. */
-function scalesIn(node: Node): Tensor | undefined {
-  const scales = node.input(1)
-  return constantOf(tableOf(scales) ?? scales)
-}
-
 /** How many columns Slice leaves of rows in blocks; undefined where it leaves all. */
 function columnsOf(scaled: Node): number | undefined {
-  const rows = onlyUser(scaled.output(), 'Reshape')
-  const slice = rows && onlyUser(rows.output(), 'Slice')
-  const ends = slice && constantOf(slice.inputs[2])
-  return ends?.size === 1 ? numbers(ends)[0] : undefined
+  const rows = onlyUser(scaled, 'Reshape')
+  const ends = constantOf((rows && onlyUser(rows, 'Slice'))?.inputs[2])
+  const end = ends?.dtype === 'int64' && ends.size === 1 ? numbers(ends)[0]! : 0
+  return end > 0 ? end : undefined
 }
