@@ -40,6 +40,8 @@ export type Builder = { readonly [Operator in (typeof operators)[number]]: Opera
       readonly outputs?: number
       readonly domain?: string
       readonly name?: string
+      /** A node that goes for this one, which has its name then. */
+      readonly inPlaceOf?: Node
     },
   ): Value[]
   /** A constant as a value; equal numbers and lists share one initializer. */
@@ -91,7 +93,7 @@ export function build(graph: Graph, before?: Node): Builder {
   }
 
   const node: Builder['node'] = (opType, inputs, options = {}) => {
-    const name = graph.uniqueName(options.name ?? opType)
+    const name = options.inPlaceOf?.name || graph.uniqueName(options.name ?? opType)
     const values = inputs.map((input) => (input === undefined ? undefined : constant(input)))
     // ONNX Runtime's fusions crash on a LayerNormalization whose last input is left out by an empty name.
     while (values.length > 0 && values.at(-1) === undefined) values.pop()

@@ -105,7 +105,7 @@ export function quantizeDynamically(
     const [data, inputScale, inputZero] = activation
     const { values, zeroPoint, scale } = store(node)
     const [products] = g.node(form.opType, [data, values, inputZero, zeroPoint], {
-      ...(node.name && { name: node.name }),
+      inPlaceOf: node,
     })
     // Gemm's attributes are in its constants by now.
     if (form.keepsAttributes)

@@ -145,7 +145,7 @@ const clipEarlier: Rewrite = (node, { graph, excluded }) => {
   // source → mover → moved → node → output becomes source → node → clipped → mover → output.
   const { graph: _, ...g } = build(graph, mover)
   const [clipped] = g.node(node.opType, [source, ...node.inputs.slice(1)], {
-    ...(node.name && { name: node.name }),
+    inPlaceOf: node,
   })
   mover.setInput(0, clipped)
   takeOver(graph, mover, node)

@@ -105,7 +105,7 @@ function writeMatMul(
   const added = shift && add('b', 'float32', [rows], elements(shift, 'float32'))
   const [product] = g.node('MatMulNBits', [node.input(0), packed, scale, zero, undefined, added], {
     domain: 'com.microsoft',
-    ...(node.name && { name: node.name }),
+    inPlaceOf: node,
     attributes: { K: columns, N: rows, bits, block_size: block },
   })
   takeOver(graph, node, product!)

@@ -79,7 +79,8 @@ describe('static quantization', () => {
         last.producer!.name = 'last'
         return last
       })
-      const { model } = await quantized(float, { scheme }, samplesOf(image))
+      const read = parseModel(serializeModel(float))
+      const { model } = await quantized(read, { scheme }, samplesOf(image))
       const convs = model.graph.nodes.filter(({ opType }) => opType.startsWith('Conv'))
       expect(convs.map(({ name }) => name)).toEqual(['hidden', 'last'])
     },
