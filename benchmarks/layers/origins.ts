@@ -6,6 +6,7 @@ import { UserError } from '../../base/errors.ts'
 import { cloneModel } from '../../onnx/clone.ts'
 import { allNodes, type Graph, type Model, type Node, type Value } from '../../onnx/graph.ts'
 import { loadModel } from '../../onnx/load.ts'
+import { multiplications } from '../../onnx/multiplications.ts'
 import type { ProviderName } from '../../runtime/providers.ts'
 import { withSession } from '../../runtime/session.ts'
 
@@ -86,8 +87,9 @@ const converters: ReadonlySet<string> = new Set([
  * Gives the nodes of a file by the name of the node that they became.
  *
  * Rewriting keeps the names of the values that are left, so a node belongs to whoever makes its output. Where that
- * value is gone, the node that has its name took in what follows; else it was taken in by the node that uses it. Nodes
- * that are gone for good belong to nobody.
+ * value is gone, the node that has its name took in what follows, up to the next one that multiplies, and a convolution
+ * that adds something took in the Add; else it was taken in by the node that uses it. Nodes that are gone for good
+ * belong to nobody.
  */
 export function originsOf(
   file: Graph,
@@ -98,13 +100,18 @@ export function originsOf(
   const makers = makersIn(optimized, ran, new Set(nodes.map(({ name }) => name)))
   const byName = new Map(ran.flatMap((name) => [[name.replace(numbered, ''), name] as const]))
   for (const name of ran) byName.set(name, name)
+  const adding = addingConvolutions(optimized)
   const owners = new Map<Node, string>()
   const takesIn = new Set<Node>()
   for (const node of nodes) {
     const made = firstKnown(node.outputs, (value) => makers.get(value.name))
-    const named = made ?? byName.get(node.name)
-    const before = firstKnown(node.inputs, ({ producer }) => producer)
-    const taken = named ?? (before && takesIn.has(before) ? owners.get(before) : undefined)
+    const before = node.inputs.flatMap((input) => input?.producer ?? [])
+    const follows = Object.hasOwn(multiplications, node.opType)
+      ? undefined
+      : before.slice(0, 1).find((first) => takesIn.has(first))
+    const added =
+      node.opType === 'Add' ? before.find((term) => adding.has(owners.get(term))) : undefined
+    const taken = made ?? byName.get(node.name) ?? owners.get((added ?? follows)!)
     if (taken !== undefined) owners.set(node, taken)
     if (taken !== undefined && made === undefined) takesIn.add(node)
   }
@@ -126,6 +133,14 @@ export function originsOf(
   }
   return origins
 }
+
+/** The convolutions that add another value to what they compute: they have taken in an Add that follows. */
+const addingConvolutions = (optimized: Graph | undefined): ReadonlySet<string | undefined> =>
+  new Set(
+    (optimized?.nodes ?? []).flatMap(({ opType, name, inputs }) =>
+      (opType === 'Conv' || opType === 'FusedConv') && inputs[3] ? [name] : [],
+    ),
+  )
 
 /** The node that computes each value of the file: not the one that converts it afterwards. */
 function makersIn(

@@ -95,6 +95,27 @@ describe('originsOf', () => {
     expect(layers).toContainEqual(['Gemm', 'Relu'])
   })
 
+  itWithShared('gives a residual addition to the convolution that adds', async () => {
+    const path = sharedModel('conv-distiller-resnet20-dense-cifar10.onnx')
+    const { graph } = await loadModel(path)
+    const rewritten = await optimizedGraph(path, 'cpu')
+    const ran = rewritten!.nodes.map(({ name }) => name)
+    const origins = [...originsOf(graph, rewritten, ran).values()]
+    const layers = origins.map((nodes) => nodes.map(({ name }) => name))
+    const block = ['layer1.0.conv2', 'layer1.0.bn2', 'layer1.0_add', 'layer1.0_relu2']
+    expect(layers).toContainEqual(block)
+    expect(layers).toContainEqual(['layer1.1.conv1', 'layer1.1.bn1', 'layer1.1_relu1'])
+  })
+
+  itWithShared('gives what is reshaped for a matrix product to that product', async () => {
+    const path = sharedModel('vittrack.onnx')
+    const { graph } = withOwnNames(await loadModel(path))
+    const rewritten = await optimizedGraph(path, 'cpu')
+    const ran = rewritten!.nodes.map(({ name }) => name)
+    const products = originsOf(graph, rewritten, ran).get('MatMul_82/MatMulAddFusion')!
+    expect(products.map(({ name }) => name)).toEqual(['MatMul_82', 'Add_83'])
+  })
+
   itWithShared('goes by names alone where the rewritten graph is not known', async () => {
     const { graph } = withOwnNames(await loadModel(sharedModel('mnist-8-ortweb.onnx')))
     const origins = originsOf(graph, undefined, ['Convolution28_token_1', 'Pooling66_token_5'])
