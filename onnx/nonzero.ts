@@ -1,4 +1,5 @@
 // How many elements of a tensor are not zero, whatever their type and wherever zero lies.
+import { unpackBits } from './bits.ts'
 import { type ArrayType, arrayTypes, dataTypes, elements, sizeOf, type Tensor } from './tensor.ts'
 
 /** What stands for zero among integers. */
@@ -75,11 +76,6 @@ function codesOf(tensor: Tensor): ArrayLike<number | bigint> | undefined {
   const { dtype, bytes, size } = tensor
   const { bits } = dataTypes[dtype]
   if ((arrayTypes as readonly string[]).includes(dtype)) return elements(tensor, dtype as ArrayType)
-  if (bits === 8) return bytes
-  if (bits > 8 || bits === 0) return undefined
-  const each = 8 / bits
-  return Uint8Array.from(
-    { length: size },
-    (_, index) => (bytes[Math.floor(index / each)]! >> ((index % each) * bits)) & (2 ** bits - 1),
-  )
+  if (bits !== 8 && bits !== 4 && bits !== 2) return undefined
+  return unpackBits(bytes, bits, size)
 }

@@ -1,6 +1,7 @@
 // The parameters of a model: constants that were learned, however the file stores them.
 import { allNodes, constantOf, type Model, type Node, type Value } from './graph.ts'
 import { countNonzero, type ZeroPoints } from './nonzero.ts'
+import { nonzeroIn, packedProductOf } from './packed-product.ts'
 import { type SmallWeight, smallWeightsIn } from './small-weights.ts'
 import type { Tensor } from './tensor.ts'
 
@@ -132,12 +133,13 @@ export function countParameters(model: Model): ParameterCount {
  * Counts the parameters that one constant holds.
  *
  * A quantized weight is zero where it equals its zero point. Weights packed into bytes (MatMulNBits) are counted one
- * by one, all of them as not zero.
+ * by one, all of them as not zero where the form is not known.
  */
 export function parametersIn({ node, input, tensor, small }: Parameters): ParameterCount {
   if (node.opType === 'MatMulNBits' && input === 1) {
     const size = node.number('N', 0) * node.number('K', 0)
-    return { parameters: size, nonzero: size }
+    const product = packedProductOf(node)
+    return { parameters: size, nonzero: product ? nonzeroIn(product) : size }
   }
   if (small) {
     const { size, zeros, used } = small

@@ -7,6 +7,7 @@ import { build } from '../../onnx/build.ts'
 import { cloneModel } from '../../onnx/clone.ts'
 import { withoutClosing } from '../../onnx/closing.ts'
 import type { Graph, Model, Node } from '../../onnx/graph.ts'
+import { writeOutPackedProducts } from '../../onnx/packed-product.ts'
 import { removeDeadNodes } from '../../onnx/passes/dead-nodes.ts'
 import { dataTypes, type Tensor, tensorOf } from '../../onnx/tensor.ts'
 import { bindInputs, freeDims } from '../../runtime/bind.ts'
@@ -47,7 +48,8 @@ export interface GradientSettings {
 /**
  * A model whose only output is the gradient, for each sample, by the input that reads a column.
  *
- * Labels, where they are needed, are its last input. Models of float16 are taken in float32. A model that computes in
+ * Labels, where they are needed, are its last input. Models of float16 are taken in float32, weights in few bits as the
+ * floats that they stand for. A model that computes in
  * integers, that carries state, or that does not read the column as floats, is a {@link UserError}.
  */
 export async function gradientModel(
@@ -65,6 +67,7 @@ export async function gradientModel(
   const batch = binding.fixedBatch ?? bearable
   const dims = freeDims(inputs, binding, batch)
   const whole = inSinglePrecision(model)
+  writeOutPackedProducts(whole.graph)
   soften(whole.graph, temperature)
   const found = await withInputGradient(whole, { of, batch, input, classes, dims, where })
   found.graph.outputs.splice(0, found.graph.outputs.length - 1)

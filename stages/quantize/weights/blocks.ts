@@ -123,13 +123,3 @@ export function dequantized(weights: BlockWeights): Float32Array {
       values[place] = (weights.codes[place]! - weights.zeroPoints[at]!) * weights.scales[at]!
   return values
 }
-
-/** Puts integers into bytes, the first into the lowest bits, as ONNX and MatMulNBits have them. */
-export function packBits(codes: Uint8Array, bits: WeightBits): Uint8Array {
-  if (bits === 8) return codes
-  const each = 8 / bits
-  const bytes = new Uint8Array(Math.ceil(codes.length / each))
-  for (let at = 0; at < codes.length; at++)
-    bytes[Math.floor(at / each)]! |= codes[at]! << (bits * (at % each))
-  return bytes
-}

@@ -1,12 +1,13 @@
 // How integers of a layer are written: as MatMulNBits, which multiplies with packed weights; as arithmetic before the layer,
 // which the runtime folds when it opens the file; or as DequantizeLinear before it, which it runs each time. The latter two
 // have scales per block for matrices, those of recurrences included, and one scale an output for convolutions.
+import { packBits } from '../../../onnx/bits.ts'
 import { build } from '../../../onnx/build.ts'
 import { constantOf, type Graph, type Node, type Value } from '../../../onnx/graph.ts'
 import { dataTypes, elements, Tensor, tensorOf } from '../../../onnx/tensor.ts'
 import { offsetOf } from '../../prune/matrix-layers.ts'
 import type { AddConstant } from '../constants.ts'
-import { type BlockWeights, integerTypes, packBits } from './blocks.ts'
+import { type BlockWeights, integerTypes } from './blocks.ts'
 import type { StoredLayer } from './layers.ts'
 
 /** The forms by name. */

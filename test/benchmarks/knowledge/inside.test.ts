@@ -113,6 +113,25 @@ describe('gradientModel', () => {
     }
   })
 
+  it('takes weights in few bits as the floats that they stand for', async () => {
+    const { model, g } = newModel('packed')
+    const x = g.input('x', { dtype: 'float32', shape: ['N', 4] })
+    const codes = Uint8Array.from({ length: 3 * 16 }, (_, at) => 120 + (at % 16) + (at >> 4))
+    const inputs = [x, tensorOf('uint8', [3, 1, 16], codes), tensorOf('float32', [3], [1, 0, -1])]
+    const attributes = { K: 4, N: 3, bits: 8, block_size: 16 }
+    const [y] = g.node('MatMulNBits', inputs, { domain: 'com.microsoft', attributes })
+    g.output('y', y!, { dtype: 'float32', shape: ['N', 3] })
+    const found = await gradientsOf(model, data, data, 'largest')
+    // The largest logit is one of them, so its gradient is a row of the weights.
+    const rows = [
+      [-8, -7, -6, -5],
+      [0, 0, 0, 0],
+      [6, 5, 4, 3],
+    ].map((row) => row.join())
+    for (let index = 0; index < 100; index++)
+      expect(rows).toContain([...found.row(index)].map((value) => value + 0).join())
+  })
+
   it('says why a quantized model has none', async () => {
     const { model, g } = newModel('quantized')
     const x = g.input('x', { dtype: 'float32', shape: ['N', 4] })

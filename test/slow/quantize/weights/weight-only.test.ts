@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import { random } from '../../../../base/random.ts'
 import type { Dataset } from '../../../../data/dataset.ts'
+import { packBits } from '../../../../onnx/bits.ts'
 import { newModel } from '../../../../onnx/build.ts'
 import { cloneModel } from '../../../../onnx/clone.ts'
 import { allNodes, type Graph, type Model } from '../../../../onnx/graph.ts'
@@ -14,7 +15,6 @@ import { awq } from '../../../../stages/quantize/weights/awq.ts'
 import {
   type BlockWeights,
   dequantized,
-  packBits,
   roundToNearest,
   type WeightMatrix,
 } from '../../../../stages/quantize/weights/blocks.ts'
