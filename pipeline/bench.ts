@@ -10,6 +10,7 @@ import { withSession } from '../runtime/session.ts'
 import { defaultCacheFolder, prepareCache, withScratchFolder } from './cache.ts'
 import { classesStatedBy, localModel } from './local-models.ts'
 import { type MadeUpRequest, madeUpInputs } from './made-up.ts'
+import { modelName } from './model-name.ts'
 import type { RunOptions } from './prepare.ts'
 import { assembleReport } from './report.ts'
 import { defaultSamples, samplesOf } from './samples.ts'
@@ -19,6 +20,8 @@ import { openNamedData, type Surroundings } from './surroundings.ts'
 export interface BenchRequest extends Surroundings, MadeUpRequest {
   readonly teacher: string
   readonly models: readonly string[]
+  /** What the report is called; after the teacher's file unless told. */
+  readonly name?: string
   /** What the models are called, in their order; after their files unless told. */
   readonly names?: readonly string[]
   readonly providers?: readonly ProviderName[]
@@ -66,7 +69,15 @@ export async function bench(request: BenchRequest): Promise<Report> {
     file: relative(folder, path).replaceAll('\\', '/'),
   })
   const reportOf = (measured: Measured) =>
-    assembleReport({ name: 'bench', seed, task, data, random, ...measured, gates: [] })
+    assembleReport({
+      name: request.name ?? modelName(teacher),
+      seed,
+      task,
+      data,
+      random,
+      ...measured,
+      gates: [],
+    })
   const results = await withScratchFolder(cacheFolder, (workFolder) =>
     benchmark({
       teacher: subject(reference.source.file, 'teacher', null),
@@ -111,14 +122,11 @@ async function madeUpData(path: string, options: RandomOptions) {
   }
 }
 
-/** Names for files: without folder and ending, and with -2, -3 where they are the same. */
+/** Names for files, with -2, -3 where they are the same. */
 function idsOf(paths: readonly string[]): string[] {
   const taken = new Set(['teacher'])
   return paths.map((path) => {
-    const base = path
-      .replace(/[\\/]+$/, '')
-      .replace(/^.*[\\/:]/, '')
-      .replace(/\.onnx$/, '')
+    const base = modelName(path)
     let id = base
     for (let count = 2; taken.has(id); count++) id = `${base}-${count}`
     taken.add(id)

@@ -5,6 +5,7 @@ import { UserError } from '../base/errors.ts'
 import { sha256 } from '../base/hash.ts'
 import { suggest } from '../base/suggest.ts'
 import type { ComparedModel, ComparedRun, Comparison } from '../benchmarks/comparison/comparison.ts'
+import { namedTogether } from '../benchmarks/report/judge.ts'
 import { readReport, reportPath } from '../benchmarks/report/read.ts'
 import type { Report, Variant } from '../benchmarks/report/report.ts'
 import { measureSize } from '../benchmarks/size.ts'
@@ -12,6 +13,7 @@ import { loadModel } from '../onnx/load.ts'
 import { serializeModel } from '../onnx/save.ts'
 import type { TaskName } from '../tasks/index.ts'
 import type { BenchRequest } from './bench.ts'
+import { modelName } from './model-name.ts'
 
 /** What was named: a model that a run has measured, or a file alone. */
 type Named =
@@ -153,17 +155,11 @@ export async function compare(texts: readonly string[]): Promise<Comparison> {
 function idsOf(found: readonly Found[], severalRuns: boolean): string[] {
   const ids: string[] = []
   for (const { run, variant, text } of found) {
-    const name = run ? (severalRuns ? `${run.name}/${variant.id}` : variant.id) : baseName(text)
+    const name = run ? (severalRuns ? `${run.name}/${variant.id}` : variant.id) : modelName(text)
     ids.push(unique(name, ids))
   }
   return ids
 }
-
-const baseName = (path: string): string =>
-  path
-    .replace(/[\\/]+$/, '')
-    .replace(/^.*[\\/]/, '')
-    .replace(/\.onnx$/, '')
 
 async function fileAlone(path: string, id: string): Promise<Variant> {
   const size = await measureSize(path, await loadModel(path))
@@ -204,10 +200,11 @@ export async function measurable(
     throw new UserError(
       `--measure: ${texts.join(' ')} are the same file as the teacher — name another model`,
     )
+  const names = others.map(({ name }) => name)
   return {
-    teacher,
+    ...{ teacher, names },
+    name: namedTogether(names),
     models: others.map(({ path }) => path),
-    names: others.map(({ name }) => name),
     ...(given.data === undefined && runs.length > 0 ? settingOf(runs) : {}),
     ...Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)),
   }
@@ -216,7 +213,7 @@ export async function measurable(
 /** What `bench` is told. */
 type Measurable = Pick<
   BenchRequest,
-  'teacher' | 'models' | 'names' | 'data' | 'task' | 'preprocess' | 'inputs' | 'seed'
+  'teacher' | 'models' | 'name' | 'names' | 'data' | 'task' | 'preprocess' | 'inputs' | 'seed'
 >
 
 /** The file of a variant, which has to lie in the folder of its run. */

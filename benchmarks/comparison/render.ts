@@ -1,7 +1,7 @@
 // From a comparison to the files that it leaves behind, one row each.
 import { renderCsvOfRuns } from '../report/csv.ts'
 import { renderPage } from '../report/html.ts'
-import { counted } from '../report/judge.ts'
+import { counted, namedTogether } from '../report/judge.ts'
 import { renderPageMarkdown } from '../report/markdown.ts'
 import type { BuiltSection } from '../report/sections.ts'
 import type { Comparison } from './comparison.ts'
@@ -13,7 +13,7 @@ const renderers = {
   /** For a pull request. */
   'comparison.md': ({ models }, sections) =>
     renderPageMarkdown(
-      `${models[0]!.id} and ${counted(models.length - 1, 'other')}`,
+      namedTogether(models.map(({ id }) => id)),
       sections,
       'Plots are in comparison.html, the numbers for programs in comparison.json.',
     ),
@@ -21,7 +21,7 @@ const renderers = {
   'comparison.html': ({ runs, models }, sections) =>
     renderPage({
       product: 'Condense comparison',
-      name: `${models[0]!.id} and ${counted(models.length - 1, 'other')}`,
+      name: namedTogether(models.map(({ id }) => id)),
       facts: [counted(models.length, 'model'), counted(runs.length, 'run')],
       sections,
       json: 'comparison.json',

@@ -305,6 +305,10 @@ export function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`
 }
 
+/** What several models are called together. */
+export const namedTogether = (names: readonly string[]): string =>
+  names.length === 1 ? names[0]! : `${names[0]} and ${counted(names.length - 1, 'other')}`
+
 const isAcceptable = ({ retention }: Variant): boolean =>
   retention !== null && retention.accuracy >= acceptableRetention
 

@@ -139,8 +139,10 @@ describe('the other commands', () => {
     )
     expect(status).toBe(0)
     const report = JSON.parse(stdout) as {
+      name: string
       variants: { id: string; retention: { agreement: number } }[]
     }
+    expect(report.name).toBe('lenet')
     expect(report.variants).toMatchObject([{ id: 'lenet', retention: { agreement: 1 } }])
     expect(readdirSync(join(folder, 'bench')).sort()).toEqual([
       'report.csv',

@@ -160,6 +160,7 @@ describe('what is to be measured', () => {
       teacher: join(at('one'), report.teacher.file),
       models: [join(at('one'), first.file), join(at('two'), first.file)],
       names: [`one/${first.id}`, `two/${first.id}`],
+      name: `one/${first.id} and 1 other`,
       ...{ data: { source: 'digits' }, task: report.task ?? 'classification' },
       ...{ seed: report.seed, preprocess: { mean: 0.5 } },
     })
